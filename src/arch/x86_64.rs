@@ -1,0 +1,266 @@
+//! The switch and the entry for x86-64 under the System V ABI.
+//!
+//! ```text
+//!   a stack that was left          a fresh stack                  a coroutine that runs
+//!   ┌───────────────┐              ┌───────────────┐ top          ┌───────────────┐ top
+//!   │ frames        │              │               │              │ (entry)       │──┐ record.link
+//!   │ caller of     │              │ entry + 1     │              │ start         │  │
+//!   │   switch      │              │ rbp = 0       │              │ user frames   │  v
+//!   │ return address│              │ rbx = record  │              │ ...           │ Context of whoever
+//!   │ rbp rbx       │              │ r12 = start   │              └───────────────┘ resumed it: {sp, pc}
+//!   │ r12 r13 r14   │              │ r13 r14 r15=0 │
+//!   │ r15           │              │ control words │ <- sp
+//!   │ control words │ <- sp        └───────────────┘
+//!   └───────────────┘
+//! ```
+//!
+//! No XMM register is callee-saved under this ABI: the compiler saves what lives across the call. What a
+//! callee must keep of the floating-point state are the control bits of MXCSR and the x87 control word
+//! (System V ABI, 3.2.1), so they are part of the switch. The direction flag is clear at every call.
+
+use std::arch::{asm, naked_asm};
+use std::ptr;
+
+use super::{Context, DEBUG_HEADER_SIZE, SavedRegister};
+
+/// What `switch` leaves at a saved stack pointer: its pushes, read upwards.
+#[repr(C)]
+struct SavedFrame {
+    mxcsr: u32,
+    x87_control: u16,
+    _unused: u16,
+    r15: usize,
+    r14: usize,
+    r13: usize,
+    r12: usize,
+    rbx: usize,
+    rbp: usize,
+    rip: usize,
+}
+
+macro_rules! saved {
+    ($($name:ident $dwarf:literal),*) => {
+        [$(SavedRegister {
+            name: stringify!($name),
+            dwarf: $dwarf,
+            offset: std::mem::offset_of!(SavedFrame, $name) as u16,
+            in_memory: true,
+        }),*]
+    };
+}
+
+/// Where `switch` leaves each register. DWARF numbers: System V ABI for AMD64, figure 3.36.
+pub(crate) const SAVED_REGISTERS: [SavedRegister; 8] = {
+    let [rbx, rbp, r12, r13, r14, r15, rip] = saved!(rbx 3, rbp 6, r12 12, r13 13, r14 14, r15 15, rip 16);
+    let rsp =
+        SavedRegister { name: "rsp", dwarf: 7, offset: size_of::<SavedFrame>() as u16, in_memory: false };
+    [rbx, rbp, rsp, r12, r13, r14, r15, rip]
+};
+
+unsafe extern "C" {
+    /// Emitted by `switch`: the address of its first instruction on the other stack.
+    #[link_name = "coro_resume_point"]
+    safe static RESUME_POINT: usize;
+}
+
+/// The address inside `switch` at which every stack that was left goes on.
+pub(crate) fn resume_point() -> usize {
+    RESUME_POINT
+}
+
+/// Leaves the running stack in `from` and goes on with `to`.
+///
+/// Returns when somebody switches to `from`. `from`'s saved stack pointer is stored by the last instruction
+/// that runs on its stack: whoever sees another stack running sees it complete.
+///
+/// # Safety
+/// - `to` was left by `switch` or made by [`init_stack`], and nobody has gone on with it since; its stack is
+///   mapped and its own.
+/// - No other thread goes on with `from` or `to` meanwhile.
+/// - The caller holds no reference which another coroutine's code may invalidate: arbitrary code runs before
+///   this returns.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn switch(from: *const Context, to: *const Context) {
+    naked_asm!(
+        // rustc puts no .cfi_startproc around a naked function: without the pair the directives don't
+        // assemble, and without directives there is no FDE at all.
+        ".cfi_startproc",
+        "push rbp",
+        ".cfi_adjust_cfa_offset 8",
+        ".cfi_rel_offset rbp, 0",
+        "push rbx",
+        ".cfi_adjust_cfa_offset 8",
+        ".cfi_rel_offset rbx, 0",
+        "push r12",
+        ".cfi_adjust_cfa_offset 8",
+        ".cfi_rel_offset r12, 0",
+        "push r13",
+        ".cfi_adjust_cfa_offset 8",
+        ".cfi_rel_offset r13, 0",
+        "push r14",
+        ".cfi_adjust_cfa_offset 8",
+        ".cfi_rel_offset r14, 0",
+        "push r15",
+        ".cfi_adjust_cfa_offset 8",
+        ".cfi_rel_offset r15, 0",
+        "sub rsp, 8",
+        ".cfi_adjust_cfa_offset 8",
+        "stmxcsr [rsp]",
+        "fnstcw [rsp + 4]",
+        // The left side's control words stay in eax and ecx, to be compared on the other side.
+        "mov eax, [rsp]",
+        "movzx ecx, word ptr [rsp + 4]",
+        "mov [rdi], rsp",
+        // The swap. Both stacks have the same shape here, so the one CFI row holds before and after it:
+        // there is no instruction at which the table is wrong.
+        "mov rsp, [rsi]",
+        ".Lcoro_resume_point:",
+        // MXCSR's low six bits are sticky exception flags, not control: they may differ, and ldmxcsr for a
+        // mere flag costs 125 ns. Equal control words (nearly always) cost two compares.
+        "xor eax, [rsp]",
+        "test eax, 0xffc0",
+        "jnz 3f",
+        "2:",
+        "cmp cx, [rsp + 4]",
+        "jne 4f",
+        "5:",
+        "add rsp, 8",
+        ".cfi_remember_state",
+        ".cfi_adjust_cfa_offset -8",
+        "pop r15",
+        ".cfi_adjust_cfa_offset -8",
+        ".cfi_restore r15",
+        "pop r14",
+        ".cfi_adjust_cfa_offset -8",
+        ".cfi_restore r14",
+        "pop r13",
+        ".cfi_adjust_cfa_offset -8",
+        ".cfi_restore r13",
+        "pop r12",
+        ".cfi_adjust_cfa_offset -8",
+        ".cfi_restore r12",
+        "pop rbx",
+        ".cfi_adjust_cfa_offset -8",
+        ".cfi_restore rbx",
+        "pop rbp",
+        ".cfi_adjust_cfa_offset -8",
+        ".cfi_restore rbp",
+        // Not `ret`: the CPU's return predictor holds the caller on the stack that was left, and each
+        // switch would be a misprediction (24 ns instead of 5).
+        "pop rax",
+        ".cfi_adjust_cfa_offset -8",
+        ".cfi_register rip, rax",
+        "jmp rax",
+        // Out of line; the CFI state is that of the swap again.
+        ".cfi_restore_state",
+        "3:",
+        "ldmxcsr [rsp]",
+        "jmp 2b",
+        "4:",
+        "fldcw [rsp + 4]",
+        "jmp 5b",
+        ".cfi_endproc",
+        // The resume point as data: a text label would cut `switch` in two in every symbol table, and a
+        // `.L` label can be named only inside this block.
+        ".pushsection .data.rel.ro.coro_resume_point,\"aw\",@progbits",
+        ".balign 8",
+        ".globl coro_resume_point",
+        ".hidden coro_resume_point",
+        ".type coro_resume_point, @object",
+        ".size coro_resume_point, 8",
+        "coro_resume_point: .quad .Lcoro_resume_point",
+        ".popsection",
+        // The debug header. Hidden, so that two shared objects which both carry a runtime keep two headers.
+        ".pushsection .data.coro_debug_v1,\"aw\",@progbits",
+        ".balign 64",
+        ".globl coro_debug_v1",
+        ".hidden coro_debug_v1",
+        ".type coro_debug_v1, @object",
+        ".size coro_debug_v1, {header_size}",
+        "coro_debug_v1: .zero {header_size}",
+        ".popsection",
+        // The note that leads to it where `strip` has removed the symbol: owner "CoRo", type "coro" in
+        // ASCII, and the header's distance from the note's own payload, which needs no relocation.
+        ".pushsection .note.coro,\"a\",@note",
+        ".balign 4",
+        ".long 5, 8, 0x636f726f",
+        ".asciz \"CoRo\"",
+        ".balign 4",
+        "7: .quad coro_debug_v1 - 7b",
+        ".popsection",
+        header_size = const DEBUG_HEADER_SIZE,
+    )
+}
+
+/// The lowest frame of every coroutine. On arrival: rbx = its record, whose first word is the link to the
+/// resumer's `Context`; r12 = the start function, which takes the record and never returns.
+///
+/// A fresh stack returns to `entry + 1`, behind the nop: unwinders look a caller up at pc - 1, which has to
+/// lie in this function too.
+#[unsafe(naked)]
+unsafe extern "C" fn entry() {
+    naked_asm!(
+        ".cfi_startproc",
+        // GDB stops a backtrace whose frames don't climb ("corrupt stack?"), and a slot may lie above its
+        // resumer's stack. From a signal frame any order is accepted; nor is the landing pc then looked up
+        // at pc - 1. Pinned by tests/debugger_backtrace.rs.
+        ".cfi_signal_frame",
+        // CFA := **rbx, the resumer's saved sp: DW_CFA_def_cfa_expression, 4 bytes,
+        // DW_OP_breg3 (rbx) 0; DW_OP_deref; DW_OP_deref. The caller's rsp is the CFA by default.
+        ".cfi_escape 0x0f, 0x04, 0x73, 0x00, 0x06, 0x06",
+        // rip is saved at *rbx + 8: DW_CFA_expression, register 16, 5 bytes,
+        // DW_OP_breg3 (rbx) 0; DW_OP_deref; DW_OP_plus_uconst 8.
+        ".cfi_escape 0x10, 0x10, 0x05, 0x73, 0x00, 0x06, 0x23, 0x08",
+        "nop",
+        "mov rdi, rbx",
+        "call r12",
+        "ud2", // never reached; it keeps the return address inside this function's FDE
+        ".cfi_endproc",
+    )
+}
+
+/// The caller of an `entry` that has no resumer. Never runs.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn outermost() {
+    naked_asm!(".cfi_startproc", ".cfi_undefined rip", "ud2", ".cfi_endproc")
+}
+
+/// Prepares the stack that ends at `top`: a `switch` to the returned stack pointer calls `start(record)`.
+///
+/// The floating-point control words are those of the caller: a new coroutine inherits the rounding mode of
+/// its creator, as C11 (7.6) says of threads.
+///
+/// # Safety
+/// The 64 bytes below `top` are mapped, writable, and nobody else's; `top` is 16-byte aligned.
+pub(crate) unsafe fn init_stack(top: usize, record: usize, start: extern "C" fn(*const ()) -> !) -> usize {
+    debug_assert_eq!(top % 16, 0, "the ABI wants a call's stack 16-byte aligned");
+    let (mxcsr, x87_control) = control_words();
+    let frame = ptr::with_exposed_provenance_mut::<SavedFrame>(top - size_of::<SavedFrame>());
+    // SAFETY: the caller gives us the bytes below `top`, and `top`'s alignment is the frame's.
+    unsafe {
+        frame.write(SavedFrame {
+            mxcsr,
+            x87_control,
+            _unused: 0,
+            r15: 0,
+            r14: 0,
+            r13: 0,
+            r12: start as *const () as usize,
+            rbx: record,
+            rbp: 0, // walkers of frame pointers (perf, BPF) end here
+            rip: entry as *const () as usize + 1,
+        });
+    }
+    frame.addr()
+}
+
+/// MXCSR without its sticky flags, and the x87 control word.
+fn control_words() -> (u32, u16) {
+    let (mut mxcsr, mut x87_control) = (0_u32, 0_u16);
+    // SAFETY: both instructions store to the named operands and change nothing else.
+    unsafe {
+        asm!("stmxcsr [{}]", in(reg) &raw mut mxcsr, options(nostack, preserves_flags));
+        asm!("fnstcw [{}]", in(reg) &raw mut x87_control, options(nostack, preserves_flags));
+    }
+    (mxcsr & !0x3f, x87_control)
+}
