@@ -1,0 +1,132 @@
+//! What a coroutine can wait for: a reason, and the object that the reason is about.
+
+/// Why a coroutine is parked. What the record's `wait_object` holds depends on it.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WaitReason {
+    /// It waits for nothing.
+    None = 0,
+    /// switch and io between their turns.
+    Turn = 1,
+    /// Until a deadline.
+    Sleep = 2,
+    /// Until a coroutine ends; the object is its id.
+    Join = 3,
+    /// Until a file descriptor can be read; the object is the number.
+    Read = 4,
+    /// Until a file descriptor can be written.
+    Write = 5,
+    /// Until a listening socket has a connection.
+    Accept = 6,
+    /// Until a connection is made.
+    Connect = 7,
+    /// For a mutex; the object is its address.
+    Mutex = 8,
+    /// Until a channel has room; the object is its address.
+    Send = 9,
+    /// Until a channel has a value.
+    Receive = 10,
+    /// main, until all other coroutines have ended.
+    Shutdown = 11,
+}
+
+/// What a `wait_object` is.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ObjectKind {
+    Nothing = 0,
+    CoroutineId = 1,
+    FileDescriptor = 2,
+    Address = 3,
+}
+
+impl WaitReason {
+    /// All reasons, in the order of their numbers.
+    pub(crate) const ALL: [WaitReason; 12] = [
+        WaitReason::None,
+        WaitReason::Turn,
+        WaitReason::Sleep,
+        WaitReason::Join,
+        WaitReason::Read,
+        WaitReason::Write,
+        WaitReason::Accept,
+        WaitReason::Connect,
+        WaitReason::Mutex,
+        WaitReason::Send,
+        WaitReason::Receive,
+        WaitReason::Shutdown,
+    ];
+
+    /// The name that every reader shows.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            WaitReason::None => "none",
+            WaitReason::Turn => "turn",
+            WaitReason::Sleep => "sleep",
+            WaitReason::Join => "join",
+            WaitReason::Read => "read",
+            WaitReason::Write => "write",
+            WaitReason::Accept => "accept",
+            WaitReason::Connect => "connect",
+            WaitReason::Mutex => "mutex",
+            WaitReason::Send => "send",
+            WaitReason::Receive => "receive",
+            WaitReason::Shutdown => "shutdown",
+        }
+    }
+
+    /// What the wait's object is.
+    pub(crate) const fn object(self) -> ObjectKind {
+        match self {
+            WaitReason::None | WaitReason::Turn | WaitReason::Sleep | WaitReason::Shutdown => {
+                ObjectKind::Nothing
+            }
+            WaitReason::Join => ObjectKind::CoroutineId,
+            WaitReason::Read | WaitReason::Write | WaitReason::Accept | WaitReason::Connect => {
+                ObjectKind::FileDescriptor
+            }
+            WaitReason::Mutex | WaitReason::Send | WaitReason::Receive => ObjectKind::Address,
+        }
+    }
+
+    /// Whether the worker's own reactor ends such a wait, with no other coroutine's help.
+    pub(crate) const fn is_reactors(self) -> bool {
+        matches!(
+            self,
+            WaitReason::Sleep
+                | WaitReason::Read
+                | WaitReason::Write
+                | WaitReason::Accept
+                | WaitReason::Connect
+        )
+    }
+
+    /// What a person calls the wait, for error messages.
+    pub(crate) const fn verb(self) -> &'static str {
+        match self {
+            WaitReason::None | WaitReason::Turn => "a wait",
+            WaitReason::Sleep => "coro::sleep",
+            WaitReason::Join => "JoinHandle::join",
+            WaitReason::Read => "a read",
+            WaitReason::Write => "a write",
+            WaitReason::Accept => "TcpListener::accept",
+            WaitReason::Connect => "TcpStream::connect",
+            WaitReason::Mutex => "Mutex::lock",
+            WaitReason::Send => "Sender::send",
+            WaitReason::Receive => "Receiver::recv",
+            WaitReason::Shutdown => "the end of the runtime",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_positions() {
+        for (number, reason) in WaitReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, number);
+        }
+    }
+}
