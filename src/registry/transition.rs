@@ -1,0 +1,268 @@
+//! The state word's protocol: which state follows which, and who may write it when.
+//!
+//! | from | to | by |
+//! |---|---|---|
+//! | `Free` | `New` | [`publish`], the creator |
+//! | `New` | `Ready` | [`ready`], the creator, before it queues it |
+//! | `Ready`, `New` | `Running` | [`run`], the worker that is about to switch to it |
+//! | `Running` | `Ready` | [`requeue`], the worker, after it has left the stack |
+//! | `Running` | `Parked` | [`park`], the worker, after it has left the stack |
+//! | `Running` | `Ready` | [`park`], when the wake-up came first |
+//! | `Parked` | `Ready` | [`wake`], anybody who holds the wait's key |
+//! | `Parked` | `Running` | [`run`], for io and switch, whose turns nobody wakes |
+//! | `Running`, `Ready`, `New` | `Exited` | [`exit`], the worker; not running: it was never started |
+//! | `Exited` | `Free` | `stack::slots::release`, which raises the generation |
+//!
+//! Only a wake-up can come from another thread, and only while a wait is open: from [`open_wait`] until the
+//! word is `Ready`. So only these steps are compare-exchanges; all others are stores by the one worker to
+//! which the coroutine belongs (a yield does no read-modify-write).
+//!
+//! *No wake-up is lost:* a waker that comes between `open_wait` and `park` finds `Running` with WAITING and sets
+//! NOTIFIED; `park` then sees its compare-exchange fail, and makes the coroutine `Ready` itself. *None comes
+//! twice:* the first waker's compare-exchange changes the state, or sets NOTIFIED, and the others fail. *None
+//! comes late:* the key's epoch is the wait's.
+//!
+//! The protocol is generic over the word, so that a model checker can run this very code.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::abi::state::{Key, State, Word, flag};
+
+/// An atomic word, the real one or a model checker's.
+pub(crate) trait StateWord {
+    fn load(&self, order: Ordering) -> u64;
+    fn store(&self, value: u64, order: Ordering);
+    fn compare_exchange(&self, from: u64, to: u64, success: Ordering, failure: Ordering) -> Result<u64, u64>;
+}
+
+impl StateWord for AtomicU64 {
+    fn load(&self, order: Ordering) -> u64 {
+        self.load(order)
+    }
+    fn store(&self, value: u64, order: Ordering) {
+        self.store(value, order);
+    }
+    fn compare_exchange(&self, from: u64, to: u64, success: Ordering, failure: Ordering) -> Result<u64, u64> {
+        self.compare_exchange(from, to, success, failure)
+    }
+}
+
+/// What became of a wake-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// The coroutine was parked and is `Ready` now, as this word says: the waker has to queue it.
+    Queue(Word),
+    /// It had not parked yet, and will not.
+    Kept,
+    /// The wait is over, or the slot has another tenant: nothing was touched.
+    Stale,
+}
+
+/// The legal edges, for debug assertions and for tests that watch a coroutine's life.
+pub(crate) fn is_legal(from: State, to: State) -> bool {
+    use State::*;
+    matches!(
+        (from, to),
+        (Free, New)
+            | (New, Ready | Running | Exited)
+            | (Ready, Running | Exited)
+            | (Running, Ready | Parked | Exited)
+            | (Parked, Ready | Running)
+            | (Exited, Free)
+    )
+}
+
+/// A step which only the coroutine's worker (or creator) takes: a store. Release: whoever sees the state sees
+/// what was stored before it.
+fn step(word: &impl StateWord, to: State, flags: u64) {
+    let now = Word(word.load(Relaxed));
+    debug_assert!(is_legal(now.state(), to), "{now:?} may not become {}", to.name());
+    word.store(now.with(to, flags).0, Release);
+}
+
+/// Makes a record that has been filled in a coroutine's.
+pub(crate) fn publish(word: &impl StateWord) {
+    step(word, State::New, 0);
+}
+
+/// Makes a new coroutine one that may run.
+pub(crate) fn ready(word: &impl StateWord) {
+    step(word, State::Ready, 0);
+}
+
+/// Before a switch to it. Keeps TIMED_OUT, which its wait is to find.
+pub(crate) fn run(word: &impl StateWord) {
+    let timed_out = word.load(Relaxed) & flag::TIMED_OUT;
+    step(word, State::Running, timed_out);
+}
+
+/// After a switch away from one that wants to go on. The epoch moves on too, so that a queue entry from an
+/// earlier turn, which the coroutine got without it, is stale.
+pub(crate) fn requeue(word: &impl StateWord) {
+    let next = Word(word.load(Relaxed)).next_epoch();
+    word.store(next.0, Relaxed);
+    step(word, State::Ready, 0);
+}
+
+/// After a switch away from one that has lent its worker to a coroutine it started.
+pub(crate) fn lend(word: &impl StateWord) {
+    step(word, State::Ready, flag::LENT);
+}
+
+/// After a switch away from io or switch, which wait for their next turn.
+pub(crate) fn rest(word: &impl StateWord) {
+    step(word, State::Parked, 0);
+}
+
+/// After a switch away from one that has ended; or for one that is never to run.
+pub(crate) fn exit(word: &impl StateWord) {
+    step(word, State::Exited, 0);
+}
+
+/// Opens the running coroutine's next wait. From here on the returned key wakes it.
+pub(crate) fn open_wait(word: &impl StateWord) -> Key {
+    let now = Word(word.load(Relaxed));
+    debug_assert_eq!(now.state(), State::Running);
+    let opened = now.next_epoch().with(State::Running, flag::WAITING);
+    // A store and not a compare-exchange: no wait was open, so nobody else may write.
+    word.store(opened.0, Release);
+    opened.key()
+}
+
+/// Ends the running coroutine's wait, parked or not; says whether its deadline was what woke it. A waker that
+/// comes now finds no WAITING; one that came just before has set NOTIFIED for nothing.
+pub(crate) fn close_wait(word: &impl StateWord) -> bool {
+    let now = Word(word.load(Relaxed));
+    debug_assert_eq!(now.state(), State::Running);
+    // A store may overwrite a NOTIFIED that is being set: it is of this wait, which is over.
+    word.store(now.next_epoch().with(State::Running, 0).0, Release);
+    now.has(flag::TIMED_OUT)
+}
+
+/// Whether the running coroutine's open wait has been woken already.
+pub(crate) fn is_notified(word: &impl StateWord) -> bool {
+    // Acquire: pairs with the waker's Release, what it did before is seen.
+    Word(word.load(Acquire)).has(flag::NOTIFIED)
+}
+
+/// After a switch away from a coroutine with an open wait: parks it, unless it has been woken meanwhile.
+/// Returns whether it is parked; otherwise it is `Ready`, and the caller's to queue.
+pub(crate) fn park(word: &impl StateWord) -> bool {
+    let now = Word(word.load(Relaxed));
+    debug_assert!(now.state() == State::Running && (now.has(flag::WAITING) || now.has(flag::NOTIFIED)));
+    if !now.has(flag::NOTIFIED) {
+        // Release: a waker (or reader) that sees `Parked` sees the saved sp. Acquire on failure: what the waker
+        // did before it woke us is seen when we run.
+        let parked = now.with(State::Parked, 0);
+        match word.compare_exchange(now.0, parked.0, Release, Acquire) {
+            Ok(_) => return true,
+            Err(changed) => debug_assert!(Word(changed).has(flag::NOTIFIED)),
+        }
+    }
+    // NOTIFIED is final for this wait, so a store will do.
+    let timed_out = word.load(Acquire) & flag::TIMED_OUT;
+    step(word, State::Ready, timed_out);
+    false
+}
+
+/// Wakes the coroutine whose wait `key` is, if that wait is still open. `flags` (TIMED_OUT or nothing) are
+/// set only by the wake-up that counts.
+pub(crate) fn wake(word: &impl StateWord, key: Key, flags: u64) -> Wake {
+    let mut seen = Word(word.load(Acquire));
+    loop {
+        if seen.key() != key {
+            return Wake::Stale;
+        }
+        let (woken, outcome) = match seen.state() {
+            State::Parked => {
+                let ready = seen.with(State::Ready, flags);
+                (ready, Wake::Queue(ready))
+            }
+            State::Running if seen.has(flag::WAITING) => {
+                (seen.with(State::Running, flag::NOTIFIED | flags), Wake::Kept)
+            }
+            _ => return Wake::Stale,
+        };
+        // Release: what the waker did is seen by the woken. Acquire: the saved sp is seen by who runs it.
+        match word.compare_exchange(seen.0, woken.0, AcqRel, Acquire) {
+            Ok(_) => return outcome,
+            Err(now) => seen = Word(now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running() -> AtomicU64 {
+        let word = AtomicU64::new(0);
+        publish(&word);
+        ready(&word);
+        run(&word);
+        word
+    }
+
+    fn state(word: &AtomicU64) -> State {
+        Word(word.load(Relaxed)).state()
+    }
+
+    #[test]
+    fn wake_before_park_is_kept() {
+        let word = running();
+        let key = open_wait(&word);
+        assert_eq!(wake(&word, key, 0), Wake::Kept);
+        assert_eq!(wake(&word, key, 0), Wake::Stale, "a second waker comes too late");
+        assert!(!park(&word));
+        assert_eq!(state(&word), State::Ready);
+    }
+
+    #[test]
+    fn wake_after_park_queues_once() {
+        let word = running();
+        let key = open_wait(&word);
+        assert!(park(&word));
+        assert_eq!(state(&word), State::Parked);
+        assert!(matches!(wake(&word, key, flag::TIMED_OUT), Wake::Queue(_)));
+        assert_eq!(wake(&word, key, 0), Wake::Stale);
+        run(&word);
+        assert!(close_wait(&word), "it was the deadline that woke it");
+    }
+
+    #[test]
+    fn a_stale_key_touches_neither_the_next_wait_nor_the_next_tenant() {
+        let word = running();
+        let old = open_wait(&word);
+        assert!(!close_wait(&word));
+        assert_eq!(wake(&word, old, 0), Wake::Stale);
+        let next = open_wait(&word);
+        assert_eq!(wake(&word, old, 0), Wake::Stale);
+        assert!(park(&word));
+        assert_eq!(wake(&word, old, 0), Wake::Stale);
+        assert!(matches!(wake(&word, next, 0), Wake::Queue(_)));
+        run(&word);
+        close_wait(&word);
+        exit(&word);
+        // The slot's next tenant, at a wait of the same epoch.
+        word.store(Word(word.load(Relaxed)).next_generation().with(State::Free, 0).0, Relaxed);
+        publish(&word);
+        run(&word);
+        let mut key = open_wait(&word);
+        while Word(word.load(Relaxed)).epoch() < 3 {
+            close_wait(&word);
+            key = open_wait(&word);
+        }
+        assert!(park(&word));
+        assert_eq!(wake(&word, next, 0), Wake::Stale);
+        assert!(matches!(wake(&word, key, 0), Wake::Queue(_)));
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "may not become parked")]
+    fn an_illegal_edge_is_caught() {
+        let word = AtomicU64::new(0);
+        rest(&word);
+    }
+}

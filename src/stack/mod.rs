@@ -1,0 +1,11 @@
+//! Where stacks come from: one mapping for the life of the process, cut into slots.
+//!
+//! - [`geometry`]: the arithmetic from slot to address and back, on plain values
+//! - [`region`]: the mapping, with the debug header's tables and the records at its start
+//! - [`redzone`]: what makes an overrun fault
+//! - [`slots`]: which stacks are in use, and which one to hand out next
+
+pub(crate) mod geometry;
+pub(crate) mod redzone;
+pub(crate) mod region;
+pub(crate) mod slots;

@@ -1,0 +1,206 @@
+//! The region: one mapping with the debug tables, all records and all stacks, for the life of the process.
+//!
+//! That it is one, never moves and is never unmapped is what makes a debugger's work easy: any address is
+//! told to be a coroutine's by arithmetic, and an address written down an hour ago still means the same slot.
+//! Several runtimes share it; the first one's Builder decides its size. Only address space is reserved, a page
+//! costs when it is touched.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::{io, ptr};
+
+use super::geometry::{DEFAULT_CAPACITY, Geometry, REDZONE, SlotIndex};
+use super::redzone::Redzones;
+use crate::abi::descriptor::Head;
+use crate::abi::layout::{Class, ClassName, Worker};
+use crate::abi::record::Record;
+use crate::abi::{DebugHeader, HEADER, MAGIC, MAJOR, MINOR};
+use crate::arch::{DEBUG_HEADER_SIZE, END, resume_point};
+use crate::error::{Kind, Result};
+use crate::sys::memory::{self, PAGE};
+use crate::sys::process;
+
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+/// Where the region is asked to lie: low, away from where the kernel puts libraries and thread stacks, so that
+/// a coroutine's address is known at sight. Any other place does as well.
+const HINT: usize = 0x10_0000_0000;
+/// Fewer coroutines than this are not worth starting with when the address space is limited.
+const FEWEST: usize = 64;
+/// Parts of the region get into core dumps in steps of this many bytes, as slots come into use.
+const DUMP_STEP: usize = 64 << 20;
+
+/// The process's region.
+#[derive(Debug)]
+pub(crate) struct Region {
+    pub(crate) geometry: Geometry,
+    pub(crate) redzones: Redzones,
+    head: &'static Head,
+    /// What of each class is in core dumps already: bytes of records and of slots.
+    dumped: Mutex<[(usize, usize); 4]>,
+}
+
+static REGION: OnceLock<Region> = OnceLock::new();
+
+/// The region, if a runtime has ever started.
+pub(crate) fn get() -> Option<&'static Region> {
+    REGION.get()
+}
+
+/// The region, made for `capacity` user coroutines (`None`: by default, or as many as there is address space
+/// for) if this is the first call.
+pub(crate) fn start(capacity: Option<usize>) -> Result<&'static Region> {
+    static STARTING: Mutex<()> = Mutex::new(());
+    // A panic in an earlier start left nothing behind that could be half done: REGION is set last.
+    let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(region) = REGION.get() {
+        let fixed = region.geometry.capacity();
+        return match capacity {
+            Some(asked) if asked != fixed => Err(Kind::Geometry { asked, fixed }.into()),
+            _ => Ok(region),
+        };
+    }
+    let most = Geometry::largest_capacity();
+    if let Some(asked) = capacity.filter(|asked| !(1..=most).contains(asked)) {
+        return Err(Kind::Capacity { asked, most }.into());
+    }
+    let geometry = reserve(capacity)?;
+    let region = Region::lay_out(geometry)?;
+    Ok(REGION.get_or_init(|| region))
+}
+
+/// Reserves the addresses: all that were asked for, or, when nothing was, what there is room for.
+fn reserve(capacity: Option<usize>) -> Result<Geometry> {
+    let mut wanted = capacity.unwrap_or(DEFAULT_CAPACITY);
+    let mut limited = false;
+    loop {
+        let length = Geometry::new(0, wanted).length;
+        match memory::reserve(HINT, length) {
+            // RLIMIT_AS or strict overcommit: what just fits would leave nothing to malloc, so one step less.
+            Ok(base) if limited => {
+                // SAFETY: the mapping was made just now, nobody has an address of it.
+                unsafe { memory::release(base, length) };
+                limited = false;
+                wanted /= 2;
+            }
+            Ok(base) => return Ok(Geometry::new(base, wanted)),
+            Err(_) if capacity.is_none() && wanted / 2 >= FEWEST => {
+                limited = true;
+                wanted /= 2;
+            }
+            Err(source) => return Err(Kind::Region { length, capacity: wanted, source }.into()),
+        }
+    }
+}
+
+impl Region {
+    /// Fills in the fresh mapping's head and publishes the debug header.
+    fn lay_out(geometry: Geometry) -> Result<Region> {
+        let system = |tried: &'static str| move |source: io::Error| Kind::System { tried, source };
+        let Geometry { base, length, records, record_count, .. } = geometry;
+        memory::name(base, length, c"coro stacks");
+        memory::small_pages(base, length);
+        memory::exclude_from_cores(base, length)
+            .map_err(system("keeping the stack region out of core dumps"))?;
+        memory::include_in_cores(base, size_of::<Head>().next_multiple_of(PAGE))
+            .map_err(system("putting the debug tables into core dumps"))?;
+        let redzones = Redzones::choose(geometry.class(ClassName::Service).base)?;
+
+        let head = ptr::with_exposed_provenance_mut::<Head>(base);
+        // SAFETY: the mapping starts with zeroed memory for a `Head`, page-aligned, ours alone until REGION is set.
+        unsafe { Head::write(head, (records as u64, record_count)) };
+        // SAFETY: as above; from here on it is only shared, and never unmapped.
+        let head: &'static Head = unsafe { &*head };
+        for (row, class) in head.classes.iter().zip(&geometry.classes) {
+            for (word, chunk) in row.name.iter().zip(padded(class.name.name()).chunks_exact(8)) {
+                word.store(u64::from_le_bytes(chunk.try_into().expect("chunks of eight")), Relaxed);
+            }
+            row.base.store(class.base as u64, Relaxed);
+            row.stride.store(class.stride as u64, Relaxed);
+            row.redzone.store(if class.stride == 0 { 0 } else { REDZONE as u64 }, Relaxed);
+            row.first_record.store(class.first, Relaxed);
+            row.count.store(class.count, Relaxed);
+        }
+        for header in [&head.header, &HEADER] {
+            describe(header, &geometry, &redzones, head);
+        }
+        Ok(Region { geometry, redzones, head, dumped: Mutex::default() })
+    }
+
+    /// The record of a slot.
+    pub(crate) fn record(&self, slot: SlotIndex) -> &'static Record {
+        assert!(slot.0 < self.geometry.record_count, "slot {} is none of the region's", slot.0);
+        let record =
+            ptr::with_exposed_provenance::<Record>(self.geometry.records).wrapping_add(slot.0 as usize);
+        // SAFETY: it lies in the array of `record_count` records, which is never unmapped; all bytes, zero ones
+        // too, are a valid `Record` (atomics only), and it is only ever shared.
+        unsafe { &*record }
+    }
+
+    /// The slot of a record.
+    pub(crate) fn slot(&self, record: &Record) -> SlotIndex {
+        let offset = ptr::from_ref(record).addr() - self.geometry.records;
+        debug_assert!(
+            offset.is_multiple_of(size_of::<Record>())
+                && offset / size_of::<Record>() < self.geometry.record_count as usize
+        );
+        SlotIndex((offset / size_of::<Record>()) as u32)
+    }
+
+    pub(crate) fn class(&self, name: ClassName) -> &'static Class {
+        &self.head.classes[name as usize]
+    }
+
+    pub(crate) fn workers(&self) -> &'static [Worker] {
+        &self.head.workers
+    }
+
+    /// Puts a class's first `used` slots, with their records, into core dumps.
+    pub(crate) fn include_in_cores(&self, name: ClassName, used: usize) {
+        let class = self.geometry.class(name);
+        let mut dumped = self.dumped.lock().unwrap_or_else(PoisonError::into_inner);
+        let (records, slots) = &mut dumped[name as usize];
+        let start = self.geometry.records + class.first as usize * size_of::<Record>();
+        widen(records, (start, class.count as usize * size_of::<Record>()), used * size_of::<Record>());
+        // One byte more than the slots: then the redzone above the last one is in the same mapping.
+        widen(slots, (class.base, class.end() - class.base), used * class.stride);
+    }
+}
+
+/// Widens what of [start, start + length) is in core dumps to at least `wanted` bytes, in large steps.
+fn widen(done: &mut usize, (start, length): (usize, usize), wanted: usize) {
+    if wanted > *done {
+        let until = wanted.next_multiple_of(DUMP_STEP).min(length);
+        let from = (start + *done) & !(PAGE - 1);
+        // A failure costs a reader of the core something, and nobody else anything.
+        let _ = memory::include_in_cores(from, (start + until).next_multiple_of(PAGE) - from);
+        *done = until;
+    }
+}
+
+/// Fills in a header, the magic last.
+fn describe(header: &DebugHeader, geometry: &Geometry, redzones: &Redzones, head: &Head) {
+    // Crate-relative source paths begin so in debug information: the manifest's folder, or the registry's.
+    const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/");
+    header.self_address.store((&raw const HEADER).addr() as u64, Relaxed);
+    header.version_major.store(MAJOR, Relaxed);
+    header.version_minor.store(MINOR, Relaxed);
+    header.header_size.store(DEBUG_HEADER_SIZE as u32, Relaxed);
+    header.table_count.store(crate::abi::descriptor::TABLE_COUNT as u32, Relaxed);
+    header.tables.store(head.tables_address(), Relaxed);
+    header.pid.store(process::pid(), Relaxed);
+    header.redzone_method.store(redzones.method() as u32, Relaxed);
+    header.region_base.store(geometry.base as u64, Relaxed);
+    header.region_length.store(geometry.length as u64, Relaxed);
+    header.resume_pc.store(resume_point() as u64, Relaxed);
+    header.end_context.store((&raw const END).addr() as u64, Relaxed);
+    header.source_prefix.store(SOURCES.as_ptr().addr() as u64, Relaxed);
+    header.source_prefix_length.store(SOURCES.len() as u64, Relaxed);
+    // Release: whoever sees the magic sees all of the above, and the tables.
+    header.magic.store(MAGIC, Release);
+}
+
+fn padded(name: &str) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    bytes
+}
