@@ -1,0 +1,98 @@
+//! Which coroutine runs on this thread, and what it can be asked.
+
+use std::cell::Cell;
+use std::fmt;
+
+use crate::abi::record::Record;
+use crate::registry;
+
+/// A coroutine's number: counted from 1 over the process's life, and never used again.
+///
+/// It is what the debugger's commands, the crash report and a panic's message call the coroutine by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CoroutineId(pub(crate) u64);
+
+impl CoroutineId {
+    /// The bare number.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for CoroutineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+impl fmt::Debug for CoroutineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Who a coroutine is: its number, its name and where it was spawned.
+///
+/// ```
+/// coro::run(|| {
+///     let worker = coro::CoroutineBuilder::new().name("worker").spawn(|| {
+///         let me = coro::current().expect("inside a runtime");
+///         (me.id(), me.name().map(str::to_owned))
+///     })?;
+///     let id = worker.id();
+///     assert_eq!(worker.join().unwrap(), (id, Some("worker".into())));
+///     Ok::<(), coro::Error>(())
+/// })??;
+/// # Ok::<(), coro::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Coroutine {
+    id: CoroutineId,
+    name: Option<String>,
+    spawn_site: String,
+}
+
+impl Coroutine {
+    /// Its number.
+    pub fn id(&self) -> CoroutineId {
+        self.id
+    }
+
+    /// Its name, if it was given one: at most 32 bytes of it.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Where it was spawned, as `file:line:column`.
+    pub fn spawn_site(&self) -> &str {
+        &self.spawn_site
+    }
+}
+
+/// The coroutine which calls this; `None` outside a runtime.
+pub fn current() -> Option<Coroutine> {
+    running().map(|record| Coroutine {
+        id: CoroutineId(record.id()),
+        name: record.name(),
+        spawn_site: registry::spawn_site(record),
+    })
+}
+
+thread_local! {
+    static RUNNING: Cell<Option<&'static Record>> = const { Cell::new(None) };
+}
+
+/// The record of the coroutine that runs on this thread.
+///
+/// Never inlined: optimised code keeps a thread-local's address in a register over a call, and a coroutine
+/// that were to go on on another thread would use the first one's.
+#[inline(never)]
+pub(crate) fn running() -> Option<&'static Record> {
+    RUNNING.get()
+}
+
+/// Says which coroutine runs from now on.
+#[inline(never)]
+pub(crate) fn set_running(record: Option<&'static Record>) {
+    RUNNING.set(record);
+}

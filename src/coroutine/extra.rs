@@ -1,0 +1,53 @@
+//! The heap part of a coroutine: what only some have, and what no debugger needs.
+//!
+//! Made when first needed, by the coroutine itself (or by its creator, before it runs), on the one thread to
+//! which it belongs; freed when it is retired. So nothing in it has to be `Send`.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::abi::record::Record;
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Extra {
+    /// `coroutine_local!` values, by their keys' addresses, in the order of their making. Raw, because
+    /// references to them are out while the vector grows.
+    pub(super) locals: RefCell<Vec<(usize, NonNull<dyn Any>)>>,
+    /// Set when the locals are being dropped: from then on none is made.
+    pub(super) locals_ended: Cell<bool>,
+    pub(super) deferred: RefCell<Vec<Box<dyn FnOnce()>>>,
+    /// Cancel is held back while this isn't zero.
+    pub(super) shields: Cell<u32>,
+    /// Under `Policy::Backtrack`: to whom control goes when this one waits.
+    pub(crate) lineage: RefCell<Option<Rc<dyn Any>>>,
+}
+
+/// The coroutine's heap part, if it has one.
+pub(crate) fn get(record: &Record) -> Option<&Extra> {
+    let extra = record.extra.load(Relaxed).cast::<Extra>();
+    // SAFETY: null, or from `get_or_make`'s Box, freed only by `free` when the coroutine has ended; only code
+    // that runs in the coroutine, or makes or retires it, on its one thread, calls this.
+    unsafe { extra.as_ref() }
+}
+
+/// The coroutine's heap part.
+pub(crate) fn get_or_make(record: &Record) -> &Extra {
+    if record.extra.load(Relaxed).is_null() {
+        record.extra.store(Box::into_raw(Box::<Extra>::default()).cast(), Relaxed);
+    }
+    get(record).expect("made just now")
+}
+
+/// Frees the heap part, when the coroutine has ended.
+pub(crate) fn free(record: &Record) {
+    let extra = record.extra.swap(std::ptr::null_mut(), Relaxed).cast::<Extra>();
+    if !extra.is_null() {
+        // SAFETY: it came from `get_or_make`'s Box, and nobody finds it any more. `get`'s references live no
+        // longer than the call that got them, in code of the coroutine that has ended.
+        drop(unsafe { Box::from_raw(extra) });
+    }
+}

@@ -1,0 +1,218 @@
+//! A file descriptor's readiness: what epoll has said of it, and who waits for more.
+//!
+//! Registered once, edge-triggered, for both directions: no `epoll_ctl` per wait. So what epoll says has to be
+//! remembered: a bit per direction is set by each event and cleared by whoever finds nothing left. Between his
+//! finding and his clearing another event may come, so each event also counts up a *tick*, and the bit is
+//! cleared only where the tick is still the one that was seen before the attempt.
+//!
+//! *No event is lost:* a waiter enlists under the lock, and then looks at the bit again; an event sets the bit
+//! before it takes the waiters under the lock. Whichever comes second sees the other.
+//!
+//! The memory of sources is never freed, only used again, so that an event which was fetched just before its
+//! fd was closed finds valid memory. The tag in the event has the source's generation; a source whose generation
+//! has gone on ignores it.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::ptr;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::sys::epoll::EpollFlags;
+
+use super::Ready;
+use super::poller::Poller;
+use crate::coroutine::waiter::{Waiter, Waiters};
+
+/// Which way data goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Read = 0,
+    Write = 1,
+}
+
+/// Readiness: low bits as here, the tick in the high half.
+const READABLE: u64 = 1;
+const WRITABLE: u64 = 2;
+/// Sticky: the peer has closed or something has broken, so that a short read says nothing of being drained.
+const CLOSED: u64 = 4;
+const TICK: u64 = 1 << 32;
+
+/// See the module. In a pool, for ever.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(crate) struct Source {
+    readiness: AtomicU64,
+    /// Counts the file descriptors that have used this source.
+    generation: AtomicU64,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// In whose epoll set the fd is; `None` while the source is in the pool.
+    poller: Option<Arc<Poller>>,
+    by_direction: [Waiters; 2],
+}
+
+/// What was seen of a source before an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen(u64);
+
+/// All sources there are, and those of them that are free.
+static POOL: Mutex<Pool> = Mutex::new(Pool { all: Vec::new(), free: Vec::new() });
+
+struct Pool {
+    all: Vec<&'static Source>,
+    free: Vec<&'static Source>,
+}
+
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes a source for a new file descriptor. It is watched from the first wait on: see [`Source::enlist`].
+pub(crate) fn acquire() -> &'static Source {
+    let mut pool = pool();
+    if let Some(source) = pool.free.pop() {
+        return source;
+    }
+    let source: &'static Source = Box::leak(Box::new(Source {
+        readiness: AtomicU64::new(READABLE | WRITABLE),
+        generation: AtomicU64::new(1),
+        waiting: Mutex::default(),
+    }));
+    pool.all.push(source);
+    source
+}
+
+/// Gives a source back, before its fd is closed or handed out.
+///
+/// A duplicate of the fd may live on, and epoll would go on watching through it: so it is taken out of the set.
+pub(crate) fn release(source: &'static Source, fd: BorrowedFd<'_>) {
+    let mut waiting = source.lock();
+    if let Some(poller) = waiting.poller.take() {
+        poller.unwatch(fd);
+    }
+    debug_assert!(waiting.by_direction.iter().all(Waiters::is_empty), "somebody waits on what has no owner");
+    // Release: pairs with `on_event`'s Acquire: an event of the old fd is ignored from here on.
+    source.generation.fetch_add(1, Release);
+    source.readiness.store(READABLE | WRITABLE, Relaxed);
+    drop(waiting);
+    pool().free.push(source);
+}
+
+/// Takes the sources that `poller` would have told about away from it; appends their waiters.
+pub(super) fn orphan(poller: &Poller, ready: &mut Vec<Ready>) {
+    let all = pool().all.clone();
+    for source in all {
+        let mut waiting = source.lock();
+        if waiting.poller.as_deref().is_some_and(|its| ptr::eq(its, poller)) {
+            source.wake_all(&mut waiting, [true, true], ready);
+        }
+    }
+}
+
+impl Source {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What epoll reports this source's events under: address and generation. Never 0.
+    fn tag(&'static self) -> u64 {
+        ptr::from_ref(self).expose_provenance() as u64 | self.generation.load(Relaxed) << 48
+    }
+
+    /// The source that a tag is of, if it still serves the same fd.
+    pub(super) fn of_tag(tag: u64) -> Option<&'static Source> {
+        let source = ptr::with_exposed_provenance::<Source>((tag & 0xffff_ffff_ffff) as usize);
+        // SAFETY: only `tag` makes tags, of sources, which are never freed.
+        let source = unsafe { &*source };
+        // Acquire: pairs with `release`'s.
+        (source.generation.load(Acquire) & 0xffff == tag >> 48).then_some(source)
+    }
+
+    /// To be asked before an attempt, and given to [`Source::drained`] after it.
+    pub(crate) fn seen(&self) -> Seen {
+        Seen(self.readiness.load(Acquire))
+    }
+
+    /// The attempt found nothing left: the bit goes, unless an event has come since.
+    pub(crate) fn drained(&self, direction: Direction, seen: Seen) {
+        let without = seen.0 & !bit(direction);
+        // AcqRel: pairs with `on_event`'s. A failure means a new event, and the bit stays.
+        let _ = self.readiness.compare_exchange(seen.0, without, AcqRel, Relaxed);
+    }
+
+    /// The attempt moved fewer bytes than there was room for: on a stream that means drained, unless the peer
+    /// has closed, which gives no further event.
+    pub(crate) fn short(&self, direction: Direction, seen: Seen) {
+        if seen.0 & CLOSED == 0 {
+            self.drained(direction, seen);
+        }
+    }
+
+    /// Whether an attempt may succeed.
+    pub(crate) fn is_ready(&self, direction: Direction) -> bool {
+        self.readiness.load(Acquire) & bit(direction) != 0
+    }
+
+    /// Puts one on the list of those to be told; `false` if an attempt may succeed now. `poller` is the
+    /// caller's own, and watches the fd from here on, if no living one does yet.
+    pub(crate) fn enlist(
+        &'static self,
+        fd: BorrowedFd<'_>,
+        direction: Direction,
+        waiter: Waiter,
+        poller: &Arc<Poller>,
+    ) -> io::Result<bool> {
+        let mut waiting = self.lock();
+        if !waiting.poller.as_ref().is_some_and(|its| its.is_open()) {
+            // What happened before nobody has reported: adding reports what is ready as a first event.
+            poller.watch(fd, self.tag())?;
+            waiting.poller = Some(Arc::clone(poller));
+        }
+        if self.is_ready(direction) {
+            return Ok(false);
+        }
+        waiting.by_direction[direction as usize].push(waiter);
+        Ok(true)
+    }
+
+    /// Takes one off the list: it timed out, was cancelled, or has been told.
+    pub(crate) fn delist(&self, direction: Direction, waiter: &Waiter) {
+        self.lock().by_direction[direction as usize].remove(waiter);
+    }
+
+    /// Notes an event and appends whom it concerns. All who wait for the direction are told: the first may take
+    /// only a part, and the rest gives no further event.
+    pub(super) fn on_event(&self, flags: EpollFlags, ready: &mut Vec<Ready>) {
+        let broken = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
+        let closed = broken || flags.contains(EpollFlags::EPOLLRDHUP);
+        let readable = closed || flags.contains(EpollFlags::EPOLLIN);
+        let writable = broken || flags.contains(EpollFlags::EPOLLOUT);
+        let mut bits = 0;
+        for (set, bit) in [(readable, READABLE), (writable, WRITABLE), (closed, CLOSED)] {
+            bits |= if set { bit } else { 0 };
+        }
+        // AcqRel: whoever sees the bit makes his attempt after the event; see `drained`.
+        let _ = self.readiness.fetch_update(AcqRel, Relaxed, |now| Some((now | bits).wrapping_add(TICK)));
+        self.wake_all(&mut self.lock(), [readable, writable], ready);
+    }
+
+    fn wake_all(&self, waiting: &mut Waiting, directions: [bool; 2], ready: &mut Vec<Ready>) {
+        for (waiters, concerned) in waiting.by_direction.iter_mut().zip(directions) {
+            if concerned {
+                ready.extend(std::iter::from_fn(|| waiters.pop()).map(Ready::Event));
+            }
+        }
+    }
+}
+
+fn bit(direction: Direction) -> u64 {
+    match direction {
+        Direction::Read => READABLE,
+        Direction::Write => WRITABLE,
+    }
+}
