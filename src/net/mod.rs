@@ -1,0 +1,6 @@
+//! TCP, with std's names and std's behaviour, where a call that would block parks the coroutine instead.
+
+mod registered;
+mod tcp;
+
+pub use tcp::{Incoming, TcpListener, TcpStream};

@@ -1,0 +1,109 @@
+//! How a runtime starts, runs main's function and ends.
+
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+
+use super::panic;
+use crate::error::{Kind, Result};
+use crate::scheduler::main::Running;
+use crate::scheduler::policy::Policy;
+use crate::scheduler::worker;
+use crate::stack::region;
+use crate::sys::signal;
+
+/// Starts a runtime on this thread, runs `main` as its main coroutine, and ends all other coroutines when `main`
+/// has returned.
+///
+/// Those that have not ended by themselves are cancelled: unwound at the point where they wait, so that their
+/// values are dropped; those that never ran are not run.
+///
+/// # Errors
+/// If the runtime can't start: on a thread that runs one already, or when the system refuses memory. Then `main`
+/// has not been called.
+///
+/// # Panics
+/// When `main` does, after the others have ended.
+///
+/// ```
+/// let sum = coro::run(|| {
+///     let numbers: Vec<_> = (1..=3).map(|n| coro::spawn(move || n * n)).collect();
+///     numbers.into_iter().map(|n| n.join().unwrap()).sum::<i32>()
+/// })?;
+/// assert_eq!(sum, 14);
+/// # Ok::<(), coro::Error>(())
+/// ```
+#[track_caller]
+pub fn run<T>(main: impl FnOnce() -> T) -> Result<T> {
+    Builder::new().run(main)
+}
+
+/// A runtime to be started, with other than the usual settings.
+///
+/// ```
+/// let answer = coro::Builder::new().policy(coro::Policy::Backtrack).run(|| {
+///     let child = coro::spawn(|| 42); // has run when `spawn` returns
+///     assert!(child.is_finished());
+///     child.join().unwrap()
+/// })?;
+/// assert_eq!(answer, 42);
+/// # Ok::<(), coro::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a Builder starts nothing before its `run` is called"]
+pub struct Builder {
+    max_coroutines: Option<usize>,
+    policy: Policy,
+    trace: usize,
+}
+
+impl Builder {
+    /// The usual settings: room for 1,000,000 coroutines (or for as many as the address space that the process
+    /// may have holds), `Policy::Fair`, no trace.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// How many coroutines may be alive at a time. Their stacks take address space, 256 KiB each, not memory.
+    ///
+    /// A process has one region of stacks, laid out when its first runtime starts: other Builders have to ask
+    /// for the same, or for nothing.
+    pub fn max_coroutines(mut self, count: usize) -> Builder {
+        self.max_coroutines = Some(count);
+        self
+    }
+
+    /// In what order coroutines get their turns.
+    pub fn policy(mut self, policy: Policy) -> Builder {
+        self.policy = policy;
+        self
+    }
+
+    /// Keeps a record of the last `switches` switches, for [`take_trace`](crate::take_trace).
+    pub fn trace(mut self, switches: usize) -> Builder {
+        self.trace = switches;
+        self
+    }
+
+    /// Starts the runtime: see [`run`](crate::run).
+    ///
+    /// # Errors
+    /// As [`run`](crate::run); and if `max_coroutines` is zero, more than the address space holds, or not what
+    /// the process's region was laid out for.
+    ///
+    /// # Panics
+    /// When `main` does, after the others have ended.
+    #[track_caller]
+    pub fn run<T>(self, main: impl FnOnce() -> T) -> Result<T> {
+        let caller = Location::caller();
+        if worker::current().is_some() {
+            return Err(Kind::Nested.into());
+        }
+        let region = region::start(self.max_coroutines)?;
+        signal::ignore_sigpipe().map_err(|source| Kind::System { tried: "ignoring SIGPIPE", source })?;
+        panic::install_hook();
+        let running = Running::start(region, self.policy, self.trace, caller)?;
+        // Caught here, so that the others end while main isn't unwinding.
+        let result = catch_unwind(AssertUnwindSafe(main));
+        drop(running);
+        Ok(result.unwrap_or_else(|payload| resume_unwind(payload)))
+    }
+}

@@ -1,0 +1,11 @@
+//! What a program calls: start a runtime, spawn, join.
+//!
+//! - [`builder`]: how a runtime starts, runs main and ends
+//! - [`spawn`]: new coroutines, and the handles to wait for them
+//! - [`panic`]: what a panic's report says of the coroutine
+//! - [`stats`]: what a program may know of its runtime
+
+pub(crate) mod builder;
+mod panic;
+pub(crate) mod spawn;
+pub(crate) mod stats;

@@ -1,0 +1,28 @@
+//! What a panic's report says of the coroutine. The panic itself ends only its coroutine.
+
+use std::panic;
+use std::sync::Once;
+
+use crate::abi::record::Kind;
+use crate::coroutine::current;
+use crate::registry;
+
+/// Puts a line before the panic hook's own report, for panics in user coroutines. Once per process; a hook which
+/// the program sets later replaces it.
+pub(super) fn install_hook() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if let Some(record) = current::running().filter(|record| record.kind() == Kind::User) {
+                let name = record.name().map_or(String::new(), |name| format!(" '{name}'"));
+                eprintln!(
+                    "coroutine #{}{name}, spawned at {}, panicked:",
+                    record.id(),
+                    registry::spawn_site(record)
+                );
+            }
+            usual(info);
+        }));
+    });
+}

@@ -1,0 +1,213 @@
+//! New coroutines, and the handles by which their results are had.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+use crate::abi::layout::ClassName;
+use crate::abi::record::Kind as CoroutineKind;
+use crate::abi::wait::WaitReason;
+use crate::coroutine::current::CoroutineId;
+use crate::coroutine::entry;
+use crate::coroutine::join::{JoinError, Outcome, Packet, Task};
+use crate::coroutine::waiter::Waiter;
+use crate::error::{Kind, Result};
+use crate::registry::{self, Identity};
+use crate::scheduler::admit;
+use crate::scheduler::main::prepare_stack;
+use crate::scheduler::park::{self, WaitList};
+use crate::stack::geometry::{LARGEST_STACK, class_for};
+use crate::stack::slots;
+
+/// Starts a coroutine that runs `f`; as `std::thread::spawn`.
+///
+/// It stays on this thread, and runs when this coroutine waits (under `Policy::Backtrack`: at once). A panic in
+/// it ends nothing else: `join` tells of it. Dropping the handle detaches it.
+///
+/// # Panics
+/// If it can't be spawned: outside a runtime, when main has returned, or when there is no stack left.
+/// [`CoroutineBuilder::spawn`] gives an error instead.
+///
+/// ```
+/// coro::run(|| {
+///     let handle = coro::spawn(|| "done");
+///     assert_eq!(handle.join().unwrap(), "done");
+/// })?;
+/// # Ok::<(), coro::Error>(())
+/// ```
+#[track_caller]
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    CoroutineBuilder::new().spawn(f).unwrap_or_else(|error| panic!("coro::spawn: {error}"))
+}
+
+/// A coroutine to be spawned with a name, or on a stack of another size; as `std::thread::Builder`.
+///
+/// ```
+/// coro::run(|| {
+///     let parser = coro::CoroutineBuilder::new().name("parser").stack_size(1 << 20).spawn(|| [0_u8; 500_000].len())?;
+///     assert_eq!(parser.join().unwrap(), 500_000);
+///     Ok::<(), coro::Error>(())
+/// })??;
+/// # Ok::<(), coro::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a CoroutineBuilder starts nothing before its `spawn` is called"]
+pub struct CoroutineBuilder {
+    name: String,
+    stack_size: Option<usize>,
+}
+
+impl CoroutineBuilder {
+    /// No name, and the default stack of 192 KiB.
+    pub fn new() -> CoroutineBuilder {
+        CoroutineBuilder::default()
+    }
+
+    /// A name for debuggers and panic reports. The first 32 bytes are kept.
+    pub fn name(mut self, name: impl Into<String>) -> CoroutineBuilder {
+        self.name = name.into();
+        self
+    }
+
+    /// At least so many bytes of stack, a few hundred of which the runtime may use. Up to 192 KiB costs nothing
+    /// extra; there are fewer of the larger ones, of 8 MiB. Memory is used as pages are touched.
+    pub fn stack_size(mut self, bytes: usize) -> CoroutineBuilder {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Starts the coroutine: see [`spawn`](crate::spawn).
+    ///
+    /// # Errors
+    /// Outside a runtime; when main has returned; when there is no stack left, or no memory for its redzone; for
+    /// a stack size of zero or above 8 MiB; for a name with a NUL byte.
+    #[track_caller]
+    pub fn spawn<F, T>(self, f: F) -> Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let caller = Location::caller();
+        let packet = Arc::new(Packet::new(f));
+        let id = start(&self, packet.clone(), caller)?;
+        Ok(JoinHandle { outcome: packet, id })
+    }
+}
+
+/// Spawns what is no longer generic.
+fn start(
+    options: &CoroutineBuilder,
+    task: Arc<dyn Task>,
+    caller: &'static Location<'static>,
+) -> Result<CoroutineId> {
+    if options.name.contains('\0') {
+        return Err(Kind::Name { name: options.name.clone() }.into());
+    }
+    let class = match options.stack_size {
+        None => ClassName::Default,
+        Some(asked) => class_for(asked).ok_or(Kind::StackSize { asked, largest: LARGEST_STACK })?,
+    };
+    let worker = admit::spawner()?;
+    let slot = slots::acquire(worker.region, class)?;
+    let record = worker.region.record(slot);
+    let bounds = worker.region.geometry.bounds(slot).expect("user classes have stacks");
+    prepare_stack(worker.region, record, bounds);
+    let id = worker.next_id();
+    registry::publish(
+        record,
+        &Identity {
+            id,
+            kind: CoroutineKind::User,
+            name: &options.name,
+            parent: worker.running().id(),
+            worker: worker.index,
+            spawned: caller,
+            bounds,
+            now: worker.clock(),
+        },
+    );
+    entry::put_task(record, task);
+    admit::admit(worker, record);
+    Ok(CoroutineId(id))
+}
+
+/// A coroutine whose result can be had; as `std::thread::JoinHandle`. Dropping it detaches the coroutine.
+pub struct JoinHandle<T> {
+    outcome: Arc<dyn Outcome<T>>,
+    id: CoroutineId,
+}
+
+impl<T> JoinHandle<T> {
+    /// Waits until the coroutine has ended; gives what its function returned. On a plain OS thread it blocks that.
+    ///
+    /// # Errors
+    /// If the coroutine panicked (the payload is in the error), or was cancelled, because its runtime's main
+    /// returned before it ended; or in a destructor during a panic, when it would have to wait.
+    pub fn join(self) -> std::result::Result<T, JoinError> {
+        self.wait()?;
+        self.outcome.take().expect("done, and the one handle takes the result once")
+    }
+
+    /// Waits until the coroutine has ended, and leaves the result where it is. Any number may wait.
+    ///
+    /// # Errors
+    /// In a destructor during a panic, when it would have to wait.
+    pub fn wait(&self) -> std::result::Result<(), JoinError> {
+        let end = End(&*self.outcome);
+        while !self.is_finished() {
+            park::block(WaitReason::Join, self.id.as_u64(), &end).map_err(JoinError::not_waited)?;
+        }
+        Ok(())
+    }
+
+    /// Whether it has ended, so that `join` would not wait.
+    pub fn is_finished(&self) -> bool {
+        self.outcome.completion().is_done()
+    }
+
+    /// Its number.
+    pub fn id(&self) -> CoroutineId {
+        self.id
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("id", &self.id).field("is_finished", &self.is_finished()).finish()
+    }
+}
+
+/// Those who wait for a coroutine's end.
+struct End<'a, T>(&'a dyn Outcome<T>);
+
+impl<T> WaitList for End<'_, T> {
+    fn enlist(&self, waiter: Waiter) -> bool {
+        self.0.completion().enlist(waiter)
+    }
+
+    fn delist(&self, waiter: &Waiter) -> bool {
+        self.0.completion().delist(waiter)
+    }
+}
+
+/// Lets the others who are ready have a turn; returns at once when there are none.
+///
+/// # Panics
+/// Outside a runtime.
+///
+/// ```
+/// coro::run(|| {
+///     let other = coro::spawn(|| ());
+///     coro::yield_now();
+///     assert!(other.is_finished());
+/// })?;
+/// # Ok::<(), coro::Error>(())
+/// ```
+#[track_caller]
+pub fn yield_now() {
+    park::yield_now().unwrap_or_else(|error| panic!("{error}"));
+}

@@ -1,0 +1,38 @@
+//! New coroutines: who may make them, and when they get their first turn.
+
+use std::thread;
+
+use super::io;
+use super::policy::{self, Policy};
+use super::switch::{After, transfer};
+use super::worker::{self, Worker};
+use crate::abi::record::Record;
+use crate::error::{Kind, Result};
+use crate::registry::transition;
+
+/// The worker on which the caller may spawn.
+pub(crate) fn spawner<'a>() -> Result<&'a Worker> {
+    let worker = worker::current().ok_or(Kind::Outside { tried: "coro::spawn" })?;
+    if let Some(service) = io::service_name(worker) {
+        return Err(Kind::Service { tried: "coro::spawn", service }.into());
+    }
+    if worker.is_ending.get() {
+        return Err(Kind::ShuttingDown.into());
+    }
+    Ok(worker)
+}
+
+/// Takes in a coroutine that was just published.
+pub(crate) fn admit(worker: &Worker, record: &'static Record) {
+    worker.count_in();
+    if worker.policy == Policy::Backtrack {
+        policy::note_lineage(record, worker.running());
+        // A destructor during a panic may spawn, but nobody switches while it unwinds.
+        if !thread::panicking() {
+            transfer(worker, record, After::Lend);
+            return;
+        }
+    }
+    transition::ready(&record.state);
+    worker.enqueue(record);
+}

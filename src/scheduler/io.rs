@@ -1,0 +1,73 @@
+//! The io coroutine: waits for events and timers, and wakes whom they concern.
+//!
+//! Polling runs here and not on the stack of whoever blocks: the event buffer is kilobytes. When io is reached
+//! because nobody is ready, it blocks the thread; when it gets its regular turn, it only looks.
+
+use std::ptr;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::park;
+use super::switch::{After, transfer};
+use super::worker::Worker;
+use crate::abi::state::flag;
+use crate::coroutine::waiter::Waiters;
+use crate::reactor::Ready;
+
+/// The io coroutine's loop.
+pub(super) fn io_loop(worker: &Worker) -> Waiters {
+    let mut ready = Vec::new();
+    if let Some(main) = worker.lender() {
+        // Its first turn only shows that it is there.
+        transfer(worker, main, After::Rest);
+    }
+    while !worker.is_stopping.get() {
+        #[cfg(test)]
+        if let Some(probe) = worker.probe.take() {
+            probe();
+        }
+        let nobody_ready = worker.queue.is_empty();
+        poll(worker, nobody_ready, &mut ready);
+        // Who is ready now was mostly woken by the events just seen: control goes straight back to him.
+        if let Some(next) = worker.queue.pop() {
+            transfer(worker, next, After::Rest);
+        }
+    }
+    Waiters::new()
+}
+
+/// Looks for events, and wakes whom they concern; with `wait`, blocks the thread until there are some.
+pub(super) fn poll(worker: &Worker, wait: bool, ready: &mut Vec<Ready>) {
+    let wait = wait && worker.remote.fall_asleep();
+    // Only a broken epoll set fails, say by somebody who closed its descriptor.
+    worker.reactor.poll(wait, ready).unwrap_or_else(|error| {
+        eprintln!("fatal: coro can't wait for events: epoll failed: {error}; was a descriptor closed that isn't the program's own?");
+        std::process::abort();
+    });
+    worker.remote.wake_up();
+    worker.row.clock.store(worker.clock(), Relaxed);
+    worker.row.polls.store(worker.row.polls.load(Relaxed) + 1, Relaxed);
+    worker.row.heartbeats.store(worker.reactor.beats(), Relaxed);
+    for who in ready.drain(..) {
+        match who {
+            Ready::Event(waiter) => {
+                park::wake(&waiter);
+            }
+            Ready::Deadline(token) => {
+                park::unpark(token, flag::TIMED_OUT);
+            }
+        }
+    }
+    worker.empty_inbox();
+}
+
+/// Whether the running coroutine is io or switch, by name; for error messages.
+pub(super) fn service_name(worker: &Worker) -> Option<&'static str> {
+    let running = worker.running();
+    if ptr::eq(running, worker.io) {
+        Some("io")
+    } else if ptr::eq(running, worker.switch) {
+        Some("switch")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,267 @@
+//! How a worker starts and ends: main's part of the scheduler.
+//!
+//! ```text
+//!   start   main -> io (sets up its permanent timer) -> main -> switch (gives back) -> main -> user code
+//!   end     main's function has returned; all others are cancelled and run until they have ended; then io and
+//!           switch end; then main
+//! ```
+
+use std::cell::Cell;
+use std::panic::Location;
+use std::sync::atomic::Ordering::Relaxed;
+use std::{io, marker, thread};
+
+use super::park::{self, Wait};
+use super::policy::Policy;
+use super::queue::Queue;
+use super::remote::{self, Remote};
+use super::switch::{self, After, transfer};
+use super::trace::Trace;
+use super::worker::{self, Worker};
+use crate::abi::layout::ClassName;
+use crate::abi::record::{Kind as CoroutineKind, NO_WORKER, Record};
+use crate::abi::state::State;
+use crate::abi::wait::WaitReason;
+use crate::arch;
+use crate::coroutine::{cancel, current, entry, extra};
+use crate::error::{Error, Kind, Result};
+use crate::reactor::Reactor;
+use crate::registry::{self, Identity, transition};
+use crate::stack::geometry::{SlotIndex, StackBounds};
+use crate::stack::region::Region;
+use crate::stack::slots;
+use crate::sys::{clock, process};
+
+/// How long the end waits before it says, once, whom it waits for.
+const PATIENCE: u64 = 5_000_000_000;
+
+/// A worker that runs on this thread, from its start until it is dropped.
+pub(crate) struct Running {
+    worker: Box<Worker>,
+    /// It is the thread's own.
+    _not_send: marker::PhantomData<*const ()>,
+}
+
+impl Running {
+    /// Makes this thread a worker, with main as its running coroutine.
+    pub(crate) fn start(
+        region: &'static Region,
+        policy: Policy,
+        trace: usize,
+        caller: &'static Location<'static>,
+    ) -> Result<Running> {
+        let (index, remote) = remote::acquire()?;
+        let acquired = Acquired { region, remote, slots: Cell::default() };
+        let system =
+            |tried: &'static str| move |source: io::Error| Error::from(Kind::System { tried, source });
+        let bell = remote.bell().map_err(system("making a worker's eventfd"))?;
+        let reactor = Reactor::new(bell).map_err(system("making a worker's epoll set"))?;
+        let (first_id, end_id) = worker::id_block();
+        let [main, switch, io] =
+            [ClassName::Native, ClassName::Service, ClassName::Service].map(|name| acquired.slot(name));
+        let [main, switch, io] = [main?, switch?, io?].map(|slot| region.record(slot));
+
+        let now = reactor.clock();
+        let native = process::native_stack();
+        let identity = |id, kind, name, bounds| Identity {
+            id,
+            kind,
+            name,
+            parent: 0,
+            worker: index,
+            spawned: caller,
+            bounds,
+            now,
+        };
+        registry::publish(
+            main,
+            &identity(first_id, CoroutineKind::Main, "main", StackBounds { limit: native.0, top: native.1 }),
+        );
+        // Its stack is the thread's: there is nothing to prepare, but where it goes on when it was left.
+        main.context.prepare(0);
+        for (record, kind, name, id) in [
+            (io, CoroutineKind::Io, "io", first_id + 1),
+            (switch, CoroutineKind::Switch, "switch", first_id + 2),
+        ] {
+            let bounds = region.geometry.bounds(region.slot(record)).expect("service slots have stacks");
+            prepare_stack(region, record, bounds);
+            registry::publish(record, &Identity { parent: first_id, ..identity(id, kind, name, bounds) });
+        }
+        let row = &region.workers()[index as usize];
+        for (place, record) in [(&row.main, main), (&row.switch, switch), (&row.io, io)] {
+            place.store(region.slot(record).0, Relaxed);
+        }
+        for counter in [&row.alive, &row.most_alive, &row.switches, &row.polls, &row.spawns, &row.heartbeats]
+        {
+            counter.store(0, Relaxed);
+        }
+        row.clock.store(now, Relaxed);
+        row.policy.store(policy.number(), Relaxed);
+        row.thread.store(process::thread_id(), Relaxed);
+        let worker = Box::new(Worker {
+            index,
+            policy,
+            region,
+            row,
+            remote,
+            reactor,
+            queue: Queue::default(),
+            trace: Trace::new(trace),
+            main,
+            switch,
+            io,
+            current: Cell::new(main),
+            left: Cell::new(None),
+            turns: Cell::new(0),
+            budget: Cell::new(0),
+            is_ending: Cell::new(false),
+            is_stopping: Cell::new(false),
+            last_one_out: Cell::new(None),
+            ids: Cell::new((first_id + 3, end_id)),
+            #[cfg(test)]
+            probe: Cell::new(None),
+        });
+        acquired.keep();
+        worker::set_current(Some(&worker));
+        current::set_running(Some(main));
+        transition::run(&main.state);
+        transfer(&worker, io, After::Lend);
+        transfer(&worker, switch, After::Lend);
+        Ok(Running { worker, _not_send: marker::PhantomData })
+    }
+
+    /// Ends all coroutines but main: those that never ran are dropped, the others unwound at their waits.
+    fn end_others(&self) {
+        let worker = &*self.worker;
+        worker.is_ending.set(true);
+        for record in registry::iterate(worker.region) {
+            if record.kind() == CoroutineKind::User && self.lives_here(record) {
+                self.end(record);
+            }
+        }
+        if cfg!(panic = "abort") {
+            // Nothing can be unwound: what is parked stays, with its values.
+            return;
+        }
+        let mut patience = Some(PATIENCE);
+        while worker.alive() > 0 {
+            let Ok(wait) = Wait::open(WaitReason::Shutdown, 0) else { return };
+            worker.last_one_out.set(Some(wait.token()));
+            wait.park_until(patience.map(|patience| clock::now() + patience));
+            if worker.alive() > 0 && patience.take().is_some() {
+                self.name_those_left();
+            }
+        }
+    }
+
+    fn lives_here(&self, record: &Record) -> bool {
+        record.worker.load(Relaxed) == self.worker.index
+            && !matches!(record.word().state(), State::Free | State::Exited)
+    }
+
+    fn end(&self, record: &'static Record) {
+        if entry::is_unstarted(record) {
+            let waiters = entry::abandon(record);
+            switch::retire(&self.worker, record);
+            park::wake_all(waiters);
+        } else if cfg!(panic = "abort") {
+            // It stays as it is, and belongs to no worker any more.
+            record.worker.store(NO_WORKER, Relaxed);
+        } else {
+            cancel::request(record);
+            let token =
+                registry::WakeToken { slot: self.worker.region.slot(record), key: record.word().key() };
+            park::unpark(token, 0);
+        }
+    }
+
+    /// Says, once, who keeps the runtime from ending.
+    fn name_those_left(&self) {
+        let worker = &*self.worker;
+        let left = registry::iterate(worker.region)
+            .filter(|record| record.kind() == CoroutineKind::User && self.lives_here(record));
+        let names: Vec<String> = left
+            .take(10)
+            .map(|record| {
+                let name = record.name().unwrap_or_default();
+                format!("#{} '{name}' (spawned at {})", record.id(), registry::spawn_site(record))
+            })
+            .collect();
+        eprintln!(
+            "coro: main has returned, but {} coroutines have not ended in {} s, and main waits for them: {}{}",
+            worker.alive(),
+            PATIENCE / 1_000_000_000,
+            names.join(", "),
+            if worker.alive() > 10 { ", ..." } else { "" }
+        );
+    }
+}
+
+impl Drop for Running {
+    /// Ends everything, also when main's function has panicked (its unwinding has been caught before).
+    fn drop(&mut self) {
+        debug_assert!(!thread::panicking(), "main's panic is caught, and resumed after this");
+        let worker = &*self.worker;
+        entry::wind_up(worker.main);
+        self.end_others();
+        worker.is_stopping.set(true);
+        transfer(worker, worker.io, After::Lend);
+        transfer(worker, worker.switch, After::Lend);
+        let mut orphans = Vec::new();
+        worker.reactor.poller.close(&mut orphans);
+        worker::set_current(None);
+        current::set_running(None);
+        for orphan in orphans {
+            if let crate::reactor::Ready::Event(waiter) = orphan {
+                park::wake(&waiter);
+            }
+        }
+        worker.row.thread.store(0, Relaxed);
+        transition::exit(&worker.main.state);
+        extra::free(worker.main);
+        // SAFETY: a native slot has no stack; main's is the thread's own.
+        unsafe { slots::release(worker.region, worker.region.slot(worker.main)) };
+        worker.remote.release();
+    }
+}
+
+/// Puts the frame that `arch`'s entry expects on a stack on which nobody has run.
+pub(crate) fn prepare_stack(region: &Region, record: &Record, bounds: StackBounds) {
+    let top = bounds.coloured_top(region.slot(record));
+    // SAFETY: the slot was acquired, so that its stack is mapped, writable and ours; the coloured top is
+    // 64-byte aligned and at least a page above the limit.
+    let sp = unsafe { arch::init_stack(top, std::ptr::from_ref(record).expose_provenance(), switch::start) };
+    record.context.prepare(sp);
+}
+
+/// What a start has acquired; given back if it fails.
+struct Acquired {
+    region: &'static Region,
+    remote: &'static Remote,
+    slots: Cell<[Option<SlotIndex>; 3]>,
+}
+
+impl Acquired {
+    fn slot(&self, name: ClassName) -> Result<SlotIndex> {
+        let slot = slots::acquire(self.region, name)?;
+        let mut slots = self.slots.get();
+        *slots.iter_mut().find(|place| place.is_none()).expect("a worker has three slots") = Some(slot);
+        self.slots.set(slots);
+        Ok(slot)
+    }
+
+    /// The start has succeeded.
+    fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Acquired {
+    fn drop(&mut self) {
+        for slot in self.slots.get().into_iter().flatten() {
+            // SAFETY: nobody has run on it.
+            unsafe { slots::release(self.region, slot) };
+        }
+        self.remote.release();
+    }
+}

@@ -1,0 +1,27 @@
+//! The scheduler: who runs next on a worker, and how one coroutine gives way to another.
+//!
+//! A worker is one OS thread with three coroutines of its own: **main** (on the thread's stack; it runs the
+//! user's main function), **switch** (looks for who may run) and **io** (waits for events). io and switch have
+//! main as their parent, and may neither spawn nor wait.
+//!
+//! - [`worker`]: what a worker consists of; the one of this thread
+//! - [`admit`]: new coroutines
+//! - [`main`]: how a worker starts and ends
+//! - [`switch`]: the one function that enters and leaves a coroutine, and the switch coroutine's loop
+//! - [`io`]: the io coroutine's loop
+//! - [`queue`]: who is ready, in order
+//! - [`policy`]: who is next
+//! - [`park`]: waiting and waking
+//! - [`remote`]: what other threads send to a worker
+//! - [`trace`]: a record of switches, for tests and the curious
+
+pub(crate) mod admit;
+pub(crate) mod io;
+pub(crate) mod main;
+pub(crate) mod park;
+pub(crate) mod policy;
+pub(crate) mod queue;
+pub(crate) mod remote;
+pub(crate) mod switch;
+pub(crate) mod trace;
+pub(crate) mod worker;

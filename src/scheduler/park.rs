@@ -1,0 +1,261 @@
+//! Waiting and waking.
+//!
+//! A wait is opened, then its token is given to whatever will end it, then the coroutine parks:
+//!
+//! ```text
+//!   let wait = Wait::open(WaitReason::Read, fd)?;   a wake-up counts from here on
+//!   source.enlist(wait.waiter(), ...);
+//!   wait.park_until(deadline)                       returns at once if it has been woken already
+//! ```
+//!
+//! Every waiter looks at its own condition again when it returns: a wake-up is a hint, not a gift.
+
+use std::mem;
+use std::process;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+
+use super::io;
+use super::policy::{Leaving, Policy};
+use super::queue::Entry;
+use super::remote;
+use super::switch::{After, successor, transfer};
+use super::worker::{self, Worker};
+use crate::abi::record::Record;
+use crate::abi::wait::WaitReason;
+use crate::coroutine::cancel;
+use crate::coroutine::waiter::{ThreadWait, Waiter, Waiters};
+use crate::error::{Kind, Result};
+use crate::registry::transition::{self, Wake};
+use crate::registry::{self, WakeToken};
+
+/// Operations that may succeed without a wait until others get a turn.
+const BUDGET: u32 = 128;
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// Somebody: what was waited for may have happened.
+    Event,
+    /// The deadline.
+    Deadline,
+}
+
+/// A wait of the running coroutine that has been opened.
+#[derive(Debug)]
+pub(crate) struct Wait<'a> {
+    worker: &'a Worker,
+    record: &'static Record,
+    token: WakeToken,
+    reason: WaitReason,
+}
+
+impl Wait<'_> {
+    /// Opens a wait. What it is for is in the record from here on.
+    ///
+    /// A cancelled coroutine unwinds here, before it has given its token to anybody.
+    pub(crate) fn open(reason: WaitReason, object: u64) -> Result<Wait<'static>> {
+        let Some(worker) = worker::current() else {
+            return Err(Kind::Outside { tried: reason.verb() }.into());
+        };
+        if let Some(service) = io::service_name(worker) {
+            return Err(Kind::Service { tried: reason.verb(), service }.into());
+        }
+        let record = worker.running();
+        if thread::panicking() && !reason.is_reactors() {
+            return Err(Kind::Unwinding { tried: reason.verb() }.into());
+        }
+        cancel::check(record);
+        record.wait_object.store(object, Relaxed);
+        record.wait_reason.store(reason as u32, Relaxed);
+        let key = transition::open_wait(&record.state);
+        Ok(Wait { worker, record, token: WakeToken { slot: worker.region.slot(record), key }, reason })
+    }
+
+    /// Who waits, for whoever will end the wait.
+    pub(crate) fn waiter(&self) -> Waiter {
+        Waiter::Coroutine(self.token)
+    }
+
+    /// The worker on which it waits.
+    pub(crate) fn worker(&self) -> &Worker {
+        self.worker
+    }
+
+    /// The token alone.
+    pub(crate) fn token(&self) -> WakeToken {
+        self.token
+    }
+
+    /// Waits until somebody wakes the token.
+    ///
+    /// A coroutine that is cancelled meanwhile unwinds from here: who has enlisted the token takes it off
+    /// again in a destructor.
+    pub(crate) fn park(self) {
+        self.park_until(None);
+    }
+
+    /// Waits until somebody wakes the token, or the time (`sys::clock`) has come.
+    pub(crate) fn park_until(self, deadline: Option<u64>) -> Woken {
+        let Wait { worker, record, token, reason } = self;
+        mem::forget(self);
+        record.wait_deadline.store(deadline.unwrap_or(0), Relaxed);
+        record.since.store(worker.clock(), Relaxed);
+        let timer = deadline.map(|deadline| worker.reactor.arm(deadline, token));
+        if thread::panicking() {
+            debug_assert!(reason.is_reactors(), "`open` refuses the others");
+            poll_in_place(worker, record);
+        } else if !transition::is_notified(&record.state) {
+            worker.budget.set(BUDGET);
+            transfer(worker, successor(worker), After::Park);
+        }
+        if let Some(timer) = timer {
+            worker.reactor.disarm(timer);
+        }
+        let woken = if transition::close_wait(&record.state) { Woken::Deadline } else { Woken::Event };
+        clear(record);
+        cancel::check(record);
+        woken
+    }
+}
+
+impl Drop for Wait<'_> {
+    /// A wait that turned out not to be necessary.
+    fn drop(&mut self) {
+        transition::close_wait(&self.record.state);
+        clear(self.record);
+    }
+}
+
+fn clear(record: &Record) {
+    record.wait_reason.store(WaitReason::None as u32, Relaxed);
+    record.wait_object.store(0, Relaxed);
+    record.wait_deadline.store(0, Relaxed);
+}
+
+/// Waits without switching, for a coroutine that unwinds: a switch would mix up std's count of panics, and with it
+/// poison innocent locks. Others who become ready are queued, and run later.
+fn poll_in_place(worker: &Worker, record: &Record) {
+    let mut ready = Vec::new();
+    while !transition::is_notified(&record.state) {
+        io::poll(worker, true, &mut ready);
+    }
+}
+
+/// What somebody can wait for who need not be a coroutine: a list of waiters under the thing's own lock.
+pub(crate) trait WaitList {
+    /// Puts one on the list; `false`: there is no need to wait.
+    fn enlist(&self, waiter: Waiter) -> bool;
+    /// Takes one off; `false`: it was not there any more, because somebody has told it.
+    fn delist(&self, waiter: &Waiter) -> bool;
+    /// Tells the next one instead: who was told unwinds, and won't make use of it.
+    fn pass_on(&self) {}
+}
+
+/// Waits, once, for what `list` is about: as a coroutine, or outside a runtime as a thread.
+pub(crate) fn block(reason: WaitReason, object: u64, list: &(impl WaitList + ?Sized)) -> Result<()> {
+    struct Enlisted<'a, L: WaitList + ?Sized>(&'a L, Waiter);
+    impl<L: WaitList + ?Sized> Drop for Enlisted<'_, L> {
+        fn drop(&mut self) {
+            if !self.0.delist(&self.1) && thread::panicking() {
+                self.0.pass_on();
+            }
+        }
+    }
+    if worker::current().is_none() {
+        let thread = ThreadWait::new();
+        if list.enlist(Waiter::Thread(thread.clone())) {
+            thread.wait();
+        }
+        return Ok(());
+    }
+    let wait = Wait::open(reason, object)?;
+    if list.enlist(wait.waiter()) {
+        let _enlisted = Enlisted(list, wait.waiter());
+        wait.park();
+    }
+    Ok(())
+}
+
+/// Ends the process, for a wait that can't be refused with an error, in a destructor that runs because of a
+/// panic: only another coroutine could end it, and none may run.
+pub(crate) fn abort_unwinding_wait(tried: &str) -> ! {
+    let who = worker::current().map(|worker| worker.running());
+    let name = who.and_then(Record::name).unwrap_or_default();
+    eprintln!(
+        "fatal: coroutine #{} '{name}' (spawned at {}) waits in a destructor, while it unwinds from a panic: {tried} \
+         could only be ended by another coroutine, and none may run meanwhile; don't wait for others in destructors",
+        who.map_or(0, Record::id),
+        who.map_or("?".into(), registry::spawn_site),
+    );
+    process::abort();
+}
+
+/// Lets the others who are ready have a turn.
+pub(crate) fn yield_now() -> Result<()> {
+    let worker = worker::current().ok_or(Kind::Outside { tried: "coro::yield_now" })?;
+    if let Some(service) = io::service_name(worker) {
+        return Err(Kind::Service { tried: "coro::yield_now", service }.into());
+    }
+    let record = worker.running();
+    if thread::panicking() {
+        return Ok(());
+    }
+    cancel::check(record);
+    if let Some(next) = worker.next(Leaving::Yields) {
+        transfer(worker, next, After::Requeue);
+        cancel::check(record);
+    }
+    Ok(())
+}
+
+/// To be called after each operation that did not have to wait: now and then it yields, so that a coroutine
+/// whose peer is always faster does not keep the others from running.
+pub(crate) fn spend() {
+    let Some(worker) = worker::current() else { return };
+    let budget = worker.budget.get();
+    if budget == 0 && worker.policy == Policy::Fair && !thread::panicking() {
+        worker.budget.set(BUDGET);
+        // The errors concern callers that couldn't have waited either.
+        let _ = yield_now();
+    } else {
+        worker.budget.set(budget.saturating_sub(1));
+    }
+}
+
+/// Wakes whom the token names, if that wait is still open; says whether it was. `flags` are those of
+/// `transition::wake`.
+pub(crate) fn unpark(token: WakeToken, flags: u64) -> bool {
+    let Some(record) = registry::record_of(token) else { return false };
+    match transition::wake(&record.state, token.key, flags) {
+        Wake::Stale => false,
+        Wake::Kept => true,
+        Wake::Queue(word) => {
+            let home = record.worker.load(Relaxed);
+            let entry = Entry { record, word };
+            match worker::current() {
+                Some(worker) if worker.index == home => {
+                    record.since.store(worker.clock(), Relaxed);
+                    worker.queue.push(entry);
+                }
+                _ => remote::send(home, entry),
+            }
+            true
+        }
+    }
+}
+
+/// Wakes a coroutine or a thread; says whether it still waited.
+pub(crate) fn wake(waiter: &Waiter) -> bool {
+    match waiter {
+        Waiter::Coroutine(token) => unpark(*token, 0),
+        Waiter::Thread(thread) => thread.wake(),
+    }
+}
+
+/// Wakes all of a list.
+pub(crate) fn wake_all(mut waiters: Waiters) {
+    while let Some(waiter) = waiters.pop() {
+        wake(&waiter);
+    }
+}

@@ -1,0 +1,153 @@
+//! Entering and leaving coroutines; and the switch coroutine.
+//!
+//! One function does it, [`transfer`]. Who leaves says what is to become of it by an [`After`] value, which is
+//! acted upon on the other side, by [`finish`], after its stack was left: a coroutine that published itself as
+//! ready while it still ran on its stack could be entered twice.
+//!
+//! What a debugger sees between any two instructions:
+//! - The left coroutine's wait reason and age are stored before; its saved sp is stored by the last
+//!   instruction on its stack; its state changes after. In between its record says `Running` while no thread's
+//!   sp lies in its stack: readers say `switching`, and unwind from its saved sp.
+//! - The entered one's link is set before the stacks are swapped, the left one's is cut after: so a thread's
+//!   own backtrace is complete at every instruction.
+//!
+//! The *resumer*, where a running coroutine's backtrace goes on, is the switch coroutine, which is parked in its
+//! loop, and behind it main; or the creator, when a coroutine was started at once.
+
+use std::ptr;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::park;
+use super::policy::Leaving;
+use super::worker::{self, Worker};
+use crate::abi::record::{Kind, Record};
+use crate::abi::state::flag;
+use crate::arch::{self, END};
+use crate::coroutine::waiter::Waiters;
+use crate::coroutine::{current, entry, extra};
+use crate::registry::transition;
+use crate::stack::slots;
+use crate::sys::errno;
+
+/// What is to become of a coroutine that has left its stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// It is ready: to the end of the queue.
+    Requeue,
+    /// It waits, unless it has been woken already.
+    Park,
+    /// It has lent its worker to the coroutine that it entered, and goes on when that one gives it back.
+    Lend,
+    /// It is io or switch, and waits for its next turn.
+    Rest,
+    /// It has ended.
+    Exit,
+}
+
+/// Leaves the running coroutine for `to`; returns when somebody enters it again (never, after `Exit`).
+pub(super) fn transfer(worker: &Worker, to: &'static Record, after: After) {
+    let from = worker.current.get();
+    debug_assert!(!ptr::eq(from, to), "a coroutine gives way to another one, not to itself");
+    worker.trace.note(from.id(), to.id());
+    worker.row.switches.store(worker.row.switches.load(Relaxed) + 1, Relaxed);
+    worker.left.set(Some((from, after)));
+    link(worker, from, to, after);
+    transition::run(&to.state);
+    worker.current.set(to);
+    current::set_running(Some(to));
+    let errno = errno::get();
+    // SAFETY: `to` was ready, new, or resting, so it is not running, and its context was left by `switch` or made
+    // by `init_stack`; only this thread runs its worker's coroutines. No reference to what other coroutines'
+    // code changes is held: `worker` has interior mutability only, records are atomics.
+    unsafe { arch::switch(&raw const from.context, &raw const to.context) };
+    errno::set(errno);
+    finish(worker);
+}
+
+/// Sets where backtraces go on, before the swap.
+fn link(worker: &Worker, from: &'static Record, to: &'static Record, after: After) {
+    // main's stack is about to be left: from then on switch's backtrace goes on there.
+    if ptr::eq(from, worker.main) {
+        worker.switch.link.store((&raw const worker.main.context).cast_mut(), Relaxed);
+    }
+    let resumer = match after {
+        After::Lend => from,
+        // It lent its worker and gets it back: it still runs on behalf of who entered it then.
+        _ if to.word().has(flag::LENT) => return,
+        // main has no entry, and switch's link is main, as long as main isn't running.
+        _ if ptr::eq(to, worker.main) || ptr::eq(to, worker.switch) => return,
+        _ => worker.switch,
+    };
+    to.link.store((&raw const resumer.context).cast_mut(), Relaxed);
+}
+
+/// On the entered stack: does what is to be done about the coroutine that was left.
+fn finish(worker: &Worker) {
+    let Some((left, after)) = worker.left.take() else { return };
+    if after != After::Lend && !ptr::eq(left, worker.switch) {
+        left.link.store((&raw const END).cast_mut(), Relaxed);
+    }
+    if ptr::eq(worker.current.get(), worker.main) {
+        // main runs: its saved sp is stale from here on.
+        worker.switch.link.store((&raw const END).cast_mut(), Relaxed);
+    }
+    match after {
+        After::Requeue => {
+            transition::requeue(&left.state);
+            worker.enqueue(left);
+        }
+        After::Park => {
+            if !transition::park(&left.state) {
+                worker.enqueue(left);
+            }
+        }
+        After::Lend => transition::lend(&left.state),
+        After::Rest => transition::rest(&left.state),
+        After::Exit => retire(worker, left),
+    }
+}
+
+/// Gives back the slot of a coroutine that has ended, or was never to run.
+pub(super) fn retire(worker: &Worker, ended: &'static Record) {
+    transition::exit(&ended.state);
+    extra::free(ended);
+    // SAFETY: its stack was left for good (or never entered): its function has returned or unwound, so that no
+    // value and no pointer is left there.
+    unsafe { slots::release(worker.region, worker.region.slot(ended)) };
+    if ended.kind() == Kind::User {
+        worker.count_out();
+    }
+}
+
+/// Where every coroutine starts, on its own stack. `arch`'s entry calls it with the record.
+///
+/// Not "C-unwind": nothing unwinds out of a coroutine.
+pub(crate) extern "C" fn start(record: *const ()) -> ! {
+    // SAFETY: `init_stack` was given the address of a record, which lives for ever.
+    let record: &'static Record = unsafe { &*record.cast::<Record>() };
+    let worker = worker::current().expect("a coroutine runs on a worker");
+    finish(worker);
+    let waiters = match record.kind() {
+        Kind::Switch => switch_loop(worker),
+        Kind::Io => super::io::io_loop(worker),
+        Kind::User | Kind::Main => entry::run(record),
+    };
+    park::wake_all(waiters);
+    let next = if worker.is_service(record) { worker.main } else { successor(worker) };
+    transfer(worker, next, After::Exit);
+    unreachable!("coroutine #{} was entered after its end", record.id())
+}
+
+/// Who goes on when the running coroutine stops.
+pub(super) fn successor(worker: &Worker) -> &'static Record {
+    worker.next(Leaving::Stops).expect("switch is always there")
+}
+
+/// The switch coroutine: as long as somebody is ready, it is his turn; else it is io's.
+fn switch_loop(worker: &Worker) -> Waiters {
+    while !worker.is_stopping.get() {
+        let next = worker.lender().or_else(|| worker.queue.pop()).unwrap_or(worker.io);
+        transfer(worker, next, After::Rest);
+    }
+    Waiters::new()
+}

@@ -1,0 +1,152 @@
+//! A worker: what one OS thread needs to run coroutines.
+
+use std::cell::Cell;
+use std::ptr;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::policy::Policy;
+use super::queue::{Entry, Queue};
+use super::remote::Remote;
+use super::switch::After;
+use super::trace::Trace;
+use crate::abi::layout;
+use crate::abi::record::Record;
+use crate::abi::state::flag;
+use crate::reactor::Reactor;
+use crate::registry::WakeToken;
+use crate::stack::region::Region;
+
+/// Ids that a worker takes at a time, so that a spawn touches no line which all workers share.
+const ID_BLOCK: u64 = 64;
+
+/// A thread's worker. Only that thread uses it.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) index: u32,
+    pub(crate) policy: Policy,
+    pub(crate) region: &'static Region,
+    /// What readers see of this worker.
+    pub(crate) row: &'static layout::Worker,
+    pub(crate) remote: &'static Remote,
+    pub(crate) reactor: Reactor,
+    pub(crate) queue: Queue,
+    pub(crate) trace: Trace,
+    pub(crate) main: &'static Record,
+    pub(crate) switch: &'static Record,
+    pub(crate) io: &'static Record,
+    /// Who runs.
+    pub(super) current: Cell<&'static Record>,
+    /// Who was left last, and what is to be done about it: see `switch::transfer`.
+    pub(super) left: Cell<Option<(&'static Record, After)>>,
+    /// Switches since io had its turn.
+    pub(super) turns: Cell<u32>,
+    /// Operations that may still succeed without a wait: see `park::spend`.
+    pub(super) budget: Cell<u32>,
+    /// main has returned: nothing new is spawned.
+    pub(crate) is_ending: Cell<bool>,
+    /// All others have ended: io and switch are to end, too.
+    pub(super) is_stopping: Cell<bool>,
+    /// Whom the end of the last coroutine wakes.
+    pub(super) last_one_out: Cell<Option<WakeToken>>,
+    pub(super) ids: Cell<(u64, u64)>,
+    #[cfg(test)]
+    pub(super) probe: Cell<Option<fn()>>,
+}
+
+thread_local! {
+    static WORKER: Cell<*const Worker> = const { Cell::new(ptr::null()) };
+}
+
+/// This thread's worker.
+///
+/// The reference is good as long as the coroutine that asks lives: its worker outlives every coroutine. It is not
+/// to be stored. Never inlined: see `coroutine::current::running`.
+#[inline(never)]
+pub(crate) fn current<'a>() -> Option<&'a Worker> {
+    // SAFETY: set by `main::Running` to a worker that it owns, and cleared by it before the worker is dropped;
+    // that happens on main, after all other coroutines have ended, so none of them holds the reference then.
+    unsafe { WORKER.get().as_ref() }
+}
+
+/// Makes a worker this thread's, or none.
+pub(super) fn set_current(worker: Option<&Worker>) {
+    WORKER.set(worker.map_or(ptr::null(), ptr::from_ref));
+}
+
+/// The next ids of the process.
+pub(super) fn id_block() -> (u64, u64) {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let first = NEXT.fetch_add(ID_BLOCK, Relaxed);
+    (first, first + ID_BLOCK)
+}
+
+impl Worker {
+    /// An id that no coroutine of the process has had.
+    pub(crate) fn next_id(&self) -> u64 {
+        let (mut next, mut end) = self.ids.get();
+        if next == end {
+            (next, end) = id_block();
+        }
+        self.ids.set((next + 1, end));
+        next
+    }
+
+    /// The coroutine that runs.
+    pub(crate) fn running(&self) -> &'static Record {
+        self.current.get()
+    }
+
+    /// The worker's clock, nanoseconds of CLOCK_MONOTONIC at io's last poll.
+    pub(crate) fn clock(&self) -> u64 {
+        self.reactor.clock()
+    }
+
+    /// How many coroutines live here, main, switch and io not counted.
+    pub(crate) fn alive(&self) -> u64 {
+        self.row.alive.load(Relaxed)
+    }
+
+    /// Counts a coroutine that was just published.
+    pub(crate) fn count_in(&self) {
+        let alive = self.alive() + 1;
+        self.row.alive.store(alive, Relaxed);
+        if alive > self.row.most_alive.load(Relaxed) {
+            self.row.most_alive.store(alive, Relaxed);
+        }
+        self.row.spawns.store(self.row.spawns.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// Counts one that has ended.
+    pub(super) fn count_out(&self) {
+        let alive = self.alive() - 1;
+        self.row.alive.store(alive, Relaxed);
+        if alive == 0
+            && let Some(token) = self.last_one_out.take()
+        {
+            super::park::unpark(token, 0);
+        }
+    }
+
+    /// Queues a coroutine of this worker that is ready.
+    pub(crate) fn enqueue(&self, record: &'static Record) {
+        self.queue.push(Entry::now(record));
+    }
+
+    /// Queues what other threads have woken.
+    pub(super) fn empty_inbox(&self) {
+        while let Some(entry) = self.remote.receive() {
+            self.queue.push(entry);
+        }
+    }
+
+    /// main, if it has lent the worker to io or switch: at the start, when each shows that it is there.
+    pub(super) fn lender(&self) -> Option<&'static Record> {
+        self.main.word().has(flag::LENT).then_some(self.main)
+    }
+
+    /// Whether `record` is one of this worker's own three.
+    pub(super) fn is_service(&self, record: &Record) -> bool {
+        ptr::eq(record, self.switch) || ptr::eq(record, self.io)
+    }
+}
