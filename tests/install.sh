@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Installs what the tests need from the system and is missing: a C linker, GDB and LLDB 19, both with Python.
+# On Debian and Ubuntu by apt-get (through sudo if need be); elsewhere it says which packages to install, and fails.
+# The Rust toolchain it only looks for.
+set -euo pipefail
+
+fail() {
+    printf 'tests/install.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+# A debugger counts as present when it runs Python: the scripts under gdb/ and lldb/ are useless without.
+runs_python() { # debugger and its arguments; the last one prints 42
+    command -v "$1" >/dev/null && [[ $'\n'$("$@" 2>/dev/null </dev/null)$'\n' == *$'\n42\n'* ]]
+}
+gdb_is_there() { runs_python gdb -nx -batch -ex 'python print(6 * 7)'; }
+lldb_is_there() {
+    # Debian's plain `lldb` may be one that is too old.
+    runs_python lldb-19 -b -o 'script print(6 * 7)' ||
+        { ! on_debian && runs_python lldb -b -o 'script print(6 * 7)'; }
+}
+on_debian() { command -v apt-get >/dev/null; }
+linker_is_there() { command -v cc >/dev/null; }
+
+# The Debian packages of whatever is missing.
+missing() {
+    linker_is_there || printf '%s\n' gcc libc6-dev
+    gdb_is_there || printf '%s\n' gdb
+    lldb_is_there || printf '%s\n' lldb-19 python3-lldb-19
+}
+
+command -v cargo >/dev/null ||
+    fail "there is no cargo. Install Rust (https://rustup.rs), open a new shell, and try again."
+
+mapfile -t packages < <(missing)
+if ((${#packages[@]} == 0)); then
+    exit 0
+fi
+
+echo "tests/install.sh: missing: ${packages[*]}"
+if ! on_debian; then
+    fail "this is not a Debian-like system: install a C compiler (gcc), gdb, and lldb 15 or later with its Python" \
+        "module (Fedora: gcc gdb lldb python3-lldb; Arch: gcc gdb lldb; openSUSE: gcc gdb lldb python3-lldb)."
+fi
+as_root=()
+if ((EUID != 0)); then
+    command -v sudo >/dev/null ||
+        fail "not root, and there is no sudo. As root: apt-get install ${packages[*]}"
+    as_root=(sudo)
+fi
+
+apt_get() {
+    echo "tests/install.sh: running ${as_root[*]}${as_root:+ }apt-get $*"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@"
+}
+# Without fresh lists the install may still work from what is known.
+apt_get update || echo "tests/install.sh: the package lists could not be updated; trying with the old ones"
+apt_get install -y --no-install-recommends "${packages[@]}" ||
+    fail "apt-get could not install ${packages[*]} (its reason stands above). LLDB 19 is in Debian 12 and Ubuntu 24.04" \
+        "and later; for older ones see https://apt.llvm.org."
+
+mapfile -t packages < <(missing)
+((${#packages[@]} == 0)) || fail "installed, but these still don't work: ${packages[*]}"

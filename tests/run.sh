@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# The test command: installs what is missing, builds everything, runs every test.
+#
+#   tests/run.sh                        all of it, from any directory
+#   tests/run.sh parked                 tests whose name contains "parked"
+#   tests/run.sh --test tidy            one target; so with --lib, --bin, --example, --doc …
+#   tests/run.sh -- --nocapture         what stands behind `--` goes to the test programs
+#
+# Arguments go to `cargo test`. The last line says how it went; the exit status is 0 only if all passed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Features beyond the default ones that have tests of their own; those that Cargo.toml doesn't know are left out.
+tested_features=(inspect)
+
+# Kernels before 6.13 guard stacks by mprotect. CORO_REDZONE forces that, and the library's unit tests and the
+# integration tests run once more with it, except these, which can't tell the difference:
+same_with_mprotect=(tidy)
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+failed=()
+steps=0
+
+step() { # title, command and arguments
+    local title=$1
+    shift
+    steps=$((steps + 1))
+    printf '\n==> %s: %s\n' "$title" "$*"
+    "$@" || failed+=("$title")
+}
+
+# A `cargo test` whose closing lines ("test result: …") are also kept, to be summed up.
+cargo_test() {
+    cargo test --workspace --no-fail-fast "${features[@]}" "$@" | tee -a "$log"
+}
+
+with_mprotect() {
+    CORO_REDZONE=mprotect "$@"
+}
+
+# `--test NAME` for each integration test for which mprotect can make a difference.
+mprotect_targets() {
+    local name
+    cargo metadata --no-deps --format-version 1 |
+        grep -o '"kind":\["test"\],"crate_types":\["bin"\],"name":"[^"]*"' | sed 's/.*:"//; s/"$//' |
+        while read -r name; do
+            if [[ " ${same_with_mprotect[*]} " != *" $name "* ]]; then
+                printf -- '--test\n%s\n' "$name"
+            fi
+        done
+}
+
+# Whether the arguments name a kind of target, and so leave the others out.
+selects_targets() {
+    local argument
+    for argument in "$@"; do
+        case $argument in
+        --) return 1 ;;
+        --lib | --bin | --bins | --test | --tests | --example | --examples | --bench | --benches) return 0 ;;
+        --bin=* | --test=* | --example=* | --bench=* | --doc | --all-targets) return 0 ;;
+        esac
+    done
+    return 1
+}
+
+summary() {
+    local sums
+    sums=$(awk '/^test result:/ {
+            for (i = 2; i <= NF; i++) {
+                if ($i == "passed;") passed += $(i - 1)
+                if ($i == "failed;") failed += $(i - 1)
+                if ($i == "ignored;") ignored += $(i - 1)
+            }
+        }
+        END { printf "%d passed, %d failed, %d ignored", passed, failed, ignored }' "$log")
+    local took="$((SECONDS / 60)) min $((SECONDS % 60)) s"
+    # A filter may well leave nothing; all tests together may not.
+    if [[ $sums == "0 passed"* && $# -eq 0 && ${#failed[@]} -eq 0 ]]; then
+        failed+=("no test ran")
+    fi
+    echo
+    if ((${#failed[@]})); then
+        local list
+        list=$(printf '; %s' "${failed[@]}")
+        echo "tests/run.sh: FAILED (${list:2}). Tests: $sums, in $steps steps, $took"
+        exit 1
+    fi
+    echo "tests/run.sh: OK. Tests: $sums, in $steps steps, $took"
+}
+
+tests/install.sh
+
+features=()
+for feature in "${tested_features[@]}"; do
+    if grep -q "^$feature *=" Cargo.toml; then
+        features+=(--features "$feature")
+    fi
+done
+
+step "build everything" cargo build --workspace --all-targets "${features[@]}"
+step "build with the default features" cargo build --workspace
+step "build the library without features" cargo build --lib --no-default-features
+if ((${#failed[@]})); then
+    summary "$@"
+fi
+
+if selects_targets "$@"; then
+    step "selected tests" cargo_test "$@"
+else
+    # Without --examples, Cargo builds the examples and leaves out the tests in them.
+    step "unit and integration tests, examples" cargo_test --tests --examples "$@"
+    step "documentation tests" cargo_test --doc "$@"
+    mapfile -t targets < <(mprotect_targets)
+    ((${#targets[@]})) || failed+=("cargo metadata names no integration test to run with mprotect")
+    step "library and integration tests with mprotect redzones" with_mprotect cargo_test --lib "${targets[@]}" "$@"
+fi
+summary "$@"
