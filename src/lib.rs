@@ -12,6 +12,7 @@ mod scheduler;
 mod stack;
 mod sys;
 
+pub mod debug;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod net;

@@ -93,6 +93,7 @@ pub(crate) struct Record {
 }
 
 const _: () = assert!(size_of::<Record>() == 192, "records are three cache lines");
+const _: () = assert!(std::mem::offset_of!(Record, link) == 0, "`entry`'s CFI reads the first word");
 
 /// Bits of `Record::requests`.
 pub(crate) mod request {

@@ -22,7 +22,7 @@ pub(super) fn io_loop(worker: &Worker) -> Waiters {
     }
     while !worker.is_stopping.get() {
         #[cfg(test)]
-        if let Some(probe) = worker.probe.take() {
+        if let Some(probe) = worker.io_probe.take() {
             probe();
         }
         let nobody_ready = worker.queue.is_empty();

@@ -119,7 +119,9 @@ impl Running {
             last_one_out: Cell::new(None),
             ids: Cell::new((first_id + 3, end_id)),
             #[cfg(test)]
-            probe: Cell::new(None),
+            io_probe: Cell::new(None),
+            #[cfg(test)]
+            switch_probe: Cell::new(None),
         });
         acquired.keep();
         worker::set_current(Some(&worker));

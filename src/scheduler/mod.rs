@@ -23,5 +23,7 @@ pub(crate) mod policy;
 pub(crate) mod queue;
 pub(crate) mod remote;
 pub(crate) mod switch;
+#[cfg(test)]
+mod tests;
 pub(crate) mod trace;
 pub(crate) mod worker;

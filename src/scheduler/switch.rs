@@ -146,6 +146,10 @@ pub(super) fn successor(worker: &Worker) -> &'static Record {
 /// The switch coroutine: as long as somebody is ready, it is his turn; else it is io's.
 fn switch_loop(worker: &Worker) -> Waiters {
     while !worker.is_stopping.get() {
+        #[cfg(test)]
+        if let Some(probe) = worker.switch_probe.take() {
+            probe();
+        }
         let next = worker.lender().or_else(|| worker.queue.pop()).unwrap_or(worker.io);
         transfer(worker, next, After::Rest);
     }

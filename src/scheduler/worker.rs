@@ -51,7 +51,9 @@ pub(crate) struct Worker {
     pub(super) last_one_out: Cell<Option<WakeToken>>,
     pub(super) ids: Cell<(u64, u64)>,
     #[cfg(test)]
-    pub(super) probe: Cell<Option<fn()>>,
+    pub(super) io_probe: Cell<Option<fn()>>,
+    #[cfg(test)]
+    pub(super) switch_probe: Cell<Option<fn()>>,
 }
 
 thread_local! {

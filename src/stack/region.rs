@@ -146,6 +146,11 @@ impl Region {
         SlotIndex((offset / size_of::<Record>()) as u32)
     }
 
+    /// The header's copy at the region's start.
+    pub(crate) fn header_copy(&self) -> &'static DebugHeader {
+        &self.head.header
+    }
+
     pub(crate) fn class(&self, name: ClassName) -> &'static Class {
         &self.head.classes[name as usize]
     }

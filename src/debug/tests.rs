@@ -1,0 +1,92 @@
+//! `check` finds what is planted.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::check;
+use crate::abi::record::Record;
+use crate::abi::state::{State, flag};
+use crate::registry;
+use crate::stack::region;
+
+/// The record of a coroutine with this name.
+fn record(name: &str) -> &'static Record {
+    let region = region::get().unwrap();
+    registry::iterate(region)
+        .find(|record| record.name().as_deref() == Some(name) && record.word().state() != State::Free)
+        .unwrap()
+}
+
+/// What `check` says while `damage` is done, which returns how to mend it.
+fn finding<M: FnOnce()>(damage: impl FnOnce(&'static Record) -> M + Send + 'static) -> String {
+    crate::run(|| {
+        let name = format!("victim {:?}", std::thread::current().id());
+        let _victim = crate::CoroutineBuilder::new().name(&name).spawn(|| crate::sleep(Duration::MAX)).unwrap();
+        crate::yield_now();
+        assert_eq!(check(), Ok(()));
+        let mend = damage(record(&name));
+        let findings = check();
+        mend();
+        assert_eq!(check(), Ok(()));
+        findings.unwrap_err().join("\n")
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_saved_stack_pointer_outside_the_stack_is_found() {
+    let said = finding(|victim| {
+        let sp = victim.context.sp();
+        victim.context.prepare(victim.stack_top.load(Relaxed) as usize + 8);
+        move || victim.context.prepare(sp)
+    });
+    assert!(said.contains("saved stack pointer"), "{said}");
+}
+
+#[test]
+fn a_second_running_coroutine_is_found() {
+    let said = finding(|victim| {
+        let word = victim.word();
+        victim.state.store(word.with(State::Running, 0).0, Relaxed);
+        move || victim.state.store(word.0, Relaxed)
+    });
+    assert!(said.contains("2 coroutines") && said.contains("the thread's stack pointer is"), "{said}");
+}
+
+#[test]
+fn a_link_that_was_not_cut_is_found() {
+    let said = finding(|victim| {
+        let end = victim.link.load(Relaxed);
+        victim.link.store((&raw const victim.context).cast_mut(), Relaxed);
+        move || victim.link.store(end, Relaxed)
+    });
+    assert!(said.contains("linked to a resumer"), "{said}");
+}
+
+#[test]
+fn a_state_word_of_no_meaning_is_found() {
+    let said = finding(|victim| {
+        let word = victim.word();
+        victim.state.store(word.0 | 0xf, Relaxed);
+        move || victim.state.store(word.0, Relaxed)
+    });
+    assert!(said.contains("alive") || said.contains("no meaning"), "{said}");
+    let unknown_flag = 1 << 11;
+    assert!(flag::ALL.iter().all(|(bit, _)| bit & unknown_flag == 0));
+    let said = finding(move |victim| {
+        let word = victim.word();
+        victim.state.store(word.0 | unknown_flag, Relaxed);
+        move || victim.state.store(word.0, Relaxed)
+    });
+    assert!(said.contains("no meaning"), "{said}");
+}
+
+#[test]
+fn a_wrong_stack_is_found() {
+    let said = finding(|victim| {
+        let top = victim.stack_top.load(Relaxed);
+        victim.stack_top.store(top + 4096, Relaxed);
+        move || victim.stack_top.store(top, Relaxed)
+    });
+    assert!(said.contains("says that its stack is"), "{said}");
+}
