@@ -1,5 +1,75 @@
 //! Stackful coroutines for Linux that a debugger can see.
-#![cfg_attr(docsrs, feature(doc_cfg))]
+//!
+//! A server written with `coro` reads like plain blocking code: a coroutine per connection, `read` and `write` that
+//! wait, locks and channels as in std. Its coroutines cost a page of memory each. And because all their stacks lie in
+//! one region that the process itself describes, a debugger, a core dump's reader or a crash handler can tell
+//! which coroutines there are, what each waits for, and where.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//!
+//! coro::run(|| {
+//!     let listener = coro::net::TcpListener::bind("127.0.0.1:0")?;
+//!     let address = listener.local_addr()?;
+//!     coro::CoroutineBuilder::new().name("listener").spawn(move || {
+//!         for stream in listener.incoming() {
+//!             let mut stream = stream?;
+//!             coro::spawn(move || std::io::copy(&mut &stream.try_clone()?, &mut stream));
+//!         }
+//!         Ok::<(), std::io::Error>(())
+//!     })?;
+//!
+//!     let clients: Vec<_> = (0..3)
+//!         .map(|n| {
+//!             coro::spawn(move || {
+//!                 let mut stream = coro::net::TcpStream::connect(address)?;
+//!                 stream.write_all(format!("hello {n}").as_bytes())?;
+//!                 stream.shutdown(std::net::Shutdown::Write)?;
+//!                 let mut answer = String::new();
+//!                 stream.read_to_string(&mut answer)?;
+//!                 Ok::<String, std::io::Error>(answer)
+//!             })
+//!         })
+//!         .collect();
+//!     for client in clients {
+//!         println!("{}", client.join().unwrap()?);
+//!     }
+//!     Ok::<(), Box<dyn std::error::Error>>(())
+//! })??; // main returns: the listener is ended, its socket closed
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! ```text
+//! hello 0
+//! hello 1
+//! hello 2
+//! ```
+//!
+//! # The life of a coroutine
+//!
+//! [`spawn`] takes a slot of the region, publishes the coroutine in the registry, and queues it. When its turn
+//! comes it runs, until it waits: in [`net`], [`time`], [`sync`] or [`JoinHandle::join`]. Then its record says what it
+//! waits for, and its worker goes on with the next one that is ready; an event, a timer or another coroutine makes it
+//! ready again. When its function has returned or panicked, what it has deferred ([`defer`]) runs, its locals
+//! ([`coroutine_local!`]) are dropped, those who joined it are woken, and the slot goes to the next one. When main
+//! returns, the others are unwound where they wait, as threads end with their process, but with their values dropped.
+//!
+//! A [`Policy`] says who is next. The runtime's own part in a worker are three coroutines: *main*, *switch* (who looks
+//! for somebody ready) and *io* (who waits for events).
+//!
+//! # What it does not do
+//!
+//! - A coroutine is not preempted: one that computes without waiting keeps the others from running.
+//! - Its stack does not grow: 192 KiB, or what [`CoroutineBuilder::stack_size`] says, up to 8 MiB. An overrun hits a
+//!   redzone and is a SIGSEGV.
+//! - Calls that block in the system (files, name resolution, other libraries' locks) block the thread.
+//! - Thread-locals, and C functions with static buffers, are shared by all coroutines of the thread.
+//! - It runs on one thread so far, on Linux, on x86-64.
+//!
+//! # Features
+//!
+//! `http` has the module of that name; `demo` (the default) builds the program `main`, which needs it. A library that
+//! depends on `coro` wants `default-features = false`.
 
 mod abi;
 mod arch;

@@ -1,0 +1,75 @@
+//! The program `main`: the lwan demo (the default), its server, and what to practise on.
+//!
+//! | file | does |
+//! |---|---|
+//! | `cli` | what can be asked for |
+//! | `load`, `target`, `visit`, `gate`, `tally`, `report` | rounds of clients against a server, counted |
+//! | `serve`, `routes`, `form`, `files` | the embedded server |
+//! | `park`, `overflow`, `stuck`, `floats` | states to look at with a debugger |
+//! | `hints` | what to type in the debugger |
+
+pub(crate) mod cli;
+mod files;
+mod floats;
+mod form;
+mod gate;
+mod hints;
+mod limits;
+mod load;
+mod overflow;
+mod park;
+mod report;
+mod routes;
+mod serve;
+mod stuck;
+mod tally;
+mod target;
+mod visit;
+
+use cli::{Cli, Command};
+use std::fmt;
+use std::io::Write;
+
+/// Why the program ends with status 1: a sentence for a person.
+#[derive(Debug)]
+pub(crate) struct Problem(String);
+
+impl Problem {
+    fn new(sentence: impl Into<String>) -> Problem {
+        Problem(sentence.into())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Does what the command line asks for.
+pub(crate) fn run(cli: Cli) -> Result<(), Problem> {
+    match cli.command {
+        None => load::run(&cli.load),
+        Some(Command::Serve(options)) => serve::run(&options),
+        Some(Command::Park(options)) => park::run(&options),
+        Some(Command::Overflow { how }) => overflow::run(how),
+        Some(Command::Deadlock) => stuck::deadlock(),
+        Some(Command::Hang) => stuck::hang(),
+        Some(Command::Floats(options)) => floats::run(&options),
+    }
+}
+
+/// Runs `main` with room for `coroutines`, and says why if that is not possible.
+fn run_with_room_for<T>(coroutines: usize, main: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+    coro::Builder::new()
+        .max_coroutines(coroutines)
+        .run(main)
+        .unwrap_or_else(|error| Err(Problem::new(error.to_string())))
+}
+
+/// Writes a line for the user at once, also into a pipe. A reader that has gone (`main | head`)
+/// is no reason to die.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}

@@ -1,0 +1,68 @@
+//! The embedded server: on its own, or in the same process as its clients.
+
+use super::routes::Routes;
+use super::{Problem, cli, limits, run_with_room_for, say};
+use coro::http::{Reply, Request, Sent, Server};
+use coro::net::TcpListener;
+use nix::sys::socket::Backlog;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Connections at once; the next are served when one of these has ended.
+const MOST_CONNECTIONS: usize = 20_000;
+
+/// Connections that may wait to be accepted; std asks for 128, which one round of the demo exceeds.
+const BACKLOG: i32 = 4096;
+
+/// Listens at `address`, or says why not.
+pub(super) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Problem> {
+    bind(address).map_err(|error| {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => "; something listens there already: end it, or choose another --addr",
+            io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+            io::ErrorKind::PermissionDenied => "; ports below 1024 are for root",
+            _ => "",
+        };
+        Problem::new(format!("could not listen on {address}: {error}{advice}"))
+    })
+}
+
+fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::bind(address)?;
+    let bound = listener.local_addr()?;
+    // On a socket that listens already, this only changes the backlog (listen(2) as Linux does it).
+    nix::sys::socket::listen(&listener, Backlog::new(BACKLOG)?)?;
+    Ok((TcpListener::from_std(listener)?, bound))
+}
+
+/// How many connections at once a listener of ours does not drop.
+pub(super) fn bears() -> usize {
+    // The kernel cuts every backlog at this limit.
+    let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+    limit.trim().parse().unwrap_or(128).min(BACKLOG as usize)
+}
+
+/// The server as it answers, with default timeouts.
+pub(super) fn server() -> Server<impl Fn(&Request<'_>, Reply<'_>) -> io::Result<Sent> + Send + Sync + 'static>
+{
+    let routes = Routes::default();
+    Server::new(move |request: &Request<'_>, reply: Reply<'_>| routes.answer(request, reply))
+        .expires_after(Duration::from_secs(38 * 24 * 3600))
+        .header("server", "lwan/testrunner")
+        .header("x-global-header", "present")
+}
+
+/// `main serve`.
+pub(super) fn run(options: &cli::Serve) -> Result<(), Problem> {
+    limits::make_all_room_for_sockets();
+    run_with_room_for(MOST_CONNECTIONS, || {
+        let (listener, bound) = listen(options.addr)?;
+        say(&format!("serving on http://{bound}/ until killed"));
+        let error = server()
+            .idle_timeout(Duration::from_secs(options.keep_alive_timeout))
+            .request_timeout(Duration::from_secs(options.request_timeout))
+            .run(&listener);
+        Err(Problem::new(format!("could not accept connections on {bound} any more: {error}")))
+    })
+}

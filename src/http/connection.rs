@@ -1,0 +1,132 @@
+//! One connection of a server, from its first byte to its end.
+//! The coroutine that runs it is its own; whatever a peer does, only that coroutine waits.
+
+use super::deadline::Deadline;
+use super::input::Input;
+use super::output::Output;
+use super::reply::{Common, Reply};
+use super::request::{self, Limits, MAX_HEADERS, Progress};
+use super::server::Handler;
+use crate::net::TcpStream;
+use std::io;
+use std::net::Shutdown;
+use std::time::{Duration, Instant};
+
+/// What a connection may take of time and memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Allowance {
+    pub(super) limits: Limits,
+    /// From the last answer to the next request's first byte.
+    pub(super) idle: Duration,
+    /// From a request's first byte to its head's end.
+    pub(super) head: Duration,
+    /// From there to its body's end.
+    pub(super) body: Duration,
+    /// For the peer to take what is sent.
+    pub(super) write: Duration,
+}
+
+/// While a refused peer goes on sending, this much is read and dropped, for this long: closing
+/// with unread bytes sends a reset, which would overtake the answer.
+const LINGER: (usize, Duration) = (16 * 1024 * 1024, Duration::from_secs(2));
+
+/// Serves requests until either side ends the connection or a limit is met.
+///
+/// # Errors
+///
+/// What ended it, unless it ended in order. Nobody needs to act on it.
+pub(super) fn serve<H: Handler>(
+    stream: &TcpStream,
+    handler: &H,
+    common: &Common,
+    allowance: &Allowance,
+) -> io::Result<()> {
+    let mut input = Input::new();
+    let mut output = Output::new(allowance.write);
+    let mut timing = Timing::default();
+    loop {
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        match request::parse(input.bytes(), &mut headers, allowance.limits) {
+            Ok(Progress::Whole { request, total }) => {
+                let reply = Reply::to(&request, stream, &mut output, common);
+                let sent = handler(&request, reply)?;
+                input.consume(total);
+                timing = Timing::default();
+                if !sent.keep_alive {
+                    output.flush(stream)?;
+                    return if input.bytes().is_empty() { Ok(()) } else { linger(stream, &mut input) };
+                }
+            }
+            Ok(Progress::PartOfHead) => {
+                let parsed = input.bytes().len();
+                output.flush(stream)?;
+                if !fill_head(stream, &mut input, parsed, &mut timing, allowance)? {
+                    return Ok(());
+                }
+            }
+            Ok(Progress::PartOfBody { total, expects_continue }) => {
+                if expects_continue {
+                    output.pending().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                }
+                output.flush(stream)?;
+                let deadline = Deadline::within(allowance.body);
+                while input.bytes().len() < total {
+                    if input.fill(stream, deadline)? == 0 {
+                        return Ok(());
+                    }
+                }
+            }
+            Err(refusal) => {
+                Reply::refuse(refusal, stream, &mut output, common)?;
+                output.flush(stream)?;
+                return linger(stream, &mut input);
+            }
+        }
+    }
+}
+
+/// When the request that is arriving began.
+#[derive(Debug, Default)]
+struct Timing {
+    begun: Option<Instant>,
+}
+
+/// Receives until the head is worth parsing again; `false` when the peer has ended.
+fn fill_head(
+    stream: &TcpStream,
+    input: &mut Input,
+    parsed: usize,
+    timing: &mut Timing,
+    allowance: &Allowance,
+) -> io::Result<bool> {
+    input.shrink();
+    loop {
+        let now = Instant::now();
+        let deadline = if input.bytes().is_empty() {
+            Deadline::after(now, allowance.idle)
+        } else {
+            Deadline::after(*timing.begun.get_or_insert(now), allowance.head)
+        };
+        let seen = input.bytes().len();
+        if input.fill(stream, deadline)? == 0 {
+            return Ok(false);
+        }
+        if request::worth_parsing(input.bytes(), parsed, seen) {
+            return Ok(true);
+        }
+    }
+}
+
+/// Ends our side, and lets the peer finish sending, within bounds.
+fn linger(stream: &TcpStream, input: &mut Input) -> io::Result<()> {
+    stream.shutdown(Shutdown::Write)?;
+    let (mut left, deadline) = (LINGER.0, Deadline::within(LINGER.1));
+    while left > 0 {
+        input.consume(input.bytes().len());
+        match input.fill(stream, deadline)? {
+            0 => break,
+            count => left = left.saturating_sub(count),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The `Date` and `Expires` of answers, formatted once a second and not once an answer.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The current second's strings.
+#[derive(Debug)]
+pub(super) struct DateCache {
+    lifetime: Duration,
+    // std's mutex, not the runtime's: it is held for a comparison and a copy, never over a wait.
+    stamp: Mutex<Stamp>,
+}
+
+/// One second, as HTTP writes it.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    second: u64,
+    date: String,
+    expires: String,
+}
+
+impl DateCache {
+    /// A cache whose `Expires` lies `lifetime` after its `Date`.
+    pub(super) fn new(lifetime: Duration) -> DateCache {
+        DateCache { lifetime, stamp: Mutex::new(stamp(seconds(SystemTime::now()), lifetime)) }
+    }
+
+    /// Calls `format(date, expires)` with the strings of now.
+    pub(super) fn with<R>(&self, format: impl FnOnce(&str, &str) -> R) -> R {
+        let second = seconds(SystemTime::now());
+        let mut current = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.second != second {
+            *current = stamp(second, self.lifetime);
+        }
+        format(&current.date, &current.expires)
+    }
+}
+
+/// Whole seconds since 1970; a clock that stands before is taken as 1970.
+fn seconds(now: SystemTime) -> u64 {
+    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn stamp(second: u64, lifetime: Duration) -> Stamp {
+    Stamp {
+        second,
+        date: format_date(second),
+        expires: format_date(second.saturating_add(lifetime.as_secs())),
+    }
+}
+
+fn format_date(second: u64) -> String {
+    // The format has four digits for the year; httpdate panics beyond.
+    const LAST: u64 = 253_402_300_799;
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second.min(LAST)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_written_as_http_wants_it() {
+        let stamp = stamp(784_111_777, Duration::from_secs(38 * 24 * 3600));
+        assert_eq!(stamp.date, "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(stamp.expires, "Wed, 14 Dec 1994 08:49:37 GMT");
+    }
+
+    #[test]
+    fn a_clock_out_of_range_is_no_panic() {
+        assert_eq!(seconds(UNIX_EPOCH - Duration::from_secs(5)), 0);
+        assert_eq!(stamp(u64::MAX, Duration::MAX).expires, "Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+
+    #[test]
+    fn a_new_second_gets_a_new_stamp() {
+        let cache = DateCache::new(Duration::ZERO);
+        cache.stamp.lock().unwrap().second = 0;
+        cache.stamp.lock().unwrap().date = "long ago".into();
+        assert!(cache.with(|date, _| date.ends_with("GMT")));
+    }
+}

@@ -1,0 +1,232 @@
+//! The head of an answer: status, reason, headers, in the order in which they leave.
+
+use super::request::Version;
+use std::io::Write;
+
+/// A status code with the reason that stands behind it on the status line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status(u16);
+
+impl Status {
+    /// 200
+    pub const OK: Status = Status(200);
+    /// 400
+    pub const BAD_REQUEST: Status = Status(400);
+    /// 404
+    pub const NOT_FOUND: Status = Status(404);
+    /// 405
+    pub const NOT_ALLOWED: Status = Status(405);
+    /// 413
+    pub const REQUEST_TOO_LARGE: Status = Status(413);
+    /// 500
+    pub const INTERNAL_ERROR: Status = Status(500);
+
+    /// The number.
+    pub const fn code(self) -> u16 {
+        self.0
+    }
+
+    /// The words behind the number: `Not found` of 404.
+    pub const fn reason(self) -> &'static str {
+        match self.0 {
+            200 => "OK",
+            400 => "Bad request",
+            404 => "Not found",
+            405 => "Not allowed",
+            413 => "Request too large",
+            500 => "Internal server error",
+            _ => "Unknown",
+        }
+    }
+
+    /// Whether the connection closes after such an answer: the client has misunderstood
+    /// something, and what else it sent is better not taken for requests.
+    pub(super) const fn closes(self) -> bool {
+        matches!(self.0, 400 | 405 | 413)
+    }
+}
+
+/// What a handler says of its answer, beside the body.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    pub(super) status: Status,
+    pub(super) content_type: &'a str,
+    pub(super) headers: &'a [(&'a str, &'a str)],
+    pub(super) last_headers: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> Head<'a> {
+    /// A head with nothing special in it.
+    pub const fn new(status: Status, content_type: &'a str) -> Head<'a> {
+        Head { status, content_type, headers: &[], last_headers: &[] }
+    }
+
+    /// Adds headers right after the status line.
+    pub const fn headers(mut self, headers: &'a [(&'a str, &'a str)]) -> Head<'a> {
+        self.headers = headers;
+        self
+    }
+
+    /// Adds headers after the length.
+    pub const fn last_headers(mut self, headers: &'a [(&'a str, &'a str)]) -> Head<'a> {
+        self.last_headers = headers;
+        self
+    }
+}
+
+/// What the connection knows, and the handler doesn't, of an answer's head.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    pub(super) version: Version,
+    pub(super) keep_alive: bool,
+    pub(super) date: &'a str,
+    pub(super) expires: Option<&'a str>,
+    pub(super) length: Length,
+    /// The lines that every answer of this server ends with.
+    pub(super) common: &'a [u8],
+}
+
+/// How the client finds the body's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Length {
+    Known(usize),
+    Chunked,
+    UntilClose,
+}
+
+/// Appends the whole head, up to and with the empty line.
+pub(super) fn write_head(out: &mut Vec<u8>, head: &Head<'_>, context: &Context<'_>) {
+    out.extend_from_slice(match context.version {
+        Version::Http10 => b"HTTP/1.0 ",
+        Version::Http11 => b"HTTP/1.1 ",
+    });
+    write!(out, "{} {}\r\n", head.status.code(), head.status.reason()).expect("a Vec takes all");
+    for (name, value) in head.headers {
+        write_header(out, name, value);
+    }
+    write_header(out, "Date", context.date);
+    // Only what is not the version's default is said.
+    match (context.version, context.keep_alive) {
+        (Version::Http10, true) => write_header(out, "Connection", "keep-alive"),
+        (Version::Http11, false) => write_header(out, "Connection", "close"),
+        _ => {}
+    }
+    write_header(out, "Content-Type", head.content_type);
+    if let Some(expires) = context.expires {
+        write_header(out, "Expires", expires);
+    }
+    match context.length {
+        Length::Known(length) => {
+            write!(out, "Content-Length: {length}\r\n").expect("a Vec takes all");
+        }
+        Length::Chunked => write_header(out, "Transfer-Encoding", "chunked"),
+        Length::UntilClose => {}
+    }
+    for (name, value) in head.last_headers {
+        write_header(out, name, value);
+    }
+    out.extend_from_slice(context.common);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends one header line. A line end within the value would begin a header of the sender's
+/// choice; it becomes a space, as RFC 9110 (section 5.5) lets a recipient do it.
+pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    let clean = |byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { byte };
+    out.extend(value.bytes().map(clean));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A page for a status: what errors, and handlers without a text of their own, answer with.
+pub(super) fn status_page(status: Status, description: &str) -> String {
+    let (code, reason) = (status.code(), status.reason());
+    let mut text = String::with_capacity(description.len());
+    for letter in description.chars() {
+        match letter {
+            '<' => text.push_str("&lt;"),
+            '>' => text.push_str("&gt;"),
+            '&' => text.push_str("&amp;"),
+            '"' => text.push_str("&quot;"),
+            other => text.push(other),
+        }
+    }
+    format!(
+        "<!DOCTYPE html><html><head><title>{code} {reason}</title></head>\
+         <body><h1>{reason}</h1><p>{text}</p></body></html>\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    const CONTEXT: Context<'_> = Context {
+        version: Version::Http11,
+        keep_alive: true,
+        date: "D",
+        expires: None,
+        length: Length::Known(5),
+        common: b"server: s\r\n",
+    };
+
+    fn text(head: &Head<'_>, context: &Context<'_>) -> String {
+        let mut out = Vec::new();
+        write_head(&mut out, head, context);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn headers_leave_in_their_order() {
+        let head = Head::new(Status::OK, "text/plain")
+            .headers(&[("X-First", "1"), ("X-Second", "2")])
+            .last_headers(&[("X-Last", "3")]);
+        let context = Context { keep_alive: false, expires: Some("E"), ..CONTEXT };
+        assert_eq!(
+            text(&head, &context),
+            "HTTP/1.1 200 OK\r\nX-First: 1\r\nX-Second: 2\r\nDate: D\r\nConnection: close\r\n\
+             Content-Type: text/plain\r\nExpires: E\r\nContent-Length: 5\r\nX-Last: 3\r\n\
+             server: s\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn connection_is_said_only_when_it_is_not_the_default() {
+        let head = Head::new(Status::OK, "t");
+        for (version, keep_alive, said) in [
+            (Version::Http11, true, None),
+            (Version::Http11, false, Some("Connection: close\r\n")),
+            (Version::Http10, false, None),
+            (Version::Http10, true, Some("Connection: keep-alive\r\n")),
+        ] {
+            let text = text(&head, &Context { version, keep_alive, ..CONTEXT });
+            assert_eq!(text.contains("Connection"), said.is_some(), "{text}");
+            assert!(text.contains(said.unwrap_or("")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_said_in_one_way() {
+        let head = Head::new(Status::OK, "t");
+        let chunked = text(&head, &Context { length: Length::Chunked, ..CONTEXT });
+        assert!(chunked.contains("Transfer-Encoding: chunked\r\n"));
+        assert!(!chunked.contains("Content-Length"));
+        let until_close = text(&head, &Context { length: Length::UntilClose, ..CONTEXT });
+        assert!(!until_close.contains("Transfer-Encoding") && !until_close.contains("Content-Length"));
+    }
+
+    #[test]
+    fn a_value_cannot_begin_a_header_of_its_own() {
+        let mut out = Vec::new();
+        write_header(&mut out, "A", "b\r\nSet-Cookie: c");
+        assert_eq!(out, b"A: b  Set-Cookie: c\r\n");
+    }
+
+    #[test]
+    fn a_page_shows_its_description_as_text() {
+        let page = status_page(Status::NOT_FOUND, "<b>&\"");
+        assert!(page.contains("<h1>Not found</h1><p>&lt;b&gt;&amp;&quot;</p>"), "{page}");
+    }
+}

@@ -1,0 +1,204 @@
+//! Replies: how a handler answers.
+//! A handler gets a [`Reply`] and must give back a [`Sent`], which only sending makes; so it
+//! answers exactly once, or fails and the connection ends.
+
+use super::chunked;
+use super::date::DateCache;
+use super::head::{self, Context, Head, Length, Status};
+use super::output::Output;
+use super::request::{Method, Refusal, Request, Version};
+use crate::net::TcpStream;
+use std::io;
+
+/// What all answers of a server have in common.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) dates: DateCache,
+    /// Whether to say `Expires` at all.
+    pub(super) expires: bool,
+    pub(super) headers: Vec<u8>,
+}
+
+/// The right to answer one request.
+#[must_use = "a request wants an answer"]
+#[derive(Debug)]
+pub struct Reply<'c> {
+    stream: &'c TcpStream,
+    output: &'c mut Output,
+    common: &'c Common,
+    version: Version,
+    keep_alive: bool,
+    head_only: bool,
+    expires: bool,
+}
+
+/// The proof that a request was answered.
+#[derive(Debug)]
+pub struct Sent {
+    pub(super) keep_alive: bool,
+}
+
+impl<'c> Reply<'c> {
+    /// The reply to `request`, which leaves by `output`.
+    pub(super) fn to(
+        request: &Request<'_>,
+        stream: &'c TcpStream,
+        output: &'c mut Output,
+        common: &'c Common,
+    ) -> Reply<'c> {
+        Reply {
+            stream,
+            output,
+            common,
+            version: request.version(),
+            keep_alive: request.keep_alive(),
+            head_only: request.method() == Method::Head,
+            expires: common.expires && request.query().is_none(),
+        }
+    }
+
+    /// The reply to what could not be taken for a request.
+    pub(super) fn refuse(
+        refusal: Refusal,
+        stream: &'c TcpStream,
+        output: &'c mut Output,
+        common: &'c Common,
+    ) -> io::Result<Sent> {
+        let reply = Reply {
+            stream,
+            output,
+            common,
+            version: Version::Http11,
+            keep_alive: false,
+            head_only: false,
+            expires: false,
+        };
+        match refusal.status {
+            Status::NOT_ALLOWED => reply.not_allowed(Method::ALL, refusal.why),
+            status => reply.page(status, refusal.why),
+        }
+    }
+
+    /// Answers with a body that is there as a whole. After 400, 405 and 413 the connection closes.
+    ///
+    /// # Errors
+    ///
+    /// What the connection says; pass it on.
+    pub fn send(mut self, head: &Head<'_>, body: &[u8]) -> io::Result<Sent> {
+        self.keep_alive &= !head.status.closes();
+        self.write_head(head, Length::Known(body.len()));
+        if !self.head_only {
+            self.output.pending().extend_from_slice(body);
+        }
+        self.finish()
+    }
+
+    /// Answers with a small HTML page: the status's reason as heading, `description` below it.
+    ///
+    /// # Errors
+    ///
+    /// What the connection says; pass it on.
+    pub fn page(self, status: Status, description: &str) -> io::Result<Sent> {
+        let page = head::status_page(status, description);
+        self.send(&Head::new(status, "text/html"), page.as_bytes())
+    }
+
+    /// Answers 405, with the methods that are allowed (as in `GET, HEAD`) and a page.
+    ///
+    /// # Errors
+    ///
+    /// What the connection says; pass it on.
+    pub fn not_allowed(self, allow: &str, description: &str) -> io::Result<Sent> {
+        let page = head::status_page(Status::NOT_ALLOWED, description);
+        let headers = [("Allow", allow)];
+        self.send(&Head::new(Status::NOT_ALLOWED, "text/html").headers(&headers), page.as_bytes())
+    }
+
+    /// Answers with a body whose length is not known yet. A 1.0 client gets it without chunks,
+    /// up to the connection's end.
+    ///
+    /// # Errors
+    ///
+    /// What the connection says; pass it on.
+    pub fn chunked(mut self, head: &Head<'_>) -> io::Result<ChunkedBody<'c>> {
+        let chunks = self.version == Version::Http11;
+        self.keep_alive &= chunks;
+        self.write_head(head, if chunks { Length::Chunked } else { Length::UntilClose });
+        Ok(ChunkedBody { reply: self, chunks })
+    }
+
+    /// Sends the answers to earlier, pipelined requests that still wait for company. A handler
+    /// that is about to wait calls it, so that they don't wait as well.
+    ///
+    /// # Errors
+    ///
+    /// What the connection says; pass it on.
+    pub fn flush_earlier(&mut self) -> io::Result<()> {
+        self.output.flush(self.stream)
+    }
+
+    fn write_head(&mut self, head: &Head<'_>, length: Length) {
+        let (version, keep_alive) = (self.version, self.keep_alive);
+        let common = &self.common.headers[..];
+        self.common.dates.with(|date, expires| {
+            let expires = self.expires.then_some(expires);
+            let context = Context { version, keep_alive, date, expires, length, common };
+            head::write_head(self.output.pending(), head, &context);
+        });
+    }
+
+    fn finish(self) -> io::Result<Sent> {
+        if self.keep_alive {
+            self.output.expect_more(self.stream);
+        }
+        self.output.flush_if_large(self.stream)?;
+        Ok(Sent { keep_alive: self.keep_alive })
+    }
+}
+
+/// The body of an answer, given piece by piece.
+#[must_use = "a body wants an end: call `finish`"]
+#[derive(Debug)]
+pub struct ChunkedBody<'c> {
+    reply: Reply<'c>,
+    chunks: bool,
+}
+
+impl ChunkedBody<'_> {
+    /// Appends a piece, which becomes one chunk. Small pieces are gathered; see
+    /// [`flush`](ChunkedBody::flush).
+    ///
+    /// # Errors
+    ///
+    /// What the connection says; pass it on.
+    pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        let output = &mut *self.reply.output;
+        match (self.reply.head_only, self.chunks) {
+            (true, _) => {}
+            (false, true) => chunked::encode(output.pending(), piece),
+            (false, false) => output.pending().extend_from_slice(piece),
+        }
+        output.flush_if_large(self.reply.stream)
+    }
+
+    /// Sends what was gathered, so that the client sees it now.
+    ///
+    /// # Errors
+    ///
+    /// What the connection says; pass it on.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.reply.output.flush(self.reply.stream)
+    }
+
+    /// Ends the body.
+    ///
+    /// # Errors
+    ///
+    /// What the connection says; pass it on.
+    pub fn finish(self) -> io::Result<Sent> {
+        if self.chunks && !self.reply.head_only {
+            self.reply.output.pending().extend_from_slice(chunked::END);
+        }
+        self.reply.finish()
+    }
+}

@@ -1,0 +1,392 @@
+//! Who runs next: the orders that both policies promise, held against the trace of switches.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use coro::sync::{Receiver, Sender, channel};
+use coro::{Builder, CoroutineId, JoinHandle, Policy, Switch, spawn, stats, take_trace, yield_now};
+use nix::time::{ClockId, clock_gettime};
+use pretty_assertions::assert_eq;
+
+const POLICIES: [Policy; 2] = [Policy::Fair, Policy::Backtrack];
+
+/// io has its turn after so many switches at the latest.
+const IO_EVERY: usize = 61;
+
+/// The three coroutines of a worker, as the trace of the start shows them.
+#[derive(Clone, Copy)]
+struct Roles {
+    main: CoroutineId,
+    io: CoroutineId,
+    switch: CoroutineId,
+}
+
+impl Roles {
+    /// To be called by main, first of all.
+    fn of_start() -> Roles {
+        let start = take_trace().unwrap();
+        Roles { main: me(), io: start[0].to, switch: start[2].to }
+    }
+}
+
+fn me() -> CoroutineId {
+    coro::current().unwrap().id()
+}
+
+fn switches(path: &[CoroutineId]) -> Vec<Switch> {
+    path.windows(2).map(|pair| Switch { from: pair[0], to: pair[1] }).collect()
+}
+
+/// Runs `main` with a trace.
+fn traced<T>(policy: Policy, main: impl FnOnce(Roles) -> T) -> T {
+    Builder::new().policy(policy).trace(1_000_000).run(|| main(Roles::of_start())).unwrap()
+}
+
+/// A coroutine that waits for each of its values, and the end through which it gets them.
+fn waiter() -> (Sender<()>, JoinHandle<()>) {
+    let (sender, receiver) = channel(10);
+    (sender, spawn(move || receiver.iter().for_each(|()| {})))
+}
+
+#[test]
+fn start_goes_main_io_main_switch_main() {
+    for policy in POLICIES {
+        let (start, main) =
+            Builder::new().policy(policy).trace(100).run(|| (take_trace().unwrap(), me())).unwrap();
+        let [io, switch] = [start[0].to, start[2].to];
+        assert_eq!(start, switches(&[main, io, main, switch, main]));
+        assert!(main != io && io != switch && switch != main);
+    }
+}
+
+#[test]
+fn trace_keeps_the_last_switches_and_is_taken_once() {
+    Builder::new()
+        .trace(3)
+        .run(|| {
+            take_trace().unwrap();
+            let child = spawn(|| (0..5).for_each(|_| yield_now()));
+            child.join().unwrap();
+            let last = take_trace().unwrap();
+            assert_eq!((last.len(), last[2].to), (3, me()));
+            assert_eq!(take_trace().unwrap(), []);
+        })
+        .unwrap();
+    coro::run(|| assert_eq!(take_trace().unwrap(), [], "nobody asked for one")).unwrap();
+}
+
+#[test]
+fn ready_coroutines_switch_to_each_other_directly_in_the_order_of_their_coming() {
+    traced(Policy::Fair, |roles| {
+        let [a, b, c] = [(); 3].map(|()| spawn(|| yield_now()));
+        let [ids @ .., last] = [a.id(), b.id(), c.id()];
+        yield_now();
+        yield_now();
+        let round = [roles.main, ids[0], ids[1], last];
+        let path = [&round[..], &round[..], &[roles.main]].concat();
+        assert_eq!(take_trace().unwrap(), switches(&path));
+        assert!([a, b, c].iter().all(JoinHandle::is_finished));
+    });
+}
+
+#[test]
+fn turns_under_fair_are_within_one_of_each_other() {
+    coro::run(|| {
+        let turns = Arc::new(std::array::from_fn::<_, 10, _>(|_| std::sync::atomic::AtomicUsize::new(0)));
+        let handles: Vec<_> = (0..turns.len())
+            .map(|own| {
+                let turns = turns.clone();
+                spawn(move || {
+                    for _ in 0..1000 {
+                        turns[own].fetch_add(1, Relaxed);
+                        let all = turns.each_ref().map(|count| count.load(Relaxed));
+                        assert!(all.iter().max().unwrap() - all.iter().min().unwrap() <= 1, "{all:?}");
+                        yield_now();
+                    }
+                })
+            })
+            .collect();
+        handles.into_iter().for_each(|handle| handle.join().unwrap());
+    })
+    .unwrap();
+}
+
+#[test]
+fn io_has_its_turn_though_somebody_is_always_ready() {
+    for company in [0, 1, 2, 7, 61, 200] {
+        traced(Policy::Fair, |roles| {
+            let others: Vec<_> =
+                (0..company).map(|_| spawn(|| (0..2000 / company).for_each(|_| yield_now()))).collect();
+            (0..1000).for_each(|_| yield_now());
+            others.into_iter().for_each(|other| other.join().unwrap());
+            let trace = take_trace().unwrap();
+            assert!(trace.iter().any(|switch| switch.to == roles.io), "with {company}");
+            let between = trace.split(|switch| switch.from == roles.io);
+            let longest = between.map(<[Switch]>::len).max().unwrap();
+            assert!(longest <= IO_EVERY, "{longest} switches without io, with {company}");
+        });
+    }
+}
+
+#[test]
+fn when_everything_waits_control_goes_over_switch_and_io_to_who_waited() {
+    for policy in POLICIES {
+        traced(policy, |roles| {
+            coro::sleep(Duration::from_millis(2));
+            assert_eq!(take_trace().unwrap(), switches(&[roles.main, roles.switch, roles.io, roles.main]));
+        });
+    }
+}
+
+#[test]
+fn a_wait_never_returns_to_one_who_waits() {
+    for policy in POLICIES {
+        traced(policy, |_| {
+            let waiting = [waiter(), waiter(), waiter()];
+            let parked: Vec<_> = waiting.iter().map(|(_, handle)| handle.id()).collect();
+            let (go, wait) = channel::<()>(1);
+            // It waits itself while its child waits, again and again.
+            let parent = spawn(move || {
+                let (ping, pong) = channel(1);
+                let child = spawn(move || (0..50).for_each(|n| ping.send(n).unwrap()));
+                assert_eq!(pong.iter().sum::<i32>(), 49 * 50 / 2);
+                child.join().unwrap();
+                wait.recv().unwrap();
+            });
+            yield_now();
+            take_trace().unwrap();
+            (0..200).for_each(|_| yield_now());
+            coro::sleep(Duration::from_millis(1));
+            let entered: Vec<_> = take_trace().unwrap().iter().map(|switch| switch.to).collect();
+            assert!(!entered.iter().any(|id| parked.contains(id)), "{policy:?}");
+            go.send(()).unwrap();
+            parent.join().unwrap();
+            for (sender, handle) in waiting {
+                drop(sender);
+                handle.join().unwrap();
+            }
+        });
+    }
+}
+
+#[test]
+fn child_runs_at_once_under_backtrack_and_later_under_fair() {
+    for policy in POLICIES {
+        traced(policy, |roles| {
+            let child = spawn(|| 7);
+            assert_eq!(child.is_finished(), policy == Policy::Backtrack);
+            let path = [roles.main, child.id(), roles.main];
+            let first = child.id();
+            assert_eq!(child.join().unwrap(), 7);
+            let trace = take_trace().unwrap();
+            match policy {
+                Policy::Backtrack => assert_eq!(trace, switches(&path)),
+                _ => assert_eq!(trace[0], Switch { from: roles.main, to: first }),
+            }
+        });
+    }
+}
+
+#[test]
+fn wait_under_backtrack_goes_to_the_parent() {
+    traced(Policy::Backtrack, |roles| {
+        let parent = spawn(|| {
+            let (sender, child) = waiter();
+            let seen = (me(), child.id(), take_trace().unwrap());
+            drop(sender);
+            seen
+        });
+        let (parent, child, trace) = parent.join().unwrap();
+        assert_eq!(trace, switches(&[roles.main, parent, child, parent]));
+    });
+}
+
+#[test]
+fn wait_under_backtrack_skips_a_waiting_parent_up_to_main_and_from_there_goes_to_switch() {
+    traced(Policy::Backtrack, |roles| {
+        let (of_child, receiver) = channel(1);
+        let (of_parent, parents) = channel::<()>(1);
+        let (tell, told) = channel(1);
+        let parent = spawn(move || {
+            let child = spawn(move || receiver.iter().for_each(|()| {}));
+            tell.send(child.id()).unwrap();
+            let _ = parents.recv();
+            child.join().unwrap();
+        });
+        let child = told.recv().unwrap();
+        take_trace().unwrap();
+        // The parent waits for its channel: the child's next wait goes on to main.
+        of_child.send(()).unwrap();
+        yield_now();
+        assert_eq!(take_trace().unwrap(), switches(&[roles.main, roles.switch, child, roles.main]));
+        // Now main waits as well, for the parent: switch has the next turn, and finds that it is the child's.
+        of_child.send(()).unwrap();
+        of_child.send(()).unwrap_err_or_ok();
+        let timer = Duration::from_millis(1);
+        coro::sleep(timer);
+        let path = [roles.main, roles.switch, child, roles.switch, roles.io, roles.main];
+        assert_eq!(take_trace().unwrap(), switches(&path));
+        drop((of_child, of_parent));
+        parent.join().unwrap();
+    });
+}
+
+#[test]
+fn ended_parent_under_backtrack_is_replaced_by_the_nearest_living_ancestor() {
+    traced(Policy::Backtrack, |roles| {
+        let (wake, receiver) = channel(1);
+        let (again, turn) = channel(1);
+        let (tell, told) = channel(2);
+        let grandparent = spawn(move || {
+            let parent = spawn(move || {
+                let child = spawn(move || receiver.iter().for_each(|()| {}));
+                tell.send((child.id(), me())).unwrap();
+            });
+            assert!(parent.is_finished(), "it ended without a wait, and its child waits");
+            take_trace().unwrap();
+            while let Ok(()) = turn.recv() {
+                yield_now();
+            }
+        });
+        let (child, _) = told.recv().unwrap();
+        take_trace().unwrap();
+        // Both are ready when main gives way: the grandparent runs and yields, then the child waits.
+        again.send(()).unwrap();
+        wake.send(()).unwrap();
+        yield_now();
+        let path = [roles.main, roles.switch, grandparent.id(), roles.main];
+        assert_eq!(take_trace().unwrap(), switches(&path));
+        yield_now();
+        let path = [roles.main, roles.switch, child, grandparent.id(), roles.main];
+        assert_eq!(take_trace().unwrap(), switches(&path));
+        // Without the grandparent, main is the nearest.
+        drop(again);
+        grandparent.join().unwrap();
+        take_trace().unwrap();
+        wake.send(()).unwrap();
+        yield_now();
+        assert_eq!(take_trace().unwrap(), switches(&[roles.main, roles.switch, child, roles.main]));
+    });
+}
+
+/// A coroutine whose sleep is over while main always has something to do: has it had its turn after
+/// `yields` of main's?
+fn sleeper_woke(policy: Policy, yields: usize) -> bool {
+    Builder::new()
+        .policy(policy)
+        .run(|| {
+            const NAP: Duration = Duration::from_millis(1);
+            let woke = Arc::new(AtomicBool::new(false));
+            let sets = woke.clone();
+            let sleeper = spawn(move || {
+                coro::sleep(NAP);
+                sets.store(true, Relaxed);
+            });
+            yield_now();
+            // A timer fires within 131 µs of its time.
+            let over = Instant::now() + 2 * NAP;
+            while Instant::now() < over {
+                yield_now();
+            }
+            (0..yields).for_each(|_| yield_now());
+            let result = woke.load(Relaxed);
+            sleeper.join().unwrap();
+            assert!(woke.load(Relaxed), "main waited, so that io had its turn");
+            result
+        })
+        .unwrap()
+}
+
+#[test]
+fn expired_sleeper_starves_under_backtrack() {
+    assert!(!sleeper_woke(Policy::Backtrack, 100_000));
+}
+
+#[test]
+fn expired_sleeper_does_not_starve_under_fair() {
+    assert!(sleeper_woke(Policy::Fair, 2 * IO_EVERY));
+}
+
+#[test]
+fn main_in_join_goes_on_when_all_others_end_without_ever_blocking() {
+    for policy in POLICIES {
+        Builder::new()
+            .policy(policy)
+            .run(|| {
+                for generation in 0..500 {
+                    let children: Vec<_> = (0..20).map(|n| spawn(move || n)).collect();
+                    // From the last: the others end first, and wake nobody.
+                    let sum: i32 = children.into_iter().rev().map(|child| child.join().unwrap()).sum();
+                    assert_eq!(sum, 190, "generation {generation}");
+                }
+                // Each is made by the one before, and nobody but main waits for any of them.
+                fn descend(left: u32, done: Sender<u32>) {
+                    match left {
+                        0 => done.send(0).unwrap(),
+                        _ => drop(spawn(move || descend(left - 1, done))),
+                    }
+                }
+                let (done, end) = channel(1);
+                descend(500, done);
+                assert_eq!(end.recv(), Ok(0));
+                assert_eq!(stats().unwrap().alive, 0);
+            })
+            .unwrap();
+    }
+}
+
+#[test]
+fn main_in_join_goes_on_when_the_last_other_ends_after_a_wait_for_io() {
+    for policy in POLICIES {
+        Builder::new()
+            .policy(policy)
+            .run(|| {
+                let first = spawn(|| coro::sleep(Duration::from_millis(1)));
+                let second = spawn(move || first.join().unwrap());
+                let third = spawn(move || second.join().unwrap());
+                third.join().unwrap();
+            })
+            .unwrap();
+    }
+}
+
+#[test]
+fn idle_runtime_beats_and_uses_less_than_a_hundredth_of_a_core() {
+    let cpu_time = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap());
+    coro::run(|| {
+        let parked: Vec<_> = (0..100).map(|_| waiter()).collect();
+        yield_now();
+        let (beats, used) = (stats().unwrap().heartbeats, cpu_time());
+        coro::sleep(Duration::from_millis(2100));
+        let used = cpu_time() - used;
+        let beats = stats().unwrap().heartbeats - beats;
+        assert!(beats >= 1, "everything slept for two seconds, and io's permanent timer did not fire");
+        assert!(used < Duration::from_millis(20), "{used:?} of CPU time");
+        drop(parked);
+    })
+    .unwrap();
+}
+
+#[test]
+fn wake_order_is_the_order_of_deadlines() {
+    coro::run(|| {
+        let (sender, order) = channel(3);
+        let naps: Vec<_> = [3, 1, 2]
+            .map(|nap| {
+                let sender = sender.clone();
+                spawn(move || {
+                    coro::sleep(Duration::from_millis(nap));
+                    sender.send(nap).unwrap();
+                })
+            })
+            .into();
+        drop(sender);
+        assert_eq!(order.iter().collect::<Vec<_>>(), [1, 2, 3]);
+        drop(naps);
+    })
+    .unwrap();
+}
