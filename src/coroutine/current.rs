@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::ptr;
 
 use crate::abi::record::Record;
 use crate::registry;
@@ -79,7 +80,8 @@ pub fn current() -> Option<Coroutine> {
 }
 
 thread_local! {
-    static RUNNING: Cell<Option<&'static Record>> = const { Cell::new(None) };
+    /// Where this thread's worker keeps who runs; null outside a runtime. A switch then has one place to set.
+    static RUNNING: Cell<*const Cell<&'static Record>> = const { Cell::new(ptr::null()) };
 }
 
 /// The record of the coroutine that runs on this thread.
@@ -88,11 +90,14 @@ thread_local! {
 /// that were to go on on another thread would use the first one's.
 #[inline(never)]
 pub(crate) fn running() -> Option<&'static Record> {
-    RUNNING.get()
+    // SAFETY: `follow`'s caller promises that the cell lives until it is told otherwise.
+    unsafe { RUNNING.get().as_ref() }.map(Cell::get)
 }
 
-/// Says which coroutine runs from now on.
-#[inline(never)]
-pub(crate) fn set_running(record: Option<&'static Record>) {
-    RUNNING.set(record);
+/// Says where this thread's worker keeps who runs, or that there is none any more.
+///
+/// # Safety
+/// The cell lives until this is called again on the same thread.
+pub(crate) unsafe fn follow(running: Option<&Cell<&'static Record>>) {
+    RUNNING.set(running.map_or(ptr::null(), ptr::from_ref));
 }

@@ -21,7 +21,8 @@ fn record(name: &str) -> &'static Record {
 fn finding<M: FnOnce()>(damage: impl FnOnce(&'static Record) -> M + Send + 'static) -> String {
     crate::run(|| {
         let name = format!("victim {:?}", std::thread::current().id());
-        let _victim = crate::CoroutineBuilder::new().name(&name).spawn(|| crate::sleep(Duration::MAX)).unwrap();
+        let _victim =
+            crate::CoroutineBuilder::new().name(&name).spawn(|| crate::sleep(Duration::MAX)).unwrap();
         crate::yield_now();
         assert_eq!(check(), Ok(()));
         let mend = damage(record(&name));

@@ -4,16 +4,12 @@ use super::routes::Routes;
 use super::{Problem, cli, limits, run_with_room_for, say};
 use coro::http::{Reply, Request, Sent, Server};
 use coro::net::TcpListener;
-use nix::sys::socket::Backlog;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Connections at once; the next are served when one of these has ended.
 const MOST_CONNECTIONS: usize = 20_000;
-
-/// Connections that may wait to be accepted; std asks for 128, which one round of the demo exceeds.
-const BACKLOG: i32 = 4096;
 
 /// Listens at `address`, or says why not.
 pub(super) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Problem> {
@@ -29,18 +25,16 @@ pub(super) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), P
 }
 
 fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = std::net::TcpListener::bind(address)?;
+    let listener = TcpListener::bind(address)?;
     let bound = listener.local_addr()?;
-    // On a socket that listens already, this only changes the backlog (listen(2) as Linux does it).
-    nix::sys::socket::listen(&listener, Backlog::new(BACKLOG)?)?;
-    Ok((TcpListener::from_std(listener)?, bound))
+    Ok((listener, bound))
 }
 
 /// How many connections at once a listener of ours does not drop.
 pub(super) fn bears() -> usize {
     // The kernel cuts every backlog at this limit.
     let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
-    limit.trim().parse().unwrap_or(128).min(BACKLOG as usize)
+    limit.trim().parse().unwrap_or(128).min(TcpListener::BACKLOG)
 }
 
 /// The server as it answers, with default timeouts.

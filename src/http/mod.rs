@@ -28,12 +28,12 @@
 //!
 //! | step | code |
 //! |---|---|
-//! | bytes arrive, within a deadline | [`input`] |
-//! | head, framing, body: whole or refused | [`request`] |
+//! | bytes arrive, within a deadline | `input` |
+//! | head, framing, body: whole or refused | `request` |
 //! | the handler runs, on the connection's coroutine | the closure given to [`Server::new`] |
-//! | the answer is formatted | [`reply`], [`head`], [`date`], [`chunked`] |
-//! | answers leave in one send, when no further request is buffered | [`output`] |
-//! | next request, or the end | [`connection`] |
+//! | the answer is formatted | `reply`, `head`, `date`, `chunked` |
+//! | answers leave in one send, when no further request is buffered | `output` |
+//! | next request, or the end | `connection` |
 //!
 //! What decides (parsing, formatting, chunk decoding, dates) takes bytes and returns values, and
 //! is tested so; what touches sockets is `input`, `output`, `connection`, `server` and `client`.

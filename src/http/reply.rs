@@ -68,7 +68,7 @@ impl<'c> Reply<'c> {
             stream,
             output,
             common,
-            version: Version::Http11,
+            version: refusal.version,
             keep_alive: false,
             head_only: false,
             expires: false,

@@ -111,6 +111,8 @@ impl<'a> Request<'a> {
 pub(super) struct Refusal {
     pub(super) status: Status,
     pub(super) why: &'static str,
+    /// In which to answer: the request's if that much of it was readable.
+    pub(super) version: Version,
 }
 
 /// What the bytes received so far amount to.
@@ -143,15 +145,16 @@ pub(super) fn parse<'a>(
     let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
         return Err(malformed(httparse::Error::Token));
     };
+    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+    let refuse = |status, why| Refusal { status, why, version };
     let method = Method::from_name(method)
         .ok_or(refuse(Status::NOT_ALLOWED, "The request's method is not one that this server knows."))?;
     let whole_server = target == "*" && method == Method::Options;
     if !target.starts_with('/') && !whole_server {
         return Err(refuse(Status::BAD_REQUEST, "The request's target does not begin with a slash."));
     }
-    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
     let headers: &'a [httparse::Header<'a>] = parsed.headers;
-    let framing = read_framing(headers, method, version)?;
+    let framing = read_framing(headers, method, version).map_err(|why| refuse(Status::BAD_REQUEST, why))?;
     if framing.body > limits.body {
         return Err(refuse(Status::REQUEST_TOO_LARGE, "The request's body is too large."));
     }
@@ -172,27 +175,26 @@ struct Framing {
     expects_continue: bool,
 }
 
+/// Fails with what is wrong with the headers, which is a 400.
 fn read_framing(
     headers: &[httparse::Header<'_>],
     method: Method,
     version: Version,
-) -> Result<Framing, Refusal> {
+) -> Result<Framing, &'static str> {
     let mut length = None;
     let mut connection = ConnectionWish::default();
     let mut expects_continue = false;
     for header in headers {
         let name = header.name;
         if name.eq_ignore_ascii_case("content-length") {
-            let value = parse_length(header.value)
-                .ok_or(refuse(Status::BAD_REQUEST, "The request's Content-Length is not a number."))?;
+            let value = parse_length(header.value).ok_or("The request's Content-Length is not a number.")?;
             // Two lengths would let two readers of one connection see different requests.
             if length.is_some_and(|other| other != value) {
-                return Err(refuse(Status::BAD_REQUEST, "The request has two Content-Lengths."));
+                return Err("The request has two Content-Lengths.");
             }
             length = Some(value);
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            let why = "The request's body is encoded (Transfer-Encoding); send a Content-Length.";
-            return Err(refuse(Status::BAD_REQUEST, why));
+            return Err("The request's body is encoded (Transfer-Encoding); send a Content-Length.");
         } else if name.eq_ignore_ascii_case("connection") {
             connection.read(header.value);
         } else if name.eq_ignore_ascii_case("expect") {
@@ -200,7 +202,7 @@ fn read_framing(
         }
     }
     if method == Method::Post && length.is_none() {
-        return Err(refuse(Status::BAD_REQUEST, "A POST needs a Content-Length."));
+        return Err("A POST needs a Content-Length.");
     }
     Ok(Framing {
         body: length.unwrap_or(0),
@@ -256,7 +258,7 @@ pub(super) fn worth_parsing(bytes: &[u8], parsed: usize, seen: usize) -> bool {
 }
 
 fn refuse(status: Status, why: &'static str) -> Refusal {
-    Refusal { status, why }
+    Refusal { status, why, version: Version::Http11 }
 }
 
 fn malformed(error: httparse::Error) -> Refusal {

@@ -5,7 +5,7 @@ use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage};
 
 use super::registered::{Operation, Registered, Timeout};
 use crate::abi::wait::WaitReason;
@@ -48,12 +48,20 @@ pub struct TcpStream {
 }
 
 impl TcpListener {
-    /// A listener on `address`. Names are resolved as std does, which blocks the thread; numbers are not names.
+    /// Connections that may wait to be accepted. std asks for 128, and a coroutine that accepts may have its turn
+    /// only after a thousand others have connected; who finds no room tries again after a second. The kernel cuts
+    /// it at net.core.somaxconn.
+    pub const BACKLOG: usize = 4096;
+
+    /// A listener on `address`, with a longer [backlog](TcpListener::BACKLOG) than std's. Names are resolved as std does, which blocks the thread; numbers are not names.
     ///
     /// # Errors
     /// As [`std::net::TcpListener::bind`].
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        TcpListener::from_std(net::TcpListener::bind(address)?)
+        let listener = net::TcpListener::bind(address)?;
+        // On a socket that listens already, this only changes the backlog (listen(2), as Linux does it).
+        socket::listen(&listener, Backlog::new(TcpListener::BACKLOG as i32)?)?;
+        TcpListener::from_std(listener)
     }
 
     /// Takes over a listener of std's.

@@ -2,7 +2,6 @@
 
 use std::thread;
 
-use super::io;
 use super::policy::{self, Policy};
 use super::switch::{After, transfer};
 use super::worker::{self, Worker};
@@ -12,10 +11,7 @@ use crate::registry::transition;
 
 /// The worker on which the caller may spawn.
 pub(crate) fn spawner<'a>() -> Result<&'a Worker> {
-    let worker = worker::current().ok_or(Kind::Outside { tried: "coro::spawn" })?;
-    if let Some(service) = io::service_name(worker) {
-        return Err(Kind::Service { tried: "coro::spawn", service }.into());
-    }
+    let worker = worker::of_user("coro::spawn")?;
     if worker.is_ending.get() {
         return Err(Kind::ShuttingDown.into());
     }

@@ -3,7 +3,6 @@
 //! Polling runs here and not on the stack of whoever blocks: the event buffer is kilobytes. When io is reached
 //! because nobody is ready, it blocks the thread; when it gets its regular turn, it only looks.
 
-use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::park;
@@ -58,16 +57,4 @@ pub(super) fn poll(worker: &Worker, wait: bool, ready: &mut Vec<Ready>) {
         }
     }
     worker.empty_inbox();
-}
-
-/// Whether the running coroutine is io or switch, by name; for error messages.
-pub(super) fn service_name(worker: &Worker) -> Option<&'static str> {
-    let running = worker.running();
-    if ptr::eq(running, worker.io) {
-        Some("io")
-    } else if ptr::eq(running, worker.switch) {
-        Some("switch")
-    } else {
-        None
-    }
 }

@@ -23,13 +23,14 @@ use crate::abi::record::{Kind as CoroutineKind, NO_WORKER, Record};
 use crate::abi::state::State;
 use crate::abi::wait::WaitReason;
 use crate::arch;
-use crate::coroutine::{cancel, current, entry, extra};
+use crate::coroutine::{cancel, entry, extra};
 use crate::error::{Error, Kind, Result};
 use crate::reactor::Reactor;
 use crate::registry::{self, Identity, transition};
 use crate::stack::geometry::{SlotIndex, StackBounds};
 use crate::stack::region::Region;
 use crate::stack::slots;
+use crate::sys::errno::Errno;
 use crate::sys::{clock, process};
 
 /// How long the end waits before it says, once, whom it waits for.
@@ -117,6 +118,7 @@ impl Running {
             is_ending: Cell::new(false),
             is_stopping: Cell::new(false),
             last_one_out: Cell::new(None),
+            errno: Errno::of_this_thread(),
             ids: Cell::new((first_id + 3, end_id)),
             #[cfg(test)]
             io_probe: Cell::new(None),
@@ -124,8 +126,8 @@ impl Running {
             switch_probe: Cell::new(None),
         });
         acquired.keep();
-        worker::set_current(Some(&worker));
-        current::set_running(Some(main));
+        // SAFETY: it is boxed, and `drop` unsets it before the box goes.
+        unsafe { worker::set_current(Some(&worker)) };
         transition::run(&main.state);
         transfer(&worker, io, After::Lend);
         transfer(&worker, switch, After::Lend);
@@ -211,8 +213,8 @@ impl Drop for Running {
         transfer(worker, worker.switch, After::Lend);
         let mut orphans = Vec::new();
         worker.reactor.poller.close(&mut orphans);
-        worker::set_current(None);
-        current::set_running(None);
+        // SAFETY: none is set.
+        unsafe { worker::set_current(None) };
         for orphan in orphans {
             if let crate::reactor::Ready::Event(waiter) = orphan {
                 park::wake(&waiter);

@@ -55,12 +55,7 @@ impl Wait<'_> {
     ///
     /// A cancelled coroutine unwinds here, before it has given its token to anybody.
     pub(crate) fn open(reason: WaitReason, object: u64) -> Result<Wait<'static>> {
-        let Some(worker) = worker::current() else {
-            return Err(Kind::Outside { tried: reason.verb() }.into());
-        };
-        if let Some(service) = io::service_name(worker) {
-            return Err(Kind::Service { tried: reason.verb(), service }.into());
-        }
+        let worker = worker::of_user(reason.verb())?;
         let record = worker.running();
         if thread::panicking() && !reason.is_reactors() {
             return Err(Kind::Unwinding { tried: reason.verb() }.into());
@@ -193,10 +188,7 @@ pub(crate) fn abort_unwinding_wait(tried: &str) -> ! {
 
 /// Lets the others who are ready have a turn.
 pub(crate) fn yield_now() -> Result<()> {
-    let worker = worker::current().ok_or(Kind::Outside { tried: "coro::yield_now" })?;
-    if let Some(service) = io::service_name(worker) {
-        return Err(Kind::Service { tried: "coro::yield_now", service }.into());
-    }
+    let worker = worker::of_user("coro::yield_now")?;
     let record = worker.running();
     if thread::panicking() {
         return Ok(());

@@ -24,10 +24,9 @@ use crate::abi::record::{Kind, Record};
 use crate::abi::state::flag;
 use crate::arch::{self, END};
 use crate::coroutine::waiter::Waiters;
-use crate::coroutine::{current, entry, extra};
+use crate::coroutine::{entry, extra};
 use crate::registry::transition;
 use crate::stack::slots;
-use crate::sys::errno;
 
 /// What is to become of a coroutine that has left its stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,13 +53,12 @@ pub(super) fn transfer(worker: &Worker, to: &'static Record, after: After) {
     link(worker, from, to, after);
     transition::run(&to.state);
     worker.current.set(to);
-    current::set_running(Some(to));
-    let errno = errno::get();
+    let errno = worker.errno.get();
     // SAFETY: `to` was ready, new, or resting, so it is not running, and its context was left by `switch` or made
     // by `init_stack`; only this thread runs its worker's coroutines. No reference to what other coroutines'
     // code changes is held: `worker` has interior mutability only, records are atomics.
     unsafe { arch::switch(&raw const from.context, &raw const to.context) };
-    errno::set(errno);
+    worker.errno.set(errno);
     finish(worker);
 }
 

@@ -13,9 +13,12 @@ use super::trace::Trace;
 use crate::abi::layout;
 use crate::abi::record::Record;
 use crate::abi::state::flag;
+use crate::coroutine::current;
+use crate::error::{Error, Kind, Result};
 use crate::reactor::Reactor;
 use crate::registry::WakeToken;
 use crate::stack::region::Region;
+use crate::sys::errno::Errno;
 
 /// Ids that a worker takes at a time, so that a spawn touches no line which all workers share.
 const ID_BLOCK: u64 = 64;
@@ -49,6 +52,7 @@ pub(crate) struct Worker {
     pub(super) is_stopping: Cell<bool>,
     /// Whom the end of the last coroutine wakes.
     pub(super) last_one_out: Cell<Option<WakeToken>>,
+    pub(super) errno: Errno,
     pub(super) ids: Cell<(u64, u64)>,
     #[cfg(test)]
     pub(super) io_probe: Cell<Option<fn()>>,
@@ -71,9 +75,31 @@ pub(crate) fn current<'a>() -> Option<&'a Worker> {
     unsafe { WORKER.get().as_ref() }
 }
 
+/// This thread's worker, if the caller is one who may spawn and wait: main or a user coroutine. `tried` is what it
+/// is about to do.
+pub(crate) fn of_user<'a>(tried: &'static str) -> Result<&'a Worker> {
+    match current() {
+        Some(worker) if !worker.is_service(worker.running()) => Ok(worker),
+        worker => Err(refusal(worker, tried)),
+    }
+}
+
+#[cold]
+fn refusal(worker: Option<&Worker>, tried: &'static str) -> Error {
+    match worker {
+        Some(worker) => Kind::Service { tried, service: worker.running().kind().name() }.into(),
+        None => Kind::Outside { tried }.into(),
+    }
+}
+
 /// Makes a worker this thread's, or none.
-pub(super) fn set_current(worker: Option<&Worker>) {
+///
+/// # Safety
+/// The worker lives, where it is, until this is called again on the same thread.
+pub(super) unsafe fn set_current(worker: Option<&Worker>) {
     WORKER.set(worker.map_or(ptr::null(), ptr::from_ref));
+    // SAFETY: the cell is the worker's.
+    unsafe { current::follow(worker.map(|worker| &worker.current)) };
 }
 
 /// The next ids of the process.

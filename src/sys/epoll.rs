@@ -1,7 +1,9 @@
 //! epoll with timeouts in nanoseconds.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use libc::{epoll_event, timespec};
@@ -52,20 +54,26 @@ impl Epoll {
     /// Waits until something is ready, but at most `timeout` nanoseconds (`None`: for ever), and appends to
     /// `ready`. A signal ends the wait with nothing. The events' 3 KiB lie on the caller's stack.
     pub(crate) fn wait(&self, timeout: Option<u64>, ready: &mut Vec<Event>) -> io::Result<()> {
-        let mut events = [epoll_event { events: 0, u64: 0 }; BATCH];
+        let mut events = [const { MaybeUninit::uninit() }; BATCH];
         let count = match self.wait_raw(timeout, &mut events) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
             Err(error) => return Err(error),
         };
-        ready.extend(events[..count].iter().map(|event| Event {
+        // SAFETY: the kernel has filled in so many.
+        let events = unsafe { slice::from_raw_parts(events.as_ptr().cast::<epoll_event>(), count) };
+        ready.extend(events.iter().map(|event| Event {
             data: event.u64,
             flags: EpollFlags::from_bits_truncate(event.events as i32),
         }));
         Ok(())
     }
 
-    fn wait_raw(&self, timeout: Option<u64>, events: &mut [epoll_event; BATCH]) -> io::Result<usize> {
+    fn wait_raw(
+        &self,
+        timeout: Option<u64>,
+        events: &mut [MaybeUninit<epoll_event>; BATCH],
+    ) -> io::Result<usize> {
         let fd = self.set.0.as_fd().as_raw_fd();
         if self.has_nanoseconds.load(Ordering::Relaxed) {
             let limit = timeout.map(|nanos| timespec {
@@ -75,8 +83,9 @@ impl Epoll {
             let limit = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
             // SAFETY: `events` has room for BATCH events, `limit` is null or lives across the call, and a null
             // signal mask leaves the thread's mask alone.
-            let count =
-                unsafe { libc::epoll_pwait2(fd, events.as_mut_ptr(), BATCH as i32, limit, std::ptr::null()) };
+            let count = unsafe {
+                libc::epoll_pwait2(fd, events.as_mut_ptr().cast(), BATCH as i32, limit, std::ptr::null())
+            };
             if count >= 0 {
                 return Ok(count as usize);
             }
@@ -89,7 +98,7 @@ impl Epoll {
         // Up to the next millisecond: a timer may fire late, but never early.
         let millis = timeout.map_or(-1, |nanos| nanos.div_ceil(1_000_000).min(i32::MAX as u64) as i32);
         // SAFETY: `events` has room for BATCH events.
-        let count = unsafe { libc::epoll_wait(fd, events.as_mut_ptr(), BATCH as i32, millis) };
+        let count = unsafe { libc::epoll_wait(fd, events.as_mut_ptr().cast(), BATCH as i32, millis) };
         usize::try_from(count).map_err(|_| io::Error::last_os_error())
     }
 }
