@@ -41,6 +41,13 @@ pub(crate) fn is_unwinding() -> bool {
     running().is_some_and(|record| record.requests.load(Relaxed) & request::UNWINDING != 0)
 }
 
+/// The coroutine's function has ended: what unwinds from here on is a panic of a deferred function or a local.
+pub(super) fn finish(record: &Record) {
+    if record.requests.load(Relaxed) & request::UNWINDING != 0 {
+        record.requests.fetch_and(!request::UNWINDING, Relaxed);
+    }
+}
+
 /// Runs `f` with cancel held back.
 pub(super) fn shield(record: &Record, f: impl FnOnce()) {
     let shields = &extra::get_or_make(record).shields;

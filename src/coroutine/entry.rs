@@ -30,26 +30,23 @@ pub(crate) fn take_task(record: &Record) -> Option<Arc<dyn Task>> {
     Some(unsafe { Arc::from_raw(mem::transmute::<[*mut (); 2], *const dyn Task>(words)) })
 }
 
-/// Whether a coroutine has not started.
-pub(crate) fn is_unstarted(record: &Record) -> bool {
-    !record.task[0].load(Relaxed).is_null()
-}
-
 /// Runs the coroutine whose record it is, on its stack; returns whom its end wakes.
 pub(crate) fn run(record: &Record) -> Waiters {
     let Some(task) = take_task(record) else { return Waiters::new() };
     task.run();
+    cancel::finish(record);
     wind_up(record);
     let waiters = task.completion().complete();
     // The result of a detached coroutine is dropped here. A panic in its destructor has been reported by the
     // hook.
     isolate(|| drop(task));
+    // What that destructor has deferred: later there is only the scheduler left to drop it.
+    wind_up(record);
     waiters
 }
 
-/// Ends a coroutine that never ran; returns whom that wakes.
-pub(crate) fn abandon(record: &Record) -> Waiters {
-    let Some(task) = take_task(record) else { return Waiters::new() };
+/// Ends what a coroutine that never ran was to do; returns whom that wakes.
+pub(crate) fn abandon(task: &dyn Task) -> Waiters {
     task.abandon();
     task.completion().complete()
 }
@@ -61,6 +58,8 @@ pub(crate) fn wind_up(record: &Record) {
             let extra = extra::get_or_make(record);
             defer::run_all(extra, isolate);
             local::drop_all(extra, |value| isolate(|| drop(value)));
+            // What the locals' destructors have deferred.
+            defer::run_all(extra, isolate);
         });
     }
 }

@@ -8,6 +8,7 @@
 
 use std::cell::Cell;
 use std::panic::Location;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::{io, marker, thread};
 
@@ -23,6 +24,7 @@ use crate::abi::record::{Kind as CoroutineKind, NO_WORKER, Record};
 use crate::abi::state::State;
 use crate::abi::wait::WaitReason;
 use crate::arch;
+use crate::coroutine::join::Task;
 use crate::coroutine::{cancel, entry, extra};
 use crate::error::{Error, Kind, Result};
 use crate::reactor::Reactor;
@@ -138,10 +140,15 @@ impl Running {
     fn end_others(&self) {
         let worker = &*self.worker;
         worker.is_ending.set(true);
+        let mut never_ran = Vec::new();
         for record in registry::iterate(worker.region) {
             if record.kind() == CoroutineKind::User && self.lives_here(record) {
-                self.end(record);
+                never_ran.extend(self.end(record));
             }
+        }
+        // Only now, when none of them is queued any more: a value's destructor may wait, and so lets others run.
+        for task in never_ran {
+            park::wake_all(entry::abandon(&*task));
         }
         if cfg!(panic = "abort") {
             // Nothing can be unwound: what is parked stays, with its values.
@@ -159,16 +166,19 @@ impl Running {
     }
 
     fn lives_here(&self, record: &Record) -> bool {
-        record.worker.load(Relaxed) == self.worker.index
-            && !matches!(record.word().state(), State::Free | State::Exited)
+        // The state first, which acquires: another runtime may publish a tenant of its own meanwhile, and the slot's
+        // last tenant was perhaps ours.
+        !matches!(record.word().state(), State::Free | State::Exited)
+            && record.worker.load(Relaxed) == self.worker.index
     }
 
-    fn end(&self, record: &'static Record) {
-        if entry::is_unstarted(record) {
-            let waiters = entry::abandon(record);
+    /// Ends one; returns what it was to run, if it never ran.
+    fn end(&self, record: &'static Record) -> Option<Arc<dyn Task>> {
+        if let Some(task) = entry::take_task(record) {
             switch::retire(&self.worker, record);
-            park::wake_all(waiters);
-        } else if cfg!(panic = "abort") {
+            return Some(task);
+        }
+        if cfg!(panic = "abort") {
             // It stays as it is, and belongs to no worker any more.
             record.worker.store(NO_WORKER, Relaxed);
         } else {
@@ -177,6 +187,7 @@ impl Running {
                 registry::WakeToken { slot: self.worker.region.slot(record), key: record.word().key() };
             park::unpark(token, 0);
         }
+        None
     }
 
     /// Says, once, who keeps the runtime from ending.
@@ -208,6 +219,8 @@ impl Drop for Running {
         let worker = &*self.worker;
         entry::wind_up(worker.main);
         self.end_others();
+        // What was deferred by the values of those who never ran: they were dropped here.
+        entry::wind_up(worker.main);
         worker.is_stopping.set(true);
         transfer(worker, worker.io, After::Lend);
         transfer(worker, worker.switch, After::Lend);
