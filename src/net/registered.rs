@@ -13,6 +13,7 @@ use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::Waiter;
 use crate::reactor::source::{self, Direction, Source};
 use crate::scheduler::park::{self, Wait, Woken};
+use crate::scheduler::worker;
 use crate::sys::clock;
 
 /// Something with a file descriptor that doesn't block, and who waits for it.
@@ -69,7 +70,8 @@ impl<T: AsFd> Registered<T> {
         let mut deadline = None;
         loop {
             let seen = self.source.seen();
-            if self.source.is_ready(direction) {
+            // Outside a runtime nobody reports events, and the last attempt's failure says nothing of this one.
+            if self.source.is_ready(direction) || worker::current().is_none() {
                 match attempt(&self.inner) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.source.drained(direction, seen)
