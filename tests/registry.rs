@@ -86,8 +86,10 @@ fn life() {
     // Left to the end of the runtime: parked, ready, never run.
     coro::spawn(|| coro::sleep(Duration::MAX));
     coro::yield_now();
-    coro::spawn(|| loop {
-        coro::yield_now();
+    coro::spawn(|| {
+        loop {
+            coro::yield_now();
+        }
     });
     coro::spawn(|| ());
     step("main returns");
@@ -104,7 +106,11 @@ fn recycling() {
             .map(|n| {
                 let tenant = round * 100 + n;
                 coro::spawn(move || {
-                    assert_eq!(TENANT.with(|own| own.replace(tenant)), 0, "the last tenant's local is still there");
+                    assert_eq!(
+                        TENANT.with(|own| own.replace(tenant)),
+                        0,
+                        "the last tenant's local is still there"
+                    );
                     coro::yield_now();
                     (TENANT.with(|own| own.get()), coro::current().unwrap().id())
                 })

@@ -51,6 +51,13 @@ fn malformed_requests_get_a_page_and_the_connections_end() {
 }
 
 #[test]
+fn a_refusal_speaks_the_requests_version() {
+    let server = Server::start(&[]);
+    let answer = server.exchange("POST /hello HTTP/1.0\r\n\r\n");
+    assert_eq!((status(&answer), header(&answer, "Connection")), ("HTTP/1.0 400 Bad request", None));
+}
+
+#[test]
 fn what_is_too_large_is_refused_without_a_reset() {
     let server = Server::start(&[]);
     let too_large = "HTTP/1.1 413 Request too large";

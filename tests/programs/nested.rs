@@ -37,12 +37,13 @@ fn outer_work(below: Option<Neighbour>) -> usize {
     }
     let here = black_box(0_u8);
     let outer = ptr::from_ref(&here).addr();
-    let inner = coro::spawn(move || {
+    let inner = move || {
         let here = black_box(0_u8);
         let inner = ptr::from_ref(&here).addr();
         assert_eq!(inner < outer, is_below, "the slots are not in the order that was asked for");
         inner_work(7) // line CLOSURE
-    }); // line SPAWN
+    };
+    let inner = coro::spawn(inner); // line SPAWN
     inner.join().unwrap() + 1 // line JOIN
 }
 
@@ -70,7 +71,7 @@ fn nested(is_below: bool, policy: Policy) -> usize {
         .policy(policy)
         .run(|| {
             let below = is_below.then(Neighbour::new);
-            let outer = coro::spawn(move || outer_work(below));
+            let outer = coro::spawn(move || outer_work(below)); // line OUTER
             outer.join().unwrap() // line NESTED
         })
         .unwrap()

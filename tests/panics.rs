@@ -1,0 +1,178 @@
+//! A panic in a coroutine: it is reported, it ends that coroutine and nothing else, and nobody switches while it
+//! unwinds.
+
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use std::{env, thread};
+
+use coro::sync::{Mutex, channel};
+use coro::{Builder, CoroutineBuilder, Policy, spawn, yield_now};
+use pretty_assertions::assert_eq;
+
+/// Runs `main` under both policies.
+fn under_both(main: impl Fn()) {
+    for policy in [Policy::Fair, Policy::Backtrack] {
+        Builder::new().policy(policy).run(&main).unwrap();
+    }
+}
+
+/// Runs one of this file's tests in a process of its own, which `CHILD` tells that it is the child; its stderr.
+fn in_child(test: &str) -> String {
+    let arguments = ["--exact", test, "--nocapture", "--test-threads=1"];
+    let program = env::current_exe().unwrap();
+    let output = Command::new(program).args(arguments).env(CHILD, "1").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{}: {stderr}", output.status);
+    stderr
+}
+
+const CHILD: &str = "CORO_TEST_CHILD";
+
+#[test]
+fn panic_is_reported_with_name_and_spawn_site_and_ends_nothing_else() {
+    let line = line!() + 5;
+    if env::var_os(CHILD).is_some() {
+        under_both(|| {
+            let sibling = spawn(|| (0..3).for_each(|_| yield_now()));
+            let failing = CoroutineBuilder::new().name("parser");
+            let failing = failing.spawn(|| panic!("at line {}", 7)).unwrap();
+            let (id, error) = (failing.id(), failing.join().unwrap_err());
+            assert!(error.is_panic());
+            sibling.join().unwrap();
+            eprintln!("id {id}");
+        });
+        return;
+    }
+    let stderr = in_child("panic_is_reported_with_name_and_spawn_site_and_ends_nothing_else");
+    let ids: Vec<_> = stderr.lines().filter_map(|line| line.strip_prefix("id ")).collect();
+    assert_eq!(ids.len(), 2);
+    for id in ids {
+        let report = format!("coroutine {id} 'parser', spawned at {}:{line}:", file!());
+        assert!(stderr.contains(&report), "no {report:?} in {stderr}");
+    }
+    assert!(stderr.contains("at line 7"), "std's own report is there, too: {stderr}");
+}
+
+#[test]
+fn catch_unwind_catches_a_panic_inside_the_coroutine_over_switches() {
+    under_both(|| {
+        let handles: Vec<_> = (0..10_u32)
+            .map(|n| {
+                spawn(move || {
+                    let caught = catch_unwind(AssertUnwindSafe(|| {
+                        yield_now();
+                        panic::resume_unwind(Box::new(n))
+                    }));
+                    yield_now();
+                    assert!(!thread::panicking());
+                    *caught.unwrap_err().downcast::<u32>().unwrap()
+                })
+            })
+            .collect();
+        for (n, handle) in (0..).zip(handles) {
+            assert_eq!(handle.join().unwrap(), n);
+        }
+    });
+}
+
+/// Waits in its destructor.
+struct WaitsInDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for WaitsInDrop<F> {
+    fn drop(&mut self) {
+        assert!(thread::panicking());
+        (self.0)();
+        assert!(thread::panicking());
+    }
+}
+
+#[test]
+fn sleep_in_a_destructor_during_a_panic_waits_in_place() {
+    under_both(|| {
+        let others_ran = Arc::new(AtomicU32::new(0));
+        let count = others_ran.clone();
+        let failing = spawn(move || {
+            let seen = count.clone();
+            let _waits = WaitsInDrop(move || {
+                let before = seen.load(Relaxed);
+                coro::sleep(Duration::from_millis(2));
+                yield_now();
+                assert_eq!(seen.load(Relaxed), before, "nobody else runs meanwhile");
+            });
+            let other = spawn(move || {
+                for _ in 0..3 {
+                    count.fetch_add(1, Relaxed);
+                    coro::sleep(Duration::from_millis(1));
+                }
+            });
+            yield_now();
+            drop(other);
+            panic::resume_unwind(Box::new("the panic"));
+        });
+        let payload = failing.join().unwrap_err().try_into_panic().unwrap();
+        assert_eq!(payload.downcast_ref(), Some(&"the panic"));
+    });
+}
+
+#[test]
+fn join_in_a_destructor_during_a_panic_is_an_error() {
+    under_both(|| {
+        let (go, wait) = channel::<()>(1);
+        let failing = spawn(move || {
+            let mut other = Some(spawn(move || wait.recv().is_ok()));
+            yield_now();
+            let _waits = WaitsInDrop(move || {
+                let error = other.take().unwrap().join().unwrap_err();
+                assert!(!error.is_panic() && !error.is_cancelled());
+                assert!(
+                    error.to_string().contains("JoinHandle::join would have to wait inside a destructor")
+                );
+            });
+            panic::resume_unwind(Box::new("the panic"));
+        });
+        assert!(failing.join().unwrap_err().is_panic());
+        drop(go);
+    });
+}
+
+#[test]
+fn spawn_in_a_destructor_during_a_panic_runs_later() {
+    under_both(|| {
+        let (sender, told) = channel(1);
+        let failing = spawn(move || {
+            let _spawns = WaitsInDrop(move || {
+                let sender = sender.clone();
+                let child = spawn(move || sender.send(thread::panicking()).unwrap());
+                assert!(!child.is_finished(), "nobody else runs meanwhile");
+            });
+            panic::resume_unwind(Box::new("the panic"));
+        });
+        assert!(failing.join().unwrap_err().is_panic());
+        assert_eq!(told.recv(), Ok(false));
+    });
+}
+
+#[test]
+fn panic_with_a_lock_poisons_it_and_one_elsewhere_does_not() {
+    under_both(|| {
+        let [held, other] = [(); 2].map(|()| Arc::new(Mutex::new(0)));
+        let (lock, unlocked) = (held.clone(), other.clone());
+        let holder = spawn(move || {
+            let _guard = unlocked.lock().unwrap();
+            yield_now();
+            yield_now();
+        });
+        let failing = spawn(move || {
+            let _guard = lock.lock().unwrap();
+            yield_now();
+            panic::resume_unwind(Box::new(()));
+        });
+        assert!(failing.join().is_err());
+        holder.join().unwrap();
+        assert_eq!((held.is_poisoned(), other.is_poisoned()), (true, false));
+    });
+}

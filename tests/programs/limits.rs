@@ -1,0 +1,236 @@
+//! A process that meets its limits: `limits STEP...`. The steps are taken in order, and each says on stdout what came of
+//! it. tests/bad_input.rs knows what should.
+//!
+//! A step narrows what the kernel gives (`address-space=MIB`, `deny=CALL:ERRNO`, `default-sigpipe`), or runs something
+//! (`run`, `run=CAPACITY`, `exhaust`, `fill`, `overflow`, ...): see `main`.
+
+use std::hint::black_box;
+use std::io::Write;
+use std::{env, fs, ptr, thread};
+
+use coro::net::{TcpListener, TcpStream};
+use coro::sync::channel;
+use coro::{Builder, CoroutineBuilder, JoinHandle, spawn, stats, yield_now};
+use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
+
+fn main() {
+    for step in env::args().skip(1) {
+        let (what, value) = step.split_once('=').unwrap_or((&step, ""));
+        match what {
+            "address-space" => limit(libc::RLIMIT_AS, value.parse::<u64>().unwrap() << 20),
+            "deny" => deny(value),
+            "default-sigpipe" => default_sigpipe(),
+            "run" => run(value.parse().ok()),
+            "exhaust" => exhaust(),
+            "fill" => fill(),
+            "deny-while-running" => deny_while_running(value),
+            "overflow" => overflow(),
+            "broken-pipe" => broken_pipe(),
+            _ => panic!("{step}?"),
+        }
+    }
+}
+
+fn builder(capacity: Option<usize>) -> Builder {
+    capacity.map_or(Builder::new(), |capacity| Builder::new().max_coroutines(capacity))
+}
+
+/// Starts a runtime, and uses it.
+fn run(capacity: Option<usize>) {
+    let result = builder(capacity).run(|| {
+        let handles: Vec<_> = (0..20).map(|n| spawn(move || n)).collect();
+        let sum: i32 = handles.into_iter().map(|handle| handle.join().unwrap()).sum();
+        let redzone = spawn(redzone).join().unwrap();
+        println!("sum {sum}, capacity {}, redzone by {redzone}", stats().unwrap().capacity);
+    });
+    if let Err(error) = result {
+        println!("error: {error}");
+    }
+}
+
+/// How the redzone of the running coroutine's stack was made: `mprotect` shows in the process's mappings.
+fn redzone() -> &'static str {
+    let here = black_box(0_u8);
+    let here = ptr::from_ref(&here).addr();
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let mappings = maps.lines().map(|line| {
+        let address = |text| usize::from_str_radix(text, 16).unwrap();
+        let (range, rest) = line.split_once(' ').unwrap();
+        let (start, end) = range.split_once('-').unwrap();
+        (address(start), address(end), rest.starts_with("---p"))
+    });
+    let mut closed_until = 0;
+    for (start, end, is_closed) in mappings {
+        if (start..end).contains(&here) {
+            return if closed_until == start { "mprotect" } else { "guard" };
+        }
+        closed_until = if is_closed { end } else { 0 };
+    }
+    "nothing"
+}
+
+/// Coroutines that wait until they are let go.
+struct Crowd {
+    go: coro::sync::Sender<()>,
+    waiting: std::sync::Arc<coro::sync::Receiver<()>>,
+    members: Vec<JoinHandle<bool>>,
+}
+
+impl Crowd {
+    fn new() -> Crowd {
+        let (go, waiting) = channel(1);
+        Crowd { go, waiting: waiting.into(), members: Vec::new() }
+    }
+
+    /// Adds members until there can't be another one, and says why.
+    fn grow(&mut self, stack_size: usize) {
+        let error = loop {
+            let waiting = self.waiting.clone();
+            match CoroutineBuilder::new().stack_size(stack_size).spawn(move || waiting.recv().is_ok()) {
+                Ok(member) => self.members.push(member),
+                Err(error) => break error,
+            }
+        };
+        println!("{} alive, then: {error}", self.members.len());
+    }
+
+    /// Lets some go.
+    fn shrink(&mut self, count: usize) {
+        (0..count).for_each(|_| self.go.send(()).unwrap());
+        // Whom a value wakes is not told beforehand.
+        while self.members.iter().filter(|member| member.is_finished()).count() < count {
+            yield_now();
+        }
+        self.members.retain(|member| !member.is_finished());
+    }
+}
+
+/// All stacks of both classes, some of them given back, and all again.
+fn exhaust() {
+    let result = builder(Some(100)).run(|| {
+        let mut crowd = Crowd::new();
+        crowd.grow(1);
+        crowd.shrink(10);
+        crowd.grow(1);
+        crowd.shrink(90);
+        crowd.grow(8 << 20);
+    });
+    println!("ended: {result:?}");
+}
+
+/// As many coroutines as there can be; then what else a process needs mappings for still works.
+fn fill() {
+    let result = builder(None).run(|| {
+        let mut crowd = Crowd::new();
+        crowd.grow(1);
+        let large =
+            thread::spawn(|| vec![1_u8; 64 << 20].iter().map(|byte| usize::from(*byte)).sum::<usize>());
+        println!("a thread has summed up {}", large.join().unwrap());
+        crowd.shrink(100);
+        crowd.grow(1);
+    });
+    println!("ended: {result:?}");
+}
+
+fn deny_while_running(call: &str) {
+    let result = builder(None).run(|| {
+        let (go, wait) = channel(1);
+        let before = spawn(move || wait.recv().unwrap());
+        yield_now();
+        deny(call);
+        match CoroutineBuilder::new().spawn(|| ()) {
+            Ok(handle) => println!("spawned: {:?}", handle.join()),
+            Err(error) => println!("error: {error}"),
+        }
+        go.send(7).unwrap();
+        println!("the one before: {}", before.join().unwrap());
+    });
+    println!("ended: {result:?}");
+}
+
+fn overflow() {
+    limit(libc::RLIMIT_CORE, 0);
+    #[inline(never)]
+    fn descend(depth: usize) -> usize {
+        let frame = black_box([depth as u8; 512]);
+        if black_box(false) { 0 } else { descend(depth + 1) + usize::from(frame[depth % 512]) }
+    }
+    println!("descending");
+    let result = builder(None).run(|| spawn(|| descend(black_box(0))).join());
+    println!("came back: {result:?}");
+}
+
+fn broken_pipe() {
+    builder(None)
+        .run(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            println!("{:?}", client.write(b"x").unwrap_err().kind());
+        })
+        .unwrap();
+}
+
+fn limit(resource: libc::__rlimit_resource_t, value: u64) {
+    let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+    // SAFETY: the kernel reads the structure, and a limit is no threat to memory.
+    assert_eq!(unsafe { libc::setrlimit(resource, &raw const limit) }, 0);
+}
+
+fn default_sigpipe() {
+    // SAFETY: no handler runs by it.
+    assert_ne!(unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) }, libc::SIG_ERR);
+}
+
+/// Makes a system call fail from now on: `guard` is `madvise(MADV_GUARD_INSTALL)`, `large-mmap` one of at least 1 GiB,
+/// `redzone` an `mprotect(PROT_NONE)`. By a seccomp filter (seccomp(2)): no kernel of another version is needed.
+fn deny(call: &str) {
+    const SYSTEM_CALL: u32 = 0;
+    const MADV_GUARD_INSTALL: u32 = 102;
+    let argument = |n: u32| 16 + 8 * n;
+    let (call, errno) = call.split_once(':').unwrap();
+    let errno = match errno {
+        "EPERM" => libc::EPERM,
+        "EINVAL" => libc::EINVAL,
+        "ENOMEM" => libc::ENOMEM,
+        _ => panic!("{errno}?"),
+    };
+    let (number, checks) = match call {
+        "guard" => (libc::SYS_madvise, equals(argument(2), MADV_GUARD_INSTALL)),
+        "redzone" => (libc::SYS_mprotect, equals(argument(2), libc::PROT_NONE as u32)),
+        // The high half isn't zero, or the low one is a GiB at least.
+        "large-mmap" => {
+            let (high, low) = (load(argument(1) + 4), load(argument(1)));
+            (libc::SYS_mmap, vec![high, jump(BPF_JEQ, 0, 0, 2), low, jump(BPF_JGE, 1 << 30, 0, 1)])
+        }
+        _ => panic!("{call}?"),
+    };
+    let mut filter = vec![load(SYSTEM_CALL), jump(BPF_JEQ, number as u32, 0, checks.len() as u8 + 1)];
+    filter.extend(checks);
+    filter.push(give(libc::SECCOMP_RET_ERRNO | errno as u32));
+    filter.push(give(libc::SECCOMP_RET_ALLOW));
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the kernel copies the program, which lives across the call.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
+    }
+}
+
+/// The low half of an argument is `value`; if not, the instruction behind is skipped.
+fn equals(argument: u32, value: u32) -> Vec<sock_filter> {
+    vec![load(argument), jump(BPF_JEQ, value, 0, 1)]
+}
+
+fn load(offset: u32) -> sock_filter {
+    sock_filter { code: (BPF_LD | BPF_W | BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
+}
+
+fn give(action: u32) -> sock_filter {
+    sock_filter { code: (BPF_RET | BPF_K) as u16, jt: 0, jf: 0, k: action }
+}
+
+/// Skips so many instructions if the condition holds, or if it doesn't.
+fn jump(condition: u32, value: u32, then: u8, otherwise: u8) -> sock_filter {
+    sock_filter { code: (BPF_JMP | condition | BPF_K) as u16, jt: then, jf: otherwise, k: value }
+}

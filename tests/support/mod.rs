@@ -1,0 +1,24 @@
+//! What tests share that run debuggers and child programs.
+//!
+//! - [`program`]: builds a debuggee, and says where it lies
+//! - [`debugger`]: one run of GDB or LLDB, each command's output by itself
+//! - [`backtrace`]: what a debugger printed, as frames; and whether they are those that were expected
+//! - [`image`]: the memory of another process, or of a core
+//! - [`parked`]: a process in which every coroutine waits
+//! - [`registry_reader`]: the debug ABI as an outsider reads it
+//!
+//! Nothing here waits for a length of time. What is missing on the machine is a failure which says how to
+//! install it, never a skipped test.
+
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
+
+pub(crate) mod backtrace;
+pub(crate) mod debugger;
+pub(crate) mod image;
+pub(crate) mod parked;
+pub(crate) mod program;
+pub(crate) mod registry_reader;
+
+pub(crate) use backtrace::Frame;
+pub(crate) use debugger::{Transcript, gdb, gdb_with, lldb, lldb_with};
+pub(crate) use program::{Profile, line_of, program};

@@ -1,0 +1,100 @@
+//! Debuggees: the programs of tests/programs, built in the profile that a test asks for.
+//!
+//! Cargo builds the examples when it runs all tests, but not for `cargo test --test NAME`; nor does it ever
+//! build them in two profiles. So the tests ask for what they need. What is fresh costs a look.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{env, fs, process};
+
+/// How a debuggee is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Profile {
+    /// Not optimised, with all debug information.
+    Debug,
+    /// Optimised, with line tables.
+    Release,
+    /// As `Release`, then stripped of symbols and debug information.
+    Stripped,
+}
+
+/// The package's features, as this test was built with them: with the same ones Cargo finds the library built.
+const FEATURES: [(&str, bool); 3] = [
+    ("default", cfg!(feature = "default")),
+    ("http", cfg!(feature = "http")),
+    ("demo", cfg!(feature = "demo")),
+];
+
+/// The path of an example, built if it isn't there or out of date; at most once a process.
+pub(crate) fn program(name: &str, profile: Profile) -> PathBuf {
+    type Built = HashMap<(String, Profile), Arc<OnceLock<PathBuf>>>;
+    static BUILT: Mutex<Option<Built>> = Mutex::new(None);
+    let cell = {
+        let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+        built.get_or_insert_default().entry((name.to_owned(), profile)).or_default().clone()
+    };
+    // Not under the lock: the others' programs may well be there.
+    cell.get_or_init(|| match profile {
+        Profile::Debug => build(name, "dev", "debug"),
+        Profile::Release => build(name, "release", "release"),
+        Profile::Stripped => strip(name, &program(name, Profile::Release)),
+    })
+    .clone()
+}
+
+/// The line of a file of the repository that ends with `// line MARKER`.
+pub(crate) fn line_of(path: &str, marker: &str) -> u32 {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+        .unwrap_or_else(|error| panic!("{path}: {error}"));
+    let end = format!("// line {marker}");
+    let mut lines = text.lines().zip(1..).filter(|(line, _)| line.ends_with(&end)).map(|(_, number)| number);
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => line,
+        (None, _) => panic!("no line of {path} ends with `{end}`"),
+        _ => panic!("several lines of {path} end with `{end}`"),
+    }
+}
+
+fn build(name: &str, profile: &str, folder: &str) -> PathBuf {
+    let target = target_directory();
+    let features: Vec<&str> = FEATURES.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
+    let output = Command::new(env!("CARGO"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--quiet", "--example", name, "--profile", profile, "--target-dir"])
+        .arg(&target)
+        .args(["--no-default-features", "--features", &features.join(",")])
+        .output()
+        .unwrap_or_else(|error| panic!("cargo ({}) does not start: {error}", env!("CARGO")));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo could not build the example {name} ({profile}):\n{said}");
+    let path = target.join(folder).join("examples").join(name);
+    assert!(path.exists(), "cargo has built the example {name} ({profile}), but not to {}", path.display());
+    path
+}
+
+/// Where the running test lies: `TARGET/PROFILE/deps/NAME-HASH`.
+fn target_directory() -> PathBuf {
+    let test = env::current_exe().expect("a test knows its own path");
+    let target = test.ancestors().nth(3).filter(|_| test.parent().is_some_and(|deps| deps.ends_with("deps")));
+    target
+        .unwrap_or_else(|| panic!("{} does not lie in a target directory of Cargo's", test.display()))
+        .to_owned()
+}
+
+fn strip(name: &str, from: &Path) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let to = folder.join(format!("{name}-stripped"));
+    // Another test may strip, or run, the same program right now: the new one takes its place as a whole.
+    let unfinished = folder.join(format!("{name}-stripped.{}", process::id()));
+    let output = Command::new("strip").arg("-o").arg(&unfinished).arg(from).output();
+    let output = output.unwrap_or_else(|error| {
+        panic!(
+            "strip, which comes with the C compiler, does not start ({error}): tests/install.sh installs it"
+        )
+    });
+    assert!(output.status.success(), "strip failed: {}", String::from_utf8_lossy(&output.stderr));
+    fs::rename(&unfinished, &to).expect("a file just made can be renamed");
+    to
+}
