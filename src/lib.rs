@@ -82,6 +82,9 @@ mod scheduler;
 mod stack;
 mod sys;
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 pub mod debug;
 #[cfg(feature = "http")]
 pub mod http;

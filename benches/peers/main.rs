@@ -1,0 +1,71 @@
+//! The cases of the peers' comparison: what a runtime of this kind is measured by, one case a run.
+//!
+//! ```text
+//! cargo build --release --features bench --example peers
+//! target/release/examples/peers CASE [N]        prints `R row value`, a line per figure
+//! target/release/examples/peers echo PORT       (and http) serve until killed
+//! ```
+//!
+//! The same cases exist for other runtimes, with the same numbers of rounds, so that all can be run in turn on one
+//! machine and compared. Figures without that mean little.
+
+mod raw;
+mod report;
+mod scheduler;
+mod servers;
+mod sync;
+mod timers;
+
+use std::process::ExitCode;
+
+const CASES: &str = "hello, switch [N], yield N, spawn, mem N, pingpong, ring, mutex, tburst, tsteady, echo PORT, \
+                     http PORT";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let case = arguments.next().unwrap_or_default();
+    let n = match arguments.next().map(|n| n.parse()) {
+        None => 0,
+        Some(Ok(n)) => n,
+        Some(Err(error)) => return complain(&format!("N is no number: {error}")),
+    };
+    if std::env::var("T").is_ok_and(|threads| threads != "1") {
+        println!("F {case} coro runs on one thread so far");
+        return ExitCode::SUCCESS;
+    }
+    // Not within a runtime: there is no scheduler to be measured.
+    if case == "switch" {
+        raw::switch(n);
+        return ExitCode::SUCCESS;
+    }
+    let known = coro::run(|| {
+        match case.as_str() {
+            "hello" => coro::spawn(|| println!("hello")).join().expect("it only prints"),
+            "yield" if n > 0 => scheduler::yields(n),
+            "spawn" => scheduler::spawn(),
+            "mem" if n > 0 => scheduler::memory(n),
+            "pingpong" => sync::pingpong(),
+            "ring" => sync::ring(),
+            "mutex" => sync::mutex(),
+            "tburst" => timers::sleeps(&case, 100_000, 1),
+            "tsteady" => timers::sleeps(&case, 10_000, 10),
+            "echo" | "http" => match u16::try_from(n) {
+                Ok(port) if case == "echo" => servers::echo(port),
+                Ok(port) => servers::http(port),
+                Err(_) => return false,
+            },
+            _ => return false,
+        }
+        true
+    });
+    match known {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => complain("there is no such case"),
+        Err(error) => complain(&error.to_string()),
+    }
+}
+
+fn complain(what: &str) -> ExitCode {
+    eprintln!("peers: {what}; usage: peers CASE [N], the cases being {CASES}");
+    ExitCode::from(2)
+}

@@ -1,0 +1,79 @@
+//! Channels and a mutex.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use coro::sync::{Mutex, channel};
+
+use crate::report::{figure, nanoseconds_per};
+
+/// Two coroutines send a number to and fro.
+pub(crate) fn pingpong() {
+    let count = 1_000_000;
+    let (to_other, others) = channel::<usize>(1);
+    let (to_us, ours) = channel::<usize>(1);
+    let start = Instant::now();
+    let other = coro::spawn(move || {
+        for _ in 0..count {
+            let number = others.recv().expect("we send");
+            to_us.send(number + 1).expect("we receive");
+        }
+    });
+    let mut number = 0;
+    for _ in 0..count {
+        to_other.send(number).expect("the other receives");
+        number = ours.recv().expect("the other sends");
+    }
+    other.join().expect("it only answers");
+    assert_eq!(number, count);
+    figure("pingpong1_ns", nanoseconds_per(start, 2 * count));
+}
+
+/// A thousand coroutines in a ring hand a number on.
+pub(crate) fn ring() {
+    let (members, hops) = (1000, 1_000_000);
+    let (first, mut last) = channel::<usize>(1);
+    let start = Instant::now();
+    for _ in 0..members - 1 {
+        let (next, receiver) = channel::<usize>(1);
+        let own = std::mem::replace(&mut last, receiver);
+        coro::spawn(move || {
+            while let Ok(number) = own.recv() {
+                if next.send(number + 1).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    let mut number = 0;
+    while number < hops {
+        first.send(number + 1).expect("the ring is closed");
+        number = last.recv().expect("the ring is closed");
+    }
+    figure("ring1_ns", nanoseconds_per(start, number));
+}
+
+/// A thousand coroutines lock one mutex, without and with a yield while they have it.
+pub(crate) fn mutex() {
+    for (row, rounds, yields) in [("mutex1_ns", 1000, false), ("mutexy1_ns", 100, true)] {
+        let (lockers, total) = (1000, Arc::new(Mutex::new(0)));
+        let start = Instant::now();
+        let handles: Vec<_> = (0..lockers)
+            .map(|_| {
+                let total = total.clone();
+                coro::spawn(move || {
+                    for _ in 0..rounds {
+                        let mut total = total.lock().expect("nobody panics");
+                        *total += 1;
+                        if yields {
+                            coro::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        handles.into_iter().for_each(|handle| handle.join().expect("it only counts"));
+        figure(row, nanoseconds_per(start, lockers * rounds));
+        assert_eq!(*total.lock().expect("nobody panics"), lockers * rounds);
+    }
+}

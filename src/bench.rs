@@ -1,0 +1,90 @@
+//! Private pieces for the benches: what can't be measured through the public interface.
+//!
+//! [`RawCoroutine`] is the bare switch on a slot of the region, with no scheduler, so that it can be put beside
+//! libraries which have nothing else. Behind the feature `bench`; no part of the interface.
+
+use std::cell::Cell;
+use std::hint::black_box;
+use std::ptr;
+use std::sync::atomic::AtomicPtr;
+
+use crate::abi::layout::ClassName;
+use crate::arch::{self, Context, END};
+use crate::error::Result;
+use crate::stack::geometry::SlotIndex;
+use crate::stack::region::{self, Region};
+use crate::stack::slots;
+
+/// Two stacks that switch to each other: the caller's, and one which counts how often it was resumed.
+#[derive(Debug)]
+#[repr(C)]
+pub struct RawCoroutine {
+    /// As in a record, `arch`'s entry finds the resumer by the first word.
+    link: AtomicPtr<Context>,
+    context: Context,
+    host: Context,
+    resumed: Cell<usize>,
+    region: &'static Region,
+    slot: SlotIndex,
+}
+
+impl RawCoroutine {
+    /// One that has not run yet; boxed, because its stack knows its address. With `inexact`, its side does inexact
+    /// arithmetic once, which leaves a sticky flag in MXCSR that the caller's side may not have.
+    ///
+    /// # Errors
+    /// If there is no stack.
+    pub fn new(inexact: bool) -> Result<Box<RawCoroutine>> {
+        let region = region::start(None)?;
+        let slot = slots::acquire(region, ClassName::Default)?;
+        let raw = Box::new(RawCoroutine {
+            link: AtomicPtr::new((&raw const END).cast_mut()),
+            context: Context::unused(),
+            host: Context::unused(),
+            resumed: Cell::new(0),
+            region,
+            slot,
+        });
+        let start = if inexact { count_after_inexact_arithmetic } else { count };
+        let bounds = region.geometry.bounds(slot).expect("the default class has stacks");
+        // SAFETY: the slot was acquired just now, so that its stack is mapped, writable and ours; the coloured top
+        // is 64-byte aligned.
+        let sp = unsafe { arch::init_stack(bounds.coloured_top(slot), ptr::from_ref(&*raw).addr(), start) };
+        raw.context.prepare(sp);
+        Ok(raw)
+    }
+
+    /// A round trip: there, and back again.
+    #[inline]
+    pub fn resume(&self) {
+        // SAFETY: `context` was prepared by `new` or left by `count`, on this thread: the type is not Send.
+        unsafe { arch::swap(&raw const self.host, &raw const self.context) };
+    }
+
+    /// How often it was resumed.
+    pub fn resumed(&self) -> usize {
+        self.resumed.get()
+    }
+}
+
+impl Drop for RawCoroutine {
+    fn drop(&mut self) {
+        // SAFETY: nobody goes on with the stack any more, and `count`'s frame has nothing to drop.
+        unsafe { slots::release(self.region, self.slot) };
+    }
+}
+
+extern "C" fn count(raw: *const ()) -> ! {
+    // SAFETY: `new` passed the address of the box, which lives as long as somebody resumes it.
+    let raw = unsafe { &*raw.cast::<RawCoroutine>() };
+    loop {
+        raw.resumed.set(raw.resumed.get() + 1);
+        // SAFETY: `host` was left by `resume`.
+        unsafe { arch::swap(&raw const raw.context, &raw const raw.host) };
+    }
+}
+
+extern "C" fn count_after_inexact_arithmetic(raw: *const ()) -> ! {
+    black_box(black_box(1.0) / black_box(3.0));
+    count(raw)
+}
