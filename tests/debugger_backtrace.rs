@@ -110,11 +110,12 @@ fn expected(order: &str, policy: &str) -> Vec<Expected> {
     // In an optimised build LLDB stops in what is inlined at the start of `stop_here`.
     let stopped =
         [Gap, Function("stop_here"), inlined, at("inner_work", "INNER"), at("{closure}", "CLOSURE")];
-    let boundary = [Gap, Function("start"), Boundary, Function("transfer")];
+    let boundary = [Gap, Function("start"), Boundary, Function("swap"), Function("transfer")];
     // Under backtrack the inner coroutine was started at once, on behalf of the outer one.
     let outer = [Gap, at("outer_work", "SPAWN"), Function("{closure}")];
     // Whose turn comes from switch; main waits.
-    let by_switch = [Function("switch_loop"), Function("start"), Boundary, Function("transfer")];
+    let by_switch =
+        [Function("switch_loop"), Function("start"), Boundary, Function("swap"), Function("transfer")];
     let main_waits = [Gap, at("{closure}", "NESTED"), Gap, Function("nested"), Gap, Root];
     // Started at once by main.
     let by_main = [Gap, at("{closure}", "OUTER"), Gap, Function("nested"), Gap, Root];
@@ -178,8 +179,9 @@ fn std_backtrace_crosses_to_the_resumer() {
     }
     let at = |function, marker| Line(function, "debugger_backtrace.rs", line_of(file!(), marker));
     let captured = [Gap, at("inner_coroutine", "CAPTURE")];
-    let boundary = [Gap, Function("start"), Boundary, Function("transfer")];
-    let by_switch = [Function("switch_loop"), Function("start"), Boundary, Function("transfer")];
+    let boundary = [Gap, Function("start"), Boundary, Function("swap"), Function("transfer")];
+    let by_switch =
+        [Function("switch_loop"), Function("start"), Boundary, Function("swap"), Function("transfer")];
     let outer = [Gap, at("outer_coroutine", "OUTER")];
     let main = [Gap, at("runtime", "RUN"), Gap, Root];
     for (policy, expected) in [

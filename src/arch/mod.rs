@@ -3,10 +3,11 @@
 //!
 //! One file a CPU. Each gives:
 //!
-//! - [`switch`]: saves what the ABI lets a caller keep (callee-saved registers, floating-point control
+//! - [`swap`]: saves what the ABI lets a caller keep (callee-saved registers, floating-point control
 //!   words), stores the stack pointer in the left [`Context`] *as its last act there*, and goes on where the
-//!   other context was left;
-//! - [`init_stack`]: makes a stack on which `switch` arrives in `entry`, which calls a start function;
+//!   other context was left. It is inlined, and does its work in a function `switch`, in which every stack that
+//!   was left goes on;
+//! - [`init_stack`]: makes a stack on which `swap` arrives in `entry`, which calls a start function;
 //! - `entry`: the lowest frame of a coroutine. Its CFI leads on into whoever resumed it, which it finds by
 //!   the record's first word;
 //! - [`outermost`]: the pc of [`END`], to which a coroutine that does not run is linked;
@@ -25,7 +26,7 @@ mod x86_64;
 #[cfg(target_arch = "x86_64")]
 use x86_64::outermost;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86_64::{SAVED_REGISTERS, init_stack, resume_point, switch};
+pub(crate) use x86_64::{SAVED_REGISTERS, init_stack, resume_point, swap};
 
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!("coro runs on x86-64 so far; another CPU is one more file in src/arch (see its mod.rs)");
@@ -42,6 +43,12 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// One that nobody has left yet.
+    #[cfg(feature = "bench")]
+    pub(crate) fn unused() -> Context {
+        Context { sp: AtomicPtr::default(), pc: AtomicPtr::default() }
+    }
+
     /// Says where a fresh stack starts, before anybody can switch to it.
     pub(crate) fn prepare(&self, sp: usize) {
         self.pc.store(ptr::with_exposed_provenance_mut(resume_point()), Ordering::Relaxed);

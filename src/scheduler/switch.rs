@@ -54,10 +54,10 @@ pub(super) fn transfer(worker: &Worker, to: &'static Record, after: After) {
     transition::run(&to.state);
     worker.current.set(to);
     let errno = worker.errno.get();
-    // SAFETY: `to` was ready, new, or resting, so it is not running, and its context was left by `switch` or made
+    // SAFETY: `to` was ready, new, or resting, so it is not running, and its context was left by `swap` or made
     // by `init_stack`; only this thread runs its worker's coroutines. No reference to what other coroutines'
     // code changes is held: `worker` has interior mutability only, records are atomics.
-    unsafe { arch::switch(&raw const from.context, &raw const to.context) };
+    unsafe { arch::swap(&raw const from.context, &raw const to.context) };
     worker.errno.set(errno);
     finish(worker);
 }
