@@ -299,7 +299,7 @@ fn redzone_method_that_does_not_exist_is_refused() {
 #[test]
 fn refused_redzone_names_slot_and_redzone() {
     let words =
-        ["error: could not place the redzone of slot", "64 KiB at 0x", "Cannot allocate", "vm.max_map_count"];
+        ["error: could not place the redzone of slot", "68 KiB at 0x", "Cannot allocate", "vm.max_map_count"];
     let text = limits_ok(Some("mprotect"), &["deny=redzone:ENOMEM", "run"]);
     assert_says(text, &words);
     // Who was there before goes on.

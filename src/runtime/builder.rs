@@ -62,7 +62,7 @@ impl Builder {
         Builder::default()
     }
 
-    /// How many coroutines may be alive at a time. Their stacks take address space, 256 KiB each, not memory.
+    /// How many coroutines may be alive at a time. Their stacks take address space, 260 KiB each, not memory.
     ///
     /// A process has one region of stacks, laid out when its first runtime starts: other Builders have to ask
     /// for the same, or for nothing.

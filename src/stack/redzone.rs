@@ -66,7 +66,7 @@ impl Redzones {
         self.method
     }
 
-    /// Makes the 64 KiB at `address`, the low end of `slot` or of what lies behind its class, fault for ever.
+    /// Makes the redzone's bytes at `address`, the low end of `slot` or of what lies behind its class, fault for ever.
     ///
     /// # Safety
     /// The memory is the region's, and nobody uses it.
