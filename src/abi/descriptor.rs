@@ -73,6 +73,8 @@ pub(crate) enum FieldKind {
     SavedRegister = 9,
     /// A register whose value is saved sp + offset.
     RegisterValue = 10,
+    /// Two words: tag and first record's index + 1 in a half each; how many there are.
+    FreeQueue = 11,
 }
 
 /// How redzones are made.
@@ -123,15 +125,15 @@ const RECORD_FIELDS: [Field; 21] = fields!(Record:
     kind 4 Unsigned, spawned_at 8 Time, name 32 Text, next_free 4 RecordIndex, requests 4 Unsigned,
 );
 
-const CLASS_FIELDS: [Field; 9] = fields!(Class:
+const CLASS_FIELDS: [Field; 10] = fields!(Class:
     name 16 Text, base 8 Address, stride 8 Unsigned, redzone 8 Unsigned, first_record 4 RecordIndex,
-    count 4 Unsigned, used 4 Unsigned, free_count 4 Unsigned, free_head 8 Unsigned,
+    count 4 Unsigned, used 4 Unsigned, free 16 FreeQueue, cooling 16 FreeQueue, cold 16 FreeQueue,
 );
 
-const WORKER_FIELDS: [Field; 12] = fields!(Worker:
+const WORKER_FIELDS: [Field; 13] = fields!(Worker:
     thread 4 Unsigned, main 4 RecordIndex, switch 4 RecordIndex, io 4 RecordIndex, clock 8 Time,
     alive 8 Unsigned, most_alive 8 Unsigned, switches 8 Unsigned, polls 8 Unsigned, spawns 8 Unsigned,
-    heartbeats 8 Unsigned, policy 4 Unsigned,
+    heartbeats 8 Unsigned, policy 4 Unsigned, free_slots 4 Unsigned,
 );
 
 const fn registers() -> [Field; SAVED_REGISTERS.len()] {
@@ -199,7 +201,7 @@ const OBJECT_KINDS: [Name; 4] = [
     name("file descriptor", ObjectKind::FileDescriptor as u64),
     name("address", ObjectKind::Address as u64),
 ];
-const FIELD_KINDS: [Name; 10] = [
+const FIELD_KINDS: [Name; 11] = [
     name("unsigned", FieldKind::Unsigned as u64),
     name("address", FieldKind::Address as u64),
     name("text", FieldKind::Text as u64),
@@ -210,6 +212,7 @@ const FIELD_KINDS: [Name; 10] = [
     name("state word", FieldKind::StateWord as u64),
     name("saved register", FieldKind::SavedRegister as u64),
     name("register value", FieldKind::RegisterValue as u64),
+    name("free queue", FieldKind::FreeQueue as u64),
 ];
 const REDZONE_METHODS: [Name; 2] =
     [name("guard", RedzoneMethod::Guard as u64), name("mprotect", RedzoneMethod::Mprotect as u64)];

@@ -49,10 +49,33 @@ pub(crate) struct Class {
     pub(crate) count: AtomicU32,
     /// High-water mark: slots from here on never had a tenant.
     pub(crate) used: AtomicU32,
-    /// Slots in the free queue, about.
-    pub(crate) free_count: AtomicU32,
-    /// The free queue's head: tag << 32 | (record index + 1).
-    pub(crate) free_head: AtomicU64,
+    /// Free slots which keep their pages: those used last come first.
+    pub(crate) free: FreeQueue,
+    /// Free slots whose pages are to be given back.
+    pub(crate) cooling: FreeQueue,
+    /// Free slots without pages.
+    pub(crate) cold: FreeQueue,
+    /// The fewest that were in `free` since the last look.
+    pub(crate) least_free: AtomicU32,
+    pub(crate) _unused: AtomicU32,
+}
+
+/// A queue of free slots, threaded through their records.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct FreeQueue {
+    /// tag << 32 | (record index of the first + 1).
+    pub(crate) head: AtomicU64,
+    /// How many there are, about.
+    pub(crate) count: AtomicU32,
+    pub(crate) _unused: AtomicU32,
+}
+
+impl Class {
+    /// Its queues, in the order in which slots are taken from them.
+    pub(crate) fn free_queues(&self) -> [&FreeQueue; 3] {
+        [&self.free, &self.cooling, &self.cold]
+    }
 }
 
 /// One worker: an OS thread with its main, switch and io coroutines.
@@ -77,5 +100,6 @@ pub(crate) struct Worker {
     pub(crate) heartbeats: AtomicU64,
     /// A number of the table `policies`.
     pub(crate) policy: AtomicU32,
-    pub(crate) _unused: AtomicU32,
+    /// Free slots which it keeps for itself, in no queue.
+    pub(crate) free_slots: AtomicU32,
 }

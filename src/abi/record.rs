@@ -109,14 +109,17 @@ pub(crate) mod request {
 impl Record {
     /// The state word, as it is now. Acquire: pairs with the Release of whoever stored it, so that what was
     /// stored before the state (saved sp, wait reason, identity) is seen with it.
+    #[inline]
     pub(crate) fn word(&self) -> Word {
         Word(self.state.load(Ordering::Acquire))
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.id.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(crate) fn kind(&self) -> Kind {
         match self.kind.load(Ordering::Relaxed) {
             1 => Kind::Main,
@@ -138,7 +141,12 @@ impl Record {
     }
 
     /// Stores as much of a name as there is room for.
+    #[inline]
     pub(crate) fn set_name(&self, name: &str) {
+        if name.is_empty() {
+            self.name.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            return;
+        }
         let mut bytes = [0; NAME_LENGTH];
         let kept = &name[..name.floor_char_boundary(NAME_LENGTH)];
         bytes[..kept.len()].copy_from_slice(kept.as_bytes());

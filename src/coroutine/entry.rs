@@ -1,54 +1,59 @@
 //! What a coroutine runs from its first instruction to its last, but for the switch.
 
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::join::Task;
+use super::join::TaskHalf;
 use super::waiter::Waiters;
 use super::{cancel, defer, extra, local};
 use crate::abi::record::Record;
 
 /// Puts into a record what its coroutine is to do.
-pub(crate) fn put_task(record: &Record, task: Arc<dyn Task>) {
-    // SAFETY: a fat pointer to a trait object is two words; they are only ever put together again, below.
-    let words: [*mut (); 2] = unsafe { mem::transmute(Arc::into_raw(task)) };
-    for (place, word) in record.task.iter().zip(words) {
+#[inline]
+pub(crate) fn put_task(record: &Record, task: TaskHalf) {
+    for (place, word) in record.task.iter().zip(task.into_words()) {
         place.store(word, Relaxed);
     }
 }
 
-/// Takes out what a coroutine is to do: there until it starts, or is found to be never going to.
-pub(crate) fn take_task(record: &Record) -> Option<Arc<dyn Task>> {
-    let words = [&record.task[0], &record.task[1]].map(|word| word.swap(ptr::null_mut(), Relaxed));
+/// Takes out what a coroutine is to do: there until it starts, or is found to be never going to. To be called by
+/// its worker only (so no read-modify-write is needed).
+#[inline]
+pub(crate) fn take_task(record: &Record) -> Option<TaskHalf> {
+    let words = [&record.task[0], &record.task[1]].map(|word| word.load(Relaxed));
     if words[0].is_null() {
         return None;
     }
-    // SAFETY: not null: the words of an `Arc::into_raw` in `put_task`, taken out once.
-    Some(unsafe { Arc::from_raw(mem::transmute::<[*mut (); 2], *const dyn Task>(words)) })
+    record.task[0].store(ptr::null_mut(), Relaxed);
+    // SAFETY: not null, so they are the words that `put_task` stored, and this is the first who finds them.
+    Some(unsafe { TaskHalf::from_words(words) })
 }
 
 /// Runs the coroutine whose record it is, on its stack; returns whom its end wakes.
+#[inline]
 pub(crate) fn run(record: &Record) -> Waiters {
     let Some(task) = take_task(record) else { return Waiters::new() };
     task.run();
     cancel::finish(record);
     wind_up(record);
-    let waiters = task.completion().complete();
-    // The result of a detached coroutine is dropped here. A panic in its destructor has been reported by the
-    // hook.
-    isolate(|| drop(task));
-    // What that destructor has deferred: later there is only the scheduler left to drop it.
-    wind_up(record);
+    let (waiters, packet) = task.complete();
+    if let Some(packet) = packet {
+        // The result of a detached coroutine is dropped here. A panic in its destructor has been reported by the
+        // hook.
+        isolate(|| drop(packet));
+        // What that destructor has deferred: later there is only the scheduler left to drop it.
+        wind_up(record);
+    }
     waiters
 }
 
 /// Ends what a coroutine that never ran was to do; returns whom that wakes.
-pub(crate) fn abandon(task: &dyn Task) -> Waiters {
+pub(crate) fn abandon(task: TaskHalf) -> Waiters {
     task.abandon();
-    task.completion().complete()
+    let (waiters, packet) = task.complete();
+    isolate(|| drop(packet));
+    waiters
 }
 
 /// Runs what the running coroutine has deferred, then drops its locals; shielded, so that both may wait.

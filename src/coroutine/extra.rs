@@ -27,6 +27,7 @@ pub(crate) struct Extra {
 }
 
 /// The coroutine's heap part, if it has one.
+#[inline]
 pub(crate) fn get(record: &Record) -> Option<&Extra> {
     let extra = record.extra.load(Relaxed).cast::<Extra>();
     // SAFETY: null, or from `get_or_make`'s Box, freed only by `free` when the coroutine has ended; only code
@@ -43,9 +44,11 @@ pub(crate) fn get_or_make(record: &Record) -> &Extra {
 }
 
 /// Frees the heap part, when the coroutine has ended.
+#[inline]
 pub(crate) fn free(record: &Record) {
-    let extra = record.extra.swap(std::ptr::null_mut(), Relaxed).cast::<Extra>();
+    let extra = record.extra.load(Relaxed).cast::<Extra>();
     if !extra.is_null() {
+        record.extra.store(std::ptr::null_mut(), Relaxed);
         // SAFETY: it came from `get_or_make`'s Box, and nobody finds it any more. `get`'s references live no
         // longer than the call that got them, in code of the coroutine that has ended.
         drop(unsafe { Box::from_raw(extra) });

@@ -1,19 +1,20 @@
 //! Where a coroutine's result waits to be taken: by joining, any time after its end.
 //!
-//! One allocation holds the function, later its result, and the list of those who wait for it. The slot is not
-//! held: it has its next tenant while the result is still here.
+//! One allocation, the *packet*, holds the function, later its result, and the list of those who wait for it. The
+//! slot is not held: it has its next tenant while the result is still here. Two halves own the packet, the
+//! coroutine's ([`TaskHalf`]) and the handle's ([`HandleHalf`]); who goes last frees it, which the completion's word
+//! tells, so that there is no count of references to keep.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Release};
-use std::sync::{Mutex, PoisonError};
+use std::ptr::NonNull;
 
 use super::cancel::Cancelled;
-use super::waiter::{Waiter, Waiters};
+use super::completion::Completion;
+use super::waiter::Waiters;
 use crate::error::Error;
 
 /// Why a coroutine has no result.
@@ -78,61 +79,124 @@ impl fmt::Debug for JoinError {
 
 impl std::error::Error for JoinError {}
 
-/// The end of a coroutine, for those who wait for it.
-#[derive(Debug)]
-pub(crate) struct Completion {
-    done: AtomicBool,
-    waiters: Mutex<Waiters>,
-}
-
-impl Completion {
-    fn new() -> Completion {
-        Completion { done: AtomicBool::new(false), waiters: Mutex::new(Waiters::new()) }
-    }
-
-    /// Whether it has ended. Acquire: pairs with `complete`'s Release, so that the result is seen.
-    pub(crate) fn is_done(&self) -> bool {
-        self.done.load(Acquire)
-    }
-
-    /// Puts one on the list; says `false` if it has ended, and the waiter need not wait.
-    pub(crate) fn enlist(&self, waiter: Waiter) -> bool {
-        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock: `complete` takes the list under it after it has set `done`, so that either we see
-        // `done`, or it sees us.
-        let waits = !self.is_done();
-        if waits {
-            waiters.push(waiter);
-        }
-        waits
-    }
-
-    /// Takes one off the list; says whether it was still there.
-    pub(crate) fn delist(&self, waiter: &Waiter) -> bool {
-        self.waiters.lock().unwrap_or_else(PoisonError::into_inner).remove(waiter)
-    }
-
-    /// Marks the end; returns whom to wake.
-    pub(crate) fn complete(&self) -> Waiters {
-        self.done.store(true, Release);
-        mem::take(&mut self.waiters.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 /// What a coroutine does, as the scheduler sees it.
-pub(crate) trait Task: Send + Sync {
+pub(crate) trait Task {
     /// Runs the function, to be called once, in the coroutine. Never unwinds.
     fn run(&self);
-    /// Drops the function of a coroutine that never ran. To be called once, instead of `run`.
+    /// Drops the function of a coroutine that never ran. To be called once, instead of `run`. Never unwinds.
     fn abandon(&self);
-    fn completion(&self) -> &Completion;
 }
 
 /// What a coroutine does, as who spawned it sees it.
-pub(crate) trait Outcome<T>: Send + Sync {
-    fn completion(&self) -> &Completion;
+trait Outcome<T> {
     /// The result, once, after the completion is done. To be called by the one handle's owner only.
     fn take(&self) -> Option<Result<T, JoinError>>;
+}
+
+/// A packet for a function, as its two owners.
+pub(crate) fn packet<F, T>(function: F) -> (TaskHalf, HandleHalf<T>)
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let stage = UnsafeCell::new(Stage::Start(function));
+    let packet = NonNull::from(Box::leak(Box::new(Packet { completion: Completion::new(), stage })));
+    (TaskHalf(packet), HandleHalf(packet))
+}
+
+/// The coroutine's half of a packet.
+pub(crate) struct TaskHalf(NonNull<dyn Task>);
+
+// SAFETY: function and result are Send (`packet` asks for it), and the rest of the packet synchronises itself.
+unsafe impl Send for TaskHalf {}
+
+impl TaskHalf {
+    /// The packet's address and what it is, in two words, to be put together again by [`TaskHalf::from_words`].
+    #[inline]
+    pub(super) fn into_words(self) -> [*mut (); 2] {
+        let packet = mem::ManuallyDrop::new(self).0;
+        // SAFETY: a pointer to a trait object is two words.
+        unsafe { mem::transmute(packet) }
+    }
+
+    /// # Safety
+    /// The words are those of an `into_words`, and are used here once.
+    #[inline]
+    pub(super) unsafe fn from_words(words: [*mut (); 2]) -> TaskHalf {
+        // SAFETY: the caller says that they are of a pointer to a trait object, which isn't null.
+        TaskHalf(unsafe { mem::transmute::<[*mut (); 2], NonNull<dyn Task>>(words) })
+    }
+
+    #[inline]
+    pub(crate) fn run(&self) {
+        self.task().run();
+    }
+
+    pub(crate) fn abandon(&self) {
+        self.task().abandon();
+    }
+
+    #[inline]
+    fn task(&self) -> &dyn Task {
+        // SAFETY: the packet lives as long as one of its halves.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Marks the end; returns whom to wake, and the packet, to be dropped, if the handle is gone.
+    #[inline]
+    pub(crate) fn complete(self) -> (Waiters, Option<Box<dyn Task>>) {
+        let packet = mem::ManuallyDrop::new(self).0;
+        // SAFETY: the packet lives until the completion is done, and after that this half doesn't touch it, but if
+        // it is told that the other half is gone: then it is this one's.
+        unsafe {
+            let (waiters, is_last) = Completion::complete(packet.cast::<Completion>().as_ptr());
+            (waiters, is_last.then(|| Box::from_raw(packet.as_ptr())))
+        }
+    }
+}
+
+impl Drop for TaskHalf {
+    /// One that was never to run: the spawn has failed.
+    fn drop(&mut self) {
+        self.abandon();
+        // Nobody uses this one after its drop, so that the packet has one such half as before.
+        let (waiters, packet) = TaskHalf(self.0).complete();
+        debug_assert!(waiters.is_empty(), "somebody waits for a coroutine that was never spawned");
+        drop(packet);
+    }
+}
+
+/// The handle's half of a packet.
+pub(crate) struct HandleHalf<T>(NonNull<dyn Outcome<T>>);
+
+// SAFETY: function and result are Send (`packet` asks for it), so the result may be taken or dropped here.
+unsafe impl<T> Send for HandleHalf<T> {}
+// SAFETY: a shared handle gives the completion only, which synchronises itself; `take` wants the handle whole.
+unsafe impl<T> Sync for HandleHalf<T> {}
+
+impl<T> HandleHalf<T> {
+    #[inline]
+    pub(crate) fn completion(&self) -> &Completion {
+        // SAFETY: the packet lives as long as one of its halves, and begins with its completion.
+        unsafe { self.0.cast::<Completion>().as_ref() }
+    }
+
+    /// The result, if the coroutine has ended and it was not taken before.
+    pub(crate) fn take(&mut self) -> Option<Result<T, JoinError>> {
+        // SAFETY: as above.
+        unsafe { self.0.as_ref() }.take()
+    }
+}
+
+impl<T> Drop for HandleHalf<T> {
+    fn drop(&mut self) {
+        // SAFETY: the packet lives as long as one of its halves; if the other one is gone, it is this one's.
+        unsafe {
+            if self.completion().detach() {
+                drop(Box::from_raw(self.0.as_ptr()));
+            }
+        }
+    }
 }
 
 enum Stage<F, T> {
@@ -142,28 +206,24 @@ enum Stage<F, T> {
 }
 
 /// A coroutine's function, then its result.
-pub(crate) struct Packet<F, T> {
+#[repr(C)]
+struct Packet<F, T> {
+    /// First, so that both halves find it without knowing `F` and `T`.
     completion: Completion,
+    /// Used by one at a time: the creator until the coroutine is queued, then `run` or `abandon` (called once, by
+    /// the worker which got the coroutine through a queue that synchronises), and after the completion is done
+    /// (Release/Acquire) the one owner of the handle.
     stage: UnsafeCell<Stage<F, T>>,
 }
 
-// SAFETY: `stage` is used by one at a time: the creator until the coroutine is queued, then `run` or `abandon`
-// (called once, by the worker which got the coroutine through a queue that synchronises), and after `completion`
-// is done (Release/Acquire) the one owner of the handle. So function and result only move between threads.
-unsafe impl<F: Send, T: Send> Sync for Packet<F, T> {}
-
 impl<F, T> Packet<F, T> {
-    pub(crate) fn new(function: F) -> Packet<F, T> {
-        Packet { completion: Completion::new(), stage: UnsafeCell::new(Stage::Start(function)) }
-    }
-
     fn replace(&self, stage: Stage<F, T>) -> Stage<F, T> {
-        // SAFETY: one at a time, see the `Sync` above; no reference to the content leaves this function.
+        // SAFETY: one at a time, see `stage`; no reference to the content leaves this function.
         unsafe { mem::replace(&mut *self.stage.get(), stage) }
     }
 }
 
-impl<F: FnOnce() -> T + Send, T: Send> Task for Packet<F, T> {
+impl<F: FnOnce() -> T, T> Task for Packet<F, T> {
     fn run(&self) {
         let Stage::Start(function) = self.replace(Stage::Empty) else { return };
         // Unwind safety: what the function has broken it has broken for itself; who joins is told of the panic.
@@ -178,17 +238,9 @@ impl<F: FnOnce() -> T + Send, T: Send> Task for Packet<F, T> {
         // A panic in a destructor has been reported by the hook; it ends nobody else.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(function)));
     }
-
-    fn completion(&self) -> &Completion {
-        &self.completion
-    }
 }
 
-impl<F: Send, T: Send> Outcome<T> for Packet<F, T> {
-    fn completion(&self) -> &Completion {
-        &self.completion
-    }
-
+impl<F, T> Outcome<T> for Packet<F, T> {
     fn take(&self) -> Option<Result<T, JoinError>> {
         if !self.completion.is_done() {
             return None;

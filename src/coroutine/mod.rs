@@ -3,6 +3,7 @@
 //! - [`current`]: which coroutine runs on this thread
 //! - [`entry`]: the function that it runs, and what became of it
 //! - [`join`]: where the result waits to be taken
+//! - [`completion`]: the end, for those who wait for it
 //! - [`waiter`]: who is to be told when something happens, a coroutine or a thread
 //! - [`local`]: storage per coroutine
 //! - [`defer`]: functions that run at its end
@@ -12,6 +13,7 @@
 //! Nothing here switches or waits: that stands further right.
 
 pub(crate) mod cancel;
+pub(crate) mod completion;
 pub(crate) mod current;
 pub(crate) mod defer;
 pub(crate) mod entry;

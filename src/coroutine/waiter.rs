@@ -60,27 +60,33 @@ impl PartialEq for Waiter {
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     first: Option<Waiter>,
-    others: VecDeque<Waiter>,
+    #[expect(
+        clippy::box_collection,
+        reason = "an empty list is moved and dropped at each coroutine's end: small"
+    )]
+    others: Option<Box<VecDeque<Waiter>>>,
 }
 
 impl Waiters {
     pub(crate) const fn new() -> Waiters {
-        Waiters { first: None, others: VecDeque::new() }
+        Waiters { first: None, others: None }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, waiter: Waiter) {
         if self.first.is_none() {
             self.first = Some(waiter);
         } else {
-            self.others.push_back(waiter);
+            self.others.get_or_insert_default().push_back(waiter);
         }
     }
 
     /// Takes the one who has waited longest.
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<Waiter> {
         let first = self.first.take();
         if first.is_some() {
-            self.first = self.others.pop_front();
+            self.first = self.others.as_mut().and_then(|others| others.pop_front());
         }
         first
     }
@@ -91,9 +97,10 @@ impl Waiters {
             self.pop();
             return true;
         }
-        let before = self.others.len();
-        self.others.retain(|other| other != waiter);
-        self.others.len() < before
+        let Some(others) = &mut self.others else { return false };
+        let before = others.len();
+        others.retain(|other| other != waiter);
+        others.len() < before
     }
 
     pub(crate) fn is_empty(&self) -> bool {

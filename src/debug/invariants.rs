@@ -54,7 +54,7 @@ pub fn check_with_free_slots() -> Result<(), Vec<String>> {
     check()?;
     look(|findings, region| {
         for name in ClassName::ALL {
-            findings.free_queue(region, name);
+            findings.free_slots(region, name);
         }
     })
 }
@@ -191,36 +191,50 @@ impl Findings {
         });
     }
 
-    fn free_queue(&mut self, region: &'static Region, name: ClassName) {
+    /// The queues of free slots, and that each slot that was ever used is alive, in a queue, or kept by a worker.
+    fn free_slots(&mut self, region: &'static Region, name: ClassName) {
         let class = region.class(name);
         let used = class.used.load(Acquire);
-        let mut next = (class.free_head.load(Acquire) as u32).wrapping_sub(1);
-        let mut length = 0;
-        while next != NO_SLOT {
-            length += 1;
-            let first = region.geometry.class(name).first;
-            if length > used || !(first..first + used).contains(&next) {
-                self.0.push(format!(
-                    "the free queue of class {} leads to slot {next} after {length} steps",
-                    name.name()
-                ));
-                return;
+        let first = region.geometry.class(name).first;
+        let mut queued = 0;
+        for (which, queue) in ["free", "cooling", "cold"].into_iter().zip(class.free_queues()) {
+            let mut next = (queue.head.load(Acquire) as u32).wrapping_sub(1);
+            let mut length = 0;
+            while next != NO_SLOT {
+                length += 1;
+                if length > used || !(first..first + used).contains(&next) {
+                    self.0.push(format!(
+                        "the queue `{which}` of class {} leads to slot {next} after {length} steps",
+                        name.name()
+                    ));
+                    return;
+                }
+                let record = region.record(SlotIndex(next));
+                let state = record.word().state();
+                self.expect(state == State::Free, || format!("{} is in a queue of free slots", show(record)));
+                next = record.next_free.load(Relaxed);
             }
-            let record = region.record(SlotIndex(next));
-            let state = record.word().state();
-            self.expect(state == State::Free, || format!("{} is in the free queue", show(record)));
-            next = record.next_free.load(Relaxed);
+            let counted = queue.count.load(Relaxed);
+            self.expect(length == counted, || {
+                format!(
+                    "the queue `{which}` of class {} has {length} slots, but counts {counted}",
+                    name.name()
+                )
+            });
+            queued += length;
         }
-        let counted = class.free_count.load(Relaxed);
-        self.expect(length == counted, || {
-            format!("{length} slots of class {} are free, but it counts {counted}", name.name())
-        });
-        let live = (0..used).filter(|i| {
-            region.record(SlotIndex(region.geometry.class(name).first + i)).word().state() != State::Free
-        });
-        let live = live.count() as u32;
-        self.expect(live + length == used, || {
-            format!("class {} has {used} slots that were used, {live} in use and {length} free", name.name())
+        let kept: u32 = match name {
+            ClassName::Default => region.workers().iter().map(|row| row.free_slots.load(Relaxed)).sum(),
+            _ => 0,
+        };
+        let live = (first..first + used)
+            .filter(|slot| region.record(SlotIndex(*slot)).word().state() != State::Free)
+            .count() as u32;
+        self.expect(live + queued + kept == used, || {
+            format!(
+                "class {} has {used} slots that were used: {live} in use, {queued} in queues, {kept} kept by workers",
+                name.name()
+            )
         });
     }
 }

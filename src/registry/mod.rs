@@ -31,6 +31,7 @@ pub(crate) struct Identity<'a> {
 }
 
 /// Makes the record of a slot that was just acquired readable as a new coroutine.
+#[inline]
 pub(crate) fn publish(record: &Record, identity: &Identity<'_>) {
     debug_assert_eq!(record.word().state(), State::Free);
     record.link.store((&raw const END).cast_mut(), Relaxed);

@@ -37,12 +37,15 @@ pub(crate) trait StateWord {
 }
 
 impl StateWord for AtomicU64 {
+    #[inline]
     fn load(&self, order: Ordering) -> u64 {
         self.load(order)
     }
+    #[inline]
     fn store(&self, value: u64, order: Ordering) {
         self.store(value, order);
     }
+    #[inline]
     fn compare_exchange(&self, from: u64, to: u64, success: Ordering, failure: Ordering) -> Result<u64, u64> {
         self.compare_exchange(from, to, success, failure)
     }
@@ -75,52 +78,65 @@ pub(crate) fn is_legal(from: State, to: State) -> bool {
 
 /// A step which only the coroutine's worker (or creator) takes: a store. Release: whoever sees the state sees
 /// what was stored before it.
-fn step(word: &impl StateWord, to: State, flags: u64) {
+#[inline]
+fn step(word: &impl StateWord, to: State, flags: u64) -> Word {
     let now = Word(word.load(Relaxed));
     debug_assert!(is_legal(now.state(), to), "{now:?} may not become {}", to.name());
-    word.store(now.with(to, flags).0, Release);
+    let then = now.with(to, flags);
+    word.store(then.0, Release);
+    then
 }
 
 /// Makes a record that has been filled in a coroutine's.
+#[inline]
 pub(crate) fn publish(word: &impl StateWord) {
     step(word, State::New, 0);
 }
 
-/// Makes a new coroutine one that may run.
-pub(crate) fn ready(word: &impl StateWord) {
-    step(word, State::Ready, 0);
+/// Makes a new coroutine one that may run; returns the word for its queue entry.
+#[inline]
+pub(crate) fn ready(word: &impl StateWord) -> Word {
+    step(word, State::Ready, 0)
 }
 
 /// Before a switch to it. Keeps TIMED_OUT, which its wait is to find.
+#[inline]
 pub(crate) fn run(word: &impl StateWord) {
     let timed_out = word.load(Relaxed) & flag::TIMED_OUT;
     step(word, State::Running, timed_out);
 }
 
-/// After a switch away from one that wants to go on. The epoch moves on too, so that a queue entry from an
-/// earlier turn, which the coroutine got without it, is stale.
-pub(crate) fn requeue(word: &impl StateWord) {
-    let next = Word(word.load(Relaxed)).next_epoch();
-    word.store(next.0, Relaxed);
-    step(word, State::Ready, 0);
+/// After a switch away from one that wants to go on; returns the word for its queue entry. The epoch moves on too,
+/// so that an entry from an earlier turn, which the coroutine got without it, is stale.
+#[inline]
+pub(crate) fn requeue(word: &impl StateWord) -> Word {
+    let now = Word(word.load(Relaxed));
+    debug_assert_eq!(now.state(), State::Running);
+    let ready = now.next_epoch().with(State::Ready, 0);
+    word.store(ready.0, Release);
+    ready
 }
 
 /// After a switch away from one that has lent its worker to a coroutine it started.
+#[inline]
 pub(crate) fn lend(word: &impl StateWord) {
     step(word, State::Ready, flag::LENT);
 }
 
 /// After a switch away from io or switch, which wait for their next turn.
+#[inline]
 pub(crate) fn rest(word: &impl StateWord) {
     step(word, State::Parked, 0);
 }
 
 /// After a switch away from one that has ended; or for one that is never to run.
+#[inline]
 pub(crate) fn exit(word: &impl StateWord) {
     step(word, State::Exited, 0);
 }
 
 /// Opens the running coroutine's next wait. From here on the returned key wakes it.
+#[inline]
 pub(crate) fn open_wait(word: &impl StateWord) -> Key {
     let now = Word(word.load(Relaxed));
     debug_assert_eq!(now.state(), State::Running);
@@ -132,6 +148,7 @@ pub(crate) fn open_wait(word: &impl StateWord) -> Key {
 
 /// Ends the running coroutine's wait, parked or not; says whether its deadline was what woke it. A waker that
 /// comes now finds no WAITING; one that came just before has set NOTIFIED for nothing.
+#[inline]
 pub(crate) fn close_wait(word: &impl StateWord) -> bool {
     let now = Word(word.load(Relaxed));
     debug_assert_eq!(now.state(), State::Running);
@@ -141,14 +158,16 @@ pub(crate) fn close_wait(word: &impl StateWord) -> bool {
 }
 
 /// Whether the running coroutine's open wait has been woken already.
+#[inline]
 pub(crate) fn is_notified(word: &impl StateWord) -> bool {
     // Acquire: pairs with the waker's Release, what it did before is seen.
     Word(word.load(Acquire)).has(flag::NOTIFIED)
 }
 
-/// After a switch away from a coroutine with an open wait: parks it, unless it has been woken meanwhile.
-/// Returns whether it is parked; otherwise it is `Ready`, and the caller's to queue.
-pub(crate) fn park(word: &impl StateWord) -> bool {
+/// After a switch away from a coroutine with an open wait: parks it, unless it has been woken meanwhile. Then it
+/// is `Ready`, and the caller's to queue, with the word that is returned.
+#[inline]
+pub(crate) fn park(word: &impl StateWord) -> Option<Word> {
     let now = Word(word.load(Relaxed));
     debug_assert!(now.state() == State::Running && (now.has(flag::WAITING) || now.has(flag::NOTIFIED)));
     if !now.has(flag::NOTIFIED) {
@@ -156,18 +175,18 @@ pub(crate) fn park(word: &impl StateWord) -> bool {
         // did before it woke us is seen when we run.
         let parked = now.with(State::Parked, 0);
         match word.compare_exchange(now.0, parked.0, Release, Acquire) {
-            Ok(_) => return true,
+            Ok(_) => return None,
             Err(changed) => debug_assert!(Word(changed).has(flag::NOTIFIED)),
         }
     }
     // NOTIFIED is final for this wait, so a store will do.
     let timed_out = word.load(Acquire) & flag::TIMED_OUT;
-    step(word, State::Ready, timed_out);
-    false
+    Some(step(word, State::Ready, timed_out))
 }
 
 /// Wakes the coroutine whose wait `key` is, if that wait is still open. `flags` (TIMED_OUT or nothing) are
 /// set only by the wake-up that counts.
+#[inline]
 pub(crate) fn wake(word: &impl StateWord, key: Key, flags: u64) -> Wake {
     let mut seen = Word(word.load(Acquire));
     loop {
@@ -214,7 +233,7 @@ mod tests {
         let key = open_wait(&word);
         assert_eq!(wake(&word, key, 0), Wake::Kept);
         assert_eq!(wake(&word, key, 0), Wake::Stale, "a second waker comes too late");
-        assert!(!park(&word));
+        assert!(park(&word).is_some());
         assert_eq!(state(&word), State::Ready);
     }
 
@@ -222,7 +241,7 @@ mod tests {
     fn wake_after_park_queues_once() {
         let word = running();
         let key = open_wait(&word);
-        assert!(park(&word));
+        assert!(park(&word).is_none());
         assert_eq!(state(&word), State::Parked);
         assert!(matches!(wake(&word, key, flag::TIMED_OUT), Wake::Queue(_)));
         assert_eq!(wake(&word, key, 0), Wake::Stale);
@@ -238,7 +257,7 @@ mod tests {
         assert_eq!(wake(&word, old, 0), Wake::Stale);
         let next = open_wait(&word);
         assert_eq!(wake(&word, old, 0), Wake::Stale);
-        assert!(park(&word));
+        assert!(park(&word).is_none());
         assert_eq!(wake(&word, old, 0), Wake::Stale);
         assert!(matches!(wake(&word, next, 0), Wake::Queue(_)));
         run(&word);
@@ -253,7 +272,7 @@ mod tests {
             close_wait(&word);
             key = open_wait(&word);
         }
-        assert!(park(&word));
+        assert!(park(&word).is_none());
         assert_eq!(wake(&word, next, 0), Wake::Stale);
         assert!(matches!(wake(&word, key, 0), Wake::Queue(_)));
     }

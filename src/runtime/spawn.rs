@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::panic::Location;
-use std::sync::Arc;
 
 use crate::abi::layout::ClassName;
 use crate::abi::record::Kind as CoroutineKind;
 use crate::abi::wait::WaitReason;
+use crate::coroutine::completion::Completion;
 use crate::coroutine::current::CoroutineId;
 use crate::coroutine::entry;
-use crate::coroutine::join::{JoinError, Outcome, Packet, Task};
+use crate::coroutine::join::{HandleHalf, JoinError, TaskHalf, packet};
 use crate::coroutine::waiter::Waiter;
 use crate::error::{Kind, Result};
 use crate::registry::{self, Identity};
@@ -17,7 +17,6 @@ use crate::scheduler::admit;
 use crate::scheduler::main::prepare_stack;
 use crate::scheduler::park::{self, WaitList};
 use crate::stack::geometry::{LARGEST_STACK, class_for};
-use crate::stack::slots;
 
 /// Starts a coroutine that runs `f`; as `std::thread::spawn`.
 ///
@@ -92,16 +91,16 @@ impl CoroutineBuilder {
         T: Send + 'static,
     {
         let caller = Location::caller();
-        let packet = Arc::new(Packet::new(f));
-        let id = start(&self, packet.clone(), caller)?;
-        Ok(JoinHandle { outcome: packet, id })
+        let (task, half) = packet(f);
+        let id = start(&self, task, caller)?;
+        Ok(JoinHandle { half, id })
     }
 }
 
 /// Spawns what is no longer generic.
 fn start(
     options: &CoroutineBuilder,
-    task: Arc<dyn Task>,
+    task: TaskHalf,
     caller: &'static Location<'static>,
 ) -> Result<CoroutineId> {
     if options.name.contains('\0') {
@@ -112,7 +111,7 @@ fn start(
         Some(asked) => class_for(asked).ok_or(Kind::StackSize { asked, largest: LARGEST_STACK })?,
     };
     let worker = admit::spawner()?;
-    let slot = slots::acquire(worker.region, class)?;
+    let slot = worker.slots.acquire(class)?;
     let record = worker.region.record(slot);
     let bounds = worker.region.geometry.bounds(slot).expect("user classes have stacks");
     prepare_stack(worker.region, record, bounds);
@@ -137,7 +136,7 @@ fn start(
 
 /// A coroutine whose result can be had; as `std::thread::JoinHandle`. Dropping it detaches the coroutine.
 pub struct JoinHandle<T> {
-    outcome: Arc<dyn Outcome<T>>,
+    half: HandleHalf<T>,
     id: CoroutineId,
 }
 
@@ -147,9 +146,9 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// If the coroutine panicked (the payload is in the error), or was cancelled, because its runtime's main
     /// returned before it ended; or in a destructor during a panic, when it would have to wait.
-    pub fn join(self) -> std::result::Result<T, JoinError> {
+    pub fn join(mut self) -> std::result::Result<T, JoinError> {
         self.wait()?;
-        self.outcome.take().expect("done, and the one handle takes the result once")
+        self.half.take().expect("done, and the one handle takes the result once")
     }
 
     /// Waits until the coroutine has ended, and leaves the result where it is. Any number may wait.
@@ -157,7 +156,7 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// In a destructor during a panic, when it would have to wait.
     pub fn wait(&self) -> std::result::Result<(), JoinError> {
-        let end = End(&*self.outcome);
+        let end = End(self.half.completion());
         while !self.is_finished() {
             park::block(WaitReason::Join, self.id.as_u64(), &end).map_err(JoinError::not_waited)?;
         }
@@ -166,7 +165,7 @@ impl<T> JoinHandle<T> {
 
     /// Whether it has ended, so that `join` would not wait.
     pub fn is_finished(&self) -> bool {
-        self.outcome.completion().is_done()
+        self.half.completion().is_done()
     }
 
     /// Its number.
@@ -182,15 +181,15 @@ impl<T> fmt::Debug for JoinHandle<T> {
 }
 
 /// Those who wait for a coroutine's end.
-struct End<'a, T>(&'a dyn Outcome<T>);
+struct End<'a>(&'a Completion);
 
-impl<T> WaitList for End<'_, T> {
+impl WaitList for End<'_> {
     fn enlist(&self, waiter: Waiter) -> bool {
-        self.0.completion().enlist(waiter)
+        self.0.enlist(waiter)
     }
 
     fn delist(&self, waiter: &Waiter) -> bool {
-        self.0.completion().delist(waiter)
+        self.0.delist(waiter)
     }
 }
 

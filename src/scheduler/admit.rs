@@ -10,6 +10,7 @@ use crate::error::{Kind, Result};
 use crate::registry::transition;
 
 /// The worker on which the caller may spawn.
+#[inline]
 pub(crate) fn spawner<'a>() -> Result<&'a Worker> {
     let worker = worker::of_user("coro::spawn")?;
     if worker.is_ending.get() {
@@ -19,6 +20,7 @@ pub(crate) fn spawner<'a>() -> Result<&'a Worker> {
 }
 
 /// Takes in a coroutine that was just published.
+#[inline]
 pub(crate) fn admit(worker: &Worker, record: &'static Record) {
     worker.count_in();
     if worker.policy == Policy::Backtrack {
@@ -29,6 +31,5 @@ pub(crate) fn admit(worker: &Worker, record: &'static Record) {
             return;
         }
     }
-    transition::ready(&record.state);
-    worker.enqueue(record);
+    worker.enqueue(record, transition::ready(&record.state));
 }

@@ -11,6 +11,7 @@ use super::worker::Worker;
 use crate::abi::state::flag;
 use crate::coroutine::waiter::Waiters;
 use crate::reactor::Ready;
+use crate::stack::trim;
 
 /// The io coroutine's loop.
 pub(super) fn io_loop(worker: &Worker) -> Waiters {
@@ -24,14 +25,23 @@ pub(super) fn io_loop(worker: &Worker) -> Waiters {
         if let Some(probe) = worker.io_probe.take() {
             probe();
         }
-        let nobody_ready = worker.queue.is_empty();
-        poll(worker, nobody_ready, &mut ready);
+        // Who has nothing else to do tidies up, and looks for events in between.
+        let is_idle = worker.queue.is_empty() && !trim::step(worker.region);
+        poll(worker, is_idle, &mut ready);
         // Who is ready now was mostly woken by the events just seen: control goes straight back to him.
         if let Some(next) = worker.queue.pop() {
             transfer(worker, next, After::Rest);
         }
     }
     Waiters::new()
+}
+
+/// What is done once a second, at io's permanent timer.
+#[cold]
+fn housekeeping(worker: &Worker) {
+    trim::look(worker.region);
+    // Here too, for a worker that never idles.
+    trim::step(worker.region);
 }
 
 /// Looks for events, and wakes whom they concern; with `wait`, blocks the thread until there are some.
@@ -45,7 +55,11 @@ pub(super) fn poll(worker: &Worker, wait: bool, ready: &mut Vec<Ready>) {
     worker.remote.wake_up();
     worker.row.clock.store(worker.clock(), Relaxed);
     worker.row.polls.store(worker.row.polls.load(Relaxed) + 1, Relaxed);
-    worker.row.heartbeats.store(worker.reactor.beats(), Relaxed);
+    let beats = worker.reactor.beats();
+    if beats != worker.row.heartbeats.load(Relaxed) {
+        worker.row.heartbeats.store(beats, Relaxed);
+        housekeeping(worker);
+    }
     for who in ready.drain(..) {
         match who {
             Ready::Event(waiter) => {

@@ -8,7 +8,6 @@
 
 use std::cell::Cell;
 use std::panic::Location;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::{io, marker, thread};
 
@@ -16,6 +15,7 @@ use super::park::{self, Wait};
 use super::policy::Policy;
 use super::queue::Queue;
 use super::remote::{self, Remote};
+use super::rhythm::Rhythm;
 use super::switch::{self, After, transfer};
 use super::trace::Trace;
 use super::worker::{self, Worker};
@@ -24,11 +24,12 @@ use crate::abi::record::{Kind as CoroutineKind, NO_WORKER, Record};
 use crate::abi::state::State;
 use crate::abi::wait::WaitReason;
 use crate::arch;
-use crate::coroutine::join::Task;
+use crate::coroutine::join::TaskHalf;
 use crate::coroutine::{cancel, entry, extra};
 use crate::error::{Error, Kind, Result};
 use crate::reactor::Reactor;
 use crate::registry::{self, Identity, transition};
+use crate::stack::cache::Cache;
 use crate::stack::geometry::{SlotIndex, StackBounds};
 use crate::stack::region::Region;
 use crate::stack::slots;
@@ -109,13 +110,14 @@ impl Running {
             remote,
             reactor,
             queue: Queue::default(),
+            slots: Cache::new(region, &row.free_slots),
             trace: Trace::new(trace),
             main,
             switch,
             io,
             current: Cell::new(main),
-            left: Cell::new(None),
-            turns: Cell::new(0),
+            left: Cell::new((main, After::Lend)),
+            rhythm: Rhythm::new(),
             budget: Cell::new(0),
             is_ending: Cell::new(false),
             is_stopping: Cell::new(false),
@@ -148,7 +150,7 @@ impl Running {
         }
         // Only now, when none of them is queued any more: a value's destructor may wait, and so lets others run.
         for task in never_ran {
-            park::wake_all(entry::abandon(&*task));
+            park::wake_all(entry::abandon(task));
         }
         if cfg!(panic = "abort") {
             // Nothing can be unwound: what is parked stays, with its values.
@@ -173,7 +175,7 @@ impl Running {
     }
 
     /// Ends one; returns what it was to run, if it never ran.
-    fn end(&self, record: &'static Record) -> Option<Arc<dyn Task>> {
+    fn end(&self, record: &'static Record) -> Option<TaskHalf> {
         if let Some(task) = entry::take_task(record) {
             switch::retire(&self.worker, record);
             return Some(task);
@@ -233,6 +235,7 @@ impl Drop for Running {
                 park::wake(&waiter);
             }
         }
+        worker.slots.empty();
         worker.row.thread.store(0, Relaxed);
         transition::exit(&worker.main.state);
         extra::free(worker.main);

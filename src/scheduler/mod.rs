@@ -13,6 +13,7 @@
 //! - [`policy`]: who is next
 //! - [`park`]: waiting and waking
 //! - [`remote`]: what other threads send to a worker
+//! - [`rhythm`]: when io gets its turn though somebody is always ready
 //! - [`trace`]: a record of switches, for tests and the curious
 
 pub(crate) mod admit;
@@ -22,6 +23,7 @@ pub(crate) mod park;
 pub(crate) mod policy;
 pub(crate) mod queue;
 pub(crate) mod remote;
+mod rhythm;
 pub(crate) mod switch;
 #[cfg(test)]
 mod tests;

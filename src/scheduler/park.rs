@@ -54,6 +54,7 @@ impl Wait<'_> {
     /// Opens a wait. What it is for is in the record from here on.
     ///
     /// A cancelled coroutine unwinds here, before it has given its token to anybody.
+    #[inline]
     pub(crate) fn open(reason: WaitReason, object: u64) -> Result<Wait<'static>> {
         let worker = worker::of_user(reason.verb())?;
         let record = worker.running();
@@ -86,11 +87,16 @@ impl Wait<'_> {
     ///
     /// A coroutine that is cancelled meanwhile unwinds from here: who has enlisted the token takes it off
     /// again in a destructor.
+    #[inline(always)]
     pub(crate) fn park(self) {
         self.park_until(None);
     }
 
     /// Waits until somebody wakes the token, or the time (`sys::clock`) has come.
+    ///
+    /// Inlined, as what it is called by: each function between the caller's own and `transfer` is a `ret` more which
+    /// the CPU predicts wrongly when somebody else has run meanwhile.
+    #[inline(always)]
     pub(crate) fn park_until(self, deadline: Option<u64>) -> Woken {
         let Wait { worker, record, token, reason } = self;
         mem::forget(self);
@@ -122,6 +128,7 @@ impl Drop for Wait<'_> {
     }
 }
 
+#[inline]
 fn clear(record: &Record) {
     record.wait_reason.store(WaitReason::None as u32, Relaxed);
     record.wait_object.store(0, Relaxed);
@@ -130,6 +137,8 @@ fn clear(record: &Record) {
 
 /// Waits without switching, for a coroutine that unwinds: a switch would mix up std's count of panics, and with it
 /// poison innocent locks. Others who become ready are queued, and run later.
+#[cold]
+#[inline(never)]
 fn poll_in_place(worker: &Worker, record: &Record) {
     let mut ready = Vec::new();
     while !transition::is_notified(&record.state) {
@@ -148,6 +157,7 @@ pub(crate) trait WaitList {
 }
 
 /// Waits, once, for what `list` is about: as a coroutine, or outside a runtime as a thread.
+#[inline(always)]
 pub(crate) fn block(reason: WaitReason, object: u64, list: &(impl WaitList + ?Sized)) -> Result<()> {
     struct Enlisted<'a, L: WaitList + ?Sized>(&'a L, Waiter);
     impl<L: WaitList + ?Sized> Drop for Enlisted<'_, L> {
@@ -158,10 +168,7 @@ pub(crate) fn block(reason: WaitReason, object: u64, list: &(impl WaitList + ?Si
         }
     }
     if worker::current().is_none() {
-        let thread = ThreadWait::new();
-        if list.enlist(Waiter::Thread(thread.clone())) {
-            thread.wait();
-        }
+        block_thread(list);
         return Ok(());
     }
     let wait = Wait::open(reason, object)?;
@@ -170,6 +177,15 @@ pub(crate) fn block(reason: WaitReason, object: u64, list: &(impl WaitList + ?Si
         wait.park();
     }
     Ok(())
+}
+
+#[cold]
+#[inline(never)]
+fn block_thread(list: &(impl WaitList + ?Sized)) {
+    let thread = ThreadWait::new();
+    if list.enlist(Waiter::Thread(thread.clone())) {
+        thread.wait();
+    }
 }
 
 /// Ends the process, for a wait that can't be refused with an error, in a destructor that runs because of a
@@ -217,6 +233,7 @@ pub(crate) fn spend() {
 
 /// Wakes whom the token names, if that wait is still open; says whether it was. `flags` are those of
 /// `transition::wake`.
+#[inline]
 pub(crate) fn unpark(token: WakeToken, flags: u64) -> bool {
     let Some(record) = registry::record_of(token) else { return false };
     match transition::wake(&record.state, token.key, flags) {
@@ -238,6 +255,7 @@ pub(crate) fn unpark(token: WakeToken, flags: u64) -> bool {
 }
 
 /// Wakes a coroutine or a thread; says whether it still waited.
+#[inline]
 pub(crate) fn wake(waiter: &Waiter) -> bool {
     match waiter {
         Waiter::Coroutine(token) => unpark(*token, 0),
@@ -246,6 +264,7 @@ pub(crate) fn wake(waiter: &Waiter) -> bool {
 }
 
 /// Wakes all of a list.
+#[inline]
 pub(crate) fn wake_all(mut waiters: Waiters) {
     while let Some(waiter) = waiters.pop() {
         wake(&waiter);

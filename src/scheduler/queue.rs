@@ -3,9 +3,11 @@
 //! An entry carries the state word which its coroutine had when it was queued. A coroutine may get its turn
 //! otherwise (its child waits, under `Policy::Backtrack`), or end: then its word has changed, and the entry is
 //! skipped.
+//!
+//! A ring of its own and not a `RefCell<VecDeque>`: every switch pushes and pops, and the flag that the cell keeps
+//! and the ring's end, which is found by comparing, were a third of a yield.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::cell::{Cell, UnsafeCell};
 
 use crate::abi::record::Record;
 use crate::abi::state::{State, Word};
@@ -18,34 +20,57 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// An entry for a coroutine as it is now: to be called by its worker, which alone moves it on.
-    pub(crate) fn now(record: &'static Record) -> Entry {
-        Entry { record, word: record.word() }
-    }
-
+    #[inline]
     fn is_valid(&self) -> bool {
         debug_assert_eq!(self.word.state(), State::Ready);
         self.record.word() == self.word
     }
 }
 
-/// A worker's queue.
-#[derive(Debug, Default)]
+/// A worker's queue. Only the worker's thread uses it.
+#[derive(Debug)]
 pub(crate) struct Queue {
-    entries: RefCell<VecDeque<Entry>>,
+    /// The number of entries that were ever taken, and that were ever put in: places are these, modulo the length.
+    taken: Cell<usize>,
+    put: Cell<usize>,
+    /// A power of two long. Between calls of the methods below nobody has a reference to it.
+    ring: UnsafeCell<Box<[Option<Entry>]>>,
+}
+
+impl Default for Queue {
+    fn default() -> Queue {
+        Queue { taken: Cell::new(0), put: Cell::new(0), ring: UnsafeCell::new(Box::new([None; 64])) }
+    }
 }
 
 impl Queue {
+    #[inline]
     pub(crate) fn push(&self, entry: Entry) {
-        self.entries.borrow_mut().push_back(entry);
+        let put = self.put.get();
+        // SAFETY: the queue isn't Sync, and no reference to the ring outlives a method, none of which calls another
+        // while it has one.
+        let ring = unsafe { &mut *self.ring.get() };
+        if put.wrapping_sub(self.taken.get()) == ring.len() {
+            return self.push_grown(entry);
+        }
+        let mask = ring.len() - 1;
+        ring[put & mask] = Some(entry);
+        self.put.set(put.wrapping_add(1));
     }
 
     /// Takes the first that is still ready.
+    #[inline]
     pub(crate) fn pop(&self) -> Option<&'static Record> {
-        let mut entries = self.entries.borrow_mut();
         loop {
-            let entry = entries.pop_front()?;
-            if entry.is_valid() {
+            let taken = self.taken.get();
+            if taken == self.put.get() {
+                return None;
+            }
+            // SAFETY: as in `push`.
+            let ring = unsafe { &*self.ring.get() };
+            let entry = ring[taken & (ring.len() - 1)];
+            self.taken.set(taken.wrapping_add(1));
+            if let Some(entry) = entry.filter(Entry::is_valid) {
                 return Some(entry.record);
             }
         }
@@ -53,6 +78,83 @@ impl Queue {
 
     /// Whether nobody is queued. A stale entry counts as somebody.
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.borrow().is_empty()
+        self.taken.get() == self.put.get()
+    }
+
+    /// The ring is full: a longer one.
+    #[cold]
+    #[inline(never)]
+    fn push_grown(&self, entry: Entry) {
+        // SAFETY: as in `push`.
+        let ring = unsafe { &mut *self.ring.get() };
+        // The oldest comes first in the new one.
+        ring.rotate_left(self.taken.get() & (ring.len() - 1));
+        let length = ring.len();
+        let mut longer = std::mem::take(ring).into_vec();
+        longer.push(Some(entry));
+        longer.resize(2 * length, None);
+        *ring = longer.into_boxed_slice();
+        self.taken.set(0);
+        self.put.set(length + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    /// A record nobody else has, which is ready.
+    fn ready(id: u64) -> &'static Record {
+        // SAFETY: all zero is a valid record: atomics and pointers that may be null.
+        let record: Record = unsafe { std::mem::zeroed() };
+        let record: &'static Record = Box::leak(Box::new(record));
+        record.id.store(id, std::sync::atomic::Ordering::Relaxed);
+        set(&record.state, State::Ready);
+        record
+    }
+
+    fn set(word: &AtomicU64, state: State) {
+        word.store(Word(0).with(state, 0).0, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn push(queue: &Queue, record: &'static Record) {
+        queue.push(Entry { record, word: Word(0).with(State::Ready, 0) });
+    }
+
+    #[test]
+    fn first_come_first_served_however_long_it_gets() {
+        let (queue, mut model) = (Queue::default(), VecDeque::new());
+        let records: Vec<_> = (0..300).map(ready).collect();
+        for round in 0..2000 {
+            // Grows and shrinks over the ring's end, and beyond its length.
+            for _ in 0..(round * 7) % 13 {
+                if model.len() < records.len() {
+                    let record = records[(round * 31 + model.len()) % records.len()];
+                    push(&queue, record);
+                    model.push_back(record.id());
+                }
+            }
+            for _ in 0..(round * 5) % 11 {
+                assert_eq!(queue.pop().map(Record::id), model.pop_front());
+            }
+        }
+        while let Some(id) = model.pop_front() {
+            assert_eq!(queue.pop().map(Record::id), Some(id));
+        }
+        assert!(queue.is_empty() && queue.pop().is_none());
+    }
+
+    #[test]
+    fn stale_entries_are_skipped() {
+        let queue = Queue::default();
+        let [a, b] = [1, 2].map(ready);
+        push(&queue, a);
+        push(&queue, b);
+        set(&a.state, State::Running);
+        assert_eq!(queue.pop().map(Record::id), Some(2));
+        assert!(queue.pop().is_none());
     }
 }

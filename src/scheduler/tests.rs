@@ -109,7 +109,8 @@ fn a_yield_makes_earlier_queue_entries_stale() {
             })
             .unwrap();
         // The same turn, queued once more: it is taken once.
-        worker.enqueue(named("queued twice"));
+        let record = named("queued twice");
+        worker.enqueue(record, record.word());
         crate::yield_now();
         crate::yield_now();
         assert_eq!(turns.load(std::sync::atomic::Ordering::Relaxed), 2);

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
+use crate::abi::record::Record;
 use crate::coroutine::current::CoroutineId;
 
 /// One switch.
@@ -30,13 +31,14 @@ impl Trace {
     }
 
     #[inline]
-    pub(crate) fn note(&self, from: u64, to: u64) {
+    pub(crate) fn note(&self, from: &Record, to: &Record) {
         if self.capacity != 0 {
-            self.keep(Switch { from: CoroutineId(from), to: CoroutineId(to) });
+            self.keep(Switch { from: CoroutineId(from.id()), to: CoroutineId(to.id()) });
         }
     }
 
     #[cold]
+    #[inline(never)]
     fn keep(&self, switch: Switch) {
         let mut switches = self.switches.borrow_mut();
         if switches.len() == self.capacity {

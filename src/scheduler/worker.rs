@@ -8,15 +8,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::policy::Policy;
 use super::queue::{Entry, Queue};
 use super::remote::Remote;
+use super::rhythm::Rhythm;
 use super::switch::After;
 use super::trace::Trace;
 use crate::abi::layout;
 use crate::abi::record::Record;
-use crate::abi::state::flag;
+use crate::abi::state::{Word, flag};
 use crate::coroutine::current;
 use crate::error::{Error, Kind, Result};
 use crate::reactor::Reactor;
 use crate::registry::WakeToken;
+use crate::stack::cache::Cache;
 use crate::stack::region::Region;
 use crate::sys::errno::Errno;
 
@@ -34,6 +36,8 @@ pub(crate) struct Worker {
     pub(crate) remote: &'static Remote,
     pub(crate) reactor: Reactor,
     pub(crate) queue: Queue,
+    /// Stacks for those to come.
+    pub(crate) slots: Cache,
     pub(crate) trace: Trace,
     pub(crate) main: &'static Record,
     pub(crate) switch: &'static Record,
@@ -41,9 +45,8 @@ pub(crate) struct Worker {
     /// Who runs.
     pub(super) current: Cell<&'static Record>,
     /// Who was left last, and what is to be done about it: see `switch::transfer`.
-    pub(super) left: Cell<Option<(&'static Record, After)>>,
-    /// Switches since io had its turn.
-    pub(super) turns: Cell<u32>,
+    pub(super) left: Cell<(&'static Record, After)>,
+    pub(super) rhythm: Rhythm,
     /// Operations that may still succeed without a wait: see `park::spend`.
     pub(super) budget: Cell<u32>,
     /// main has returned: nothing new is spawned.
@@ -77,6 +80,7 @@ pub(crate) fn current<'a>() -> Option<&'a Worker> {
 
 /// This thread's worker, if the caller is one who may spawn and wait: main or a user coroutine. `tried` is what it
 /// is about to do.
+#[inline]
 pub(crate) fn of_user<'a>(tried: &'static str) -> Result<&'a Worker> {
     match current() {
         Some(worker) if !worker.is_service(worker.running()) => Ok(worker),
@@ -111,6 +115,7 @@ pub(super) fn id_block() -> (u64, u64) {
 
 impl Worker {
     /// An id that no coroutine of the process has had.
+    #[inline]
     pub(crate) fn next_id(&self) -> u64 {
         let (mut next, mut end) = self.ids.get();
         if next == end {
@@ -121,11 +126,13 @@ impl Worker {
     }
 
     /// The coroutine that runs.
+    #[inline]
     pub(crate) fn running(&self) -> &'static Record {
         self.current.get()
     }
 
     /// The worker's clock, nanoseconds of CLOCK_MONOTONIC at io's last poll.
+    #[inline]
     pub(crate) fn clock(&self) -> u64 {
         self.reactor.clock()
     }
@@ -136,6 +143,7 @@ impl Worker {
     }
 
     /// Counts a coroutine that was just published.
+    #[inline]
     pub(crate) fn count_in(&self) {
         let alive = self.alive() + 1;
         self.row.alive.store(alive, Relaxed);
@@ -146,6 +154,7 @@ impl Worker {
     }
 
     /// Counts one that has ended.
+    #[inline]
     pub(super) fn count_out(&self) {
         let alive = self.alive() - 1;
         self.row.alive.store(alive, Relaxed);
@@ -156,15 +165,19 @@ impl Worker {
         }
     }
 
-    /// Queues a coroutine of this worker that is ready.
-    pub(crate) fn enqueue(&self, record: &'static Record) {
-        self.queue.push(Entry::now(record));
+    /// Queues a coroutine of this worker that was made ready, with the state word that it got.
+    #[inline]
+    pub(crate) fn enqueue(&self, record: &'static Record, word: Word) {
+        self.queue.push(Entry { record, word });
     }
 
     /// Queues what other threads have woken.
     pub(super) fn empty_inbox(&self) {
         while let Some(entry) = self.remote.receive() {
-            self.queue.push(entry);
+            // An earlier runtime of this number may have left some behind, under `panic = "abort"`.
+            if entry.record.worker.load(Relaxed) == self.index {
+                self.queue.push(entry);
+            }
         }
     }
 
@@ -174,6 +187,7 @@ impl Worker {
     }
 
     /// Whether `record` is one of this worker's own three.
+    #[inline]
     pub(super) fn is_service(&self, record: &Record) -> bool {
         ptr::eq(record, self.switch) || ptr::eq(record, self.io)
     }

@@ -4,8 +4,14 @@
 //! - [`region`]: the mapping, with the debug header's tables and the records at its start
 //! - [`redzone`]: what makes an overrun fault
 //! - [`slots`]: which stacks are in use, and which one to hand out next
+//! - [`free`]: queues of free slots
+//! - [`cache`]: those which a worker keeps for itself
+//! - [`trim`]: gives the pages of free stacks back to the system
 
+pub(crate) mod cache;
+mod free;
 pub(crate) mod geometry;
 pub(crate) mod redzone;
 pub(crate) mod region;
 pub(crate) mod slots;
+pub(crate) mod trim;

@@ -125,6 +125,7 @@ impl Region {
     }
 
     /// The record of a slot.
+    #[inline]
     pub(crate) fn record(&self, slot: SlotIndex) -> &'static Record {
         assert!(slot.0 < self.geometry.record_count, "slot {} is none of the region's", slot.0);
         let record =
@@ -135,6 +136,7 @@ impl Region {
     }
 
     /// The slot of a record.
+    #[inline]
     pub(crate) fn slot(&self, record: &Record) -> SlotIndex {
         let offset = ptr::from_ref(record).addr() - self.geometry.records;
         debug_assert!(
@@ -149,6 +151,7 @@ impl Region {
         &self.head.header
     }
 
+    #[inline]
     pub(crate) fn class(&self, name: ClassName) -> &'static Class {
         &self.head.classes[name as usize]
     }

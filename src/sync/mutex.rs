@@ -192,11 +192,13 @@ impl<T: ?Sized> WaitList for Mutex<T> {
         let mut list = self.list();
         // Under the list's lock: an unlock that comes before this is seen here (and then there is no need to
         // wait), one that comes after finds CONTENDED, and then us.
-        let waits = self.word.swap(CONTENDED, Relaxed) != FREE;
+        // Acquire and Release: if it was free, it was ours for a moment, and the next owner has to see through us
+        // what the last one did.
+        let waits = self.word.swap(CONTENDED, Acquire) != FREE;
         if waits {
             list.push(waiter);
         } else {
-            self.word.store(FREE, Relaxed);
+            self.word.store(FREE, Release);
         }
         waits
     }

@@ -1,0 +1,83 @@
+//! When io gets its turn though somebody is always ready.
+//!
+//! A look at I/O is a system call, 100 to 200 ns: as much as several switches. It is due when [`SOON`] has passed
+//! since the last one. The clock is not read at each switch either (20 ns), but after so many; the number follows
+//! the length of the turns, so that coroutines which compute for long between their waits don't keep I/O waiting for
+//! 61 of them.
+
+use std::cell::Cell;
+
+/// Switches until the clock is read, at most. A prime, as in tokio, so that it doesn't fall in step with the
+/// program's own rounds.
+const MOST: u32 = 61;
+/// A look sooner than this after the last one (in nanoseconds) would hardly find anything.
+const SOON: u64 = 100_000;
+/// What shall not pass between two looks, if the coroutines' turns are short enough.
+const LATE: u64 = 1_000_000;
+
+/// A worker's rhythm.
+#[derive(Debug)]
+pub(super) struct Rhythm {
+    /// Switches until the next look at the clock.
+    left: Cell<u32>,
+    interval: Cell<u32>,
+}
+
+impl Rhythm {
+    pub(super) fn new() -> Rhythm {
+        Rhythm { left: Cell::new(MOST), interval: Cell::new(MOST) }
+    }
+
+    /// Counts a switch; says whether it is time to look at the clock.
+    #[inline]
+    pub(super) fn beat(&self) -> bool {
+        let left = self.left.get().wrapping_sub(1);
+        self.left.set(left);
+        left == 0
+    }
+
+    /// The clock was looked at, so many nanoseconds after the last poll: says whether io's turn is due.
+    pub(super) fn is_due(&self, since_poll: u64) -> bool {
+        let interval = self.interval.get();
+        let next = if since_poll > LATE {
+            // As many turns as fit, if they go on like this.
+            (u64::from(interval) * LATE / since_poll).max(1) as u32
+        } else {
+            interval.saturating_mul(2).min(MOST)
+        };
+        self.interval.set(next);
+        self.left.set(next);
+        since_poll >= SOON
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beats until io's turn, when each turn lasts so long.
+    fn turns_until_due(rhythm: &Rhythm, turn: u64) -> u64 {
+        let mut turns = 0;
+        loop {
+            turns += 1;
+            if rhythm.beat() && rhythm.is_due(turns * turn) {
+                return turns;
+            }
+        }
+    }
+
+    #[test]
+    fn short_turns_are_counted_long_ones_are_looked_at_sooner() {
+        let rhythm = Rhythm::new();
+        assert_eq!(turns_until_due(&rhythm, 50), 33 * 61, "100 µs in whole rounds of 61");
+        assert_eq!(turns_until_due(&rhythm, 10_000), 61);
+        assert_eq!(turns_until_due(&rhythm, 1_000_000), 61, "nobody knew");
+        assert_eq!(turns_until_due(&rhythm, 1_000_000), 1);
+        assert_eq!(turns_until_due(&rhythm, 50_000_000), 2, "its interval had just been doubled");
+        assert_eq!(turns_until_due(&rhythm, 50_000_000), 1);
+        assert_eq!(turns_until_due(&rhythm, u64::MAX), 1);
+        // Short again: the interval grows back.
+        let turns: Vec<_> = (0..6).map(|_| turns_until_due(&rhythm, 10_000)).collect();
+        assert_eq!(turns, [15, 16, 32, 61, 61, 61]);
+    }
+}
