@@ -62,11 +62,10 @@ impl Completion {
     /// reference: that would have to be good until the end of the call.)
     #[inline]
     pub(super) unsafe fn complete(this: *const Completion) -> (Waiters, bool) {
-        // SAFETY: not done yet, so it lives.
-        let word = unsafe { &raw const (*this).word };
-        // SAFETY: as above.
-        let before = unsafe { &*word }.lock().expect("a coroutine ends once");
-        // SAFETY: locked.
+        // SAFETY: it is not done yet, so it lives; both are used for the length of a call only.
+        let (word, before) = unsafe { (&raw const (*this).word, (*this).word.lock()) };
+        let before = before.expect("a coroutine ends once");
+        // SAFETY: it is locked, so nobody else has a reference to the list.
         let waiters = unsafe { std::mem::take(&mut *(*this).waiters.get()) };
         // SAFETY: the handle's owner waits for this store before he frees it. Release: pairs with `is_done`'s
         // Acquire, and unlocks.
@@ -91,7 +90,7 @@ impl Completion {
     #[inline]
     fn with_list<R>(&self, f: impl FnOnce(&mut Waiters) -> R) -> Option<R> {
         let before = self.word.lock()?;
-        // SAFETY: locked, until the store below.
+        // SAFETY: it is locked until the store below, so nobody else has a reference to the list.
         let result = f(unsafe { &mut *self.waiters.get() });
         self.word.store(before, Release);
         Some(result)

@@ -97,3 +97,53 @@ unsafe fn discard(region: &Region, neighbours: &[SlotIndex]) {
         let _ = unsafe { memory::discard(first.limit, last.top - first.limit) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::stack::region;
+
+    /// Spawns so many that live at a time; returns the addresses of a value on each one's stack.
+    fn crowd(count: usize) -> HashSet<usize> {
+        let handles: Vec<_> = (0..count)
+            .map(|n| {
+                crate::spawn(move || {
+                    let here = std::hint::black_box(n);
+                    let address = std::ptr::from_ref(&here).addr();
+                    crate::yield_now();
+                    assert_eq!(std::hint::black_box(here), n);
+                    address
+                })
+            })
+            .collect();
+        handles.into_iter().map(|handle| handle.join().unwrap()).collect()
+    }
+
+    #[test]
+    fn slots_that_went_cold_are_used_again() {
+        crate::run(|| {
+            let region = region::get().unwrap();
+            let first = crowd(500);
+            assert_eq!(first.len(), 500);
+            cool(region, ClassName::Default, 400);
+            // Other tests' runtimes use the same queues, so that what is in them can't be foretold.
+            while step(region) {}
+            assert_eq!(crowd(1000).len(), 1000);
+            cool(region, ClassName::Default, 5);
+            assert_eq!(crowd(1000).len(), 1000);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn nothing_is_cooled_where_nothing_is_free() {
+        crate::run(|| {
+            let region = region::get().unwrap();
+            cool(region, ClassName::Large, u32::MAX);
+            assert_eq!(region.class(ClassName::Large).cooling.count.load(Relaxed), 0);
+        })
+        .unwrap();
+    }
+}
