@@ -38,7 +38,11 @@ fn main() -> ExitCode {
         raw::switch(n);
         return ExitCode::SUCCESS;
     }
-    let known = coro::run(|| {
+    let mut builder = coro::Builder::new();
+    if case == "mem" {
+        builder = builder.max_coroutines(n + 1);
+    }
+    let known = builder.run(|| {
         match case.as_str() {
             "hello" => coro::spawn(|| println!("hello")).join().expect("it only prints"),
             "yield" if n > 0 => scheduler::yields(n),

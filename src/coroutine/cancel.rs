@@ -19,10 +19,16 @@ pub(crate) fn request(record: &Record) {
     record.requests.fetch_or(request::CANCEL, Relaxed);
 }
 
+/// Whether a coroutine was asked to end.
+#[inline]
+pub(crate) fn is_requested(record: &Record) -> bool {
+    record.requests.load(Relaxed) & request::CANCEL != 0
+}
+
 /// Unwinds the running coroutine if that was asked of it, and it isn't shielded, nor unwinding already.
 #[inline]
 pub(crate) fn check(record: &Record) {
-    if record.requests.load(Relaxed) & request::CANCEL != 0 {
+    if is_requested(record) {
         unwind_unless_shielded(record);
     }
 }

@@ -98,9 +98,9 @@ impl Waiters {
             return true;
         }
         let Some(others) = &mut self.others else { return false };
-        let before = others.len();
-        others.retain(|other| other != waiter);
-        others.len() < before
+        // When a runtime ends its coroutines they go in the order of their coming, more or less: found soon.
+        let at = others.iter().position(|other| other == waiter);
+        at.is_some_and(|at| others.remove(at).is_some())
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -173,8 +173,14 @@ pub(crate) fn block(reason: WaitReason, object: u64, list: &(impl WaitList + ?Si
     }
     let wait = Wait::open(reason, object)?;
     if list.enlist(wait.waiter()) {
-        let _enlisted = Enlisted(list, wait.waiter());
+        let record = wait.record;
+        let enlisted = Enlisted(list, wait.waiter());
         wait.park();
+        if !cancel::is_requested(record) {
+            // Nothing but the list's owner can have ended the wait, and it took the waiter off: no need to look for
+            // it among the others, who may be many.
+            mem::forget(enlisted);
+        }
     }
     Ok(())
 }
