@@ -11,9 +11,19 @@ use std::sync::atomic::AtomicPtr;
 use crate::abi::layout::ClassName;
 use crate::arch::{self, Context, END};
 use crate::error::Result;
+use crate::scheduler::worker;
 use crate::stack::geometry::SlotIndex;
 use crate::stack::region::{self, Region};
 use crate::stack::slots;
+
+/// From here on this thread's runtime looks at I/O only when nobody is ready: for who counts instructions, since it
+/// is the clock that says when io has its turn.
+///
+/// # Panics
+/// Outside a runtime.
+pub fn without_polling() {
+    worker::current().expect("a runtime").rhythm.stop();
+}
 
 /// Two stacks that switch to each other: the caller's, and one which counts how often it was resumed.
 #[derive(Debug)]

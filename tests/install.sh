@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need from the system and is missing: a C linker, GDB and LLDB 19, both with Python.
+# Installs what the tests need from the system and is missing: a C linker, GDB and LLDB 19, both with Python,
+# and valgrind.
 # On Debian and Ubuntu by apt-get (through sudo if need be); elsewhere it says which packages to install, and fails.
 # The Rust toolchain it only looks for.
 set -euo pipefail
@@ -20,6 +21,7 @@ lldb_is_there() {
         { ! on_debian && runs_python lldb -b -o 'script print(6 * 7)'; }
 }
 on_debian() { command -v apt-get >/dev/null; }
+valgrind_is_there() { valgrind --version >/dev/null 2>&1; }
 linker_is_there() { command -v cc >/dev/null; }
 
 # The Debian packages of whatever is missing.
@@ -27,6 +29,8 @@ missing() {
     linker_is_there || printf '%s\n' gcc libc6-dev
     gdb_is_there || printf '%s\n' gdb
     lldb_is_there || printf '%s\n' lldb-19 python3-lldb-19
+    # Debian's needs the C library's debug information, for its own replacements of malloc and others.
+    valgrind_is_there || printf '%s\n' valgrind libc6-dbg
 }
 
 command -v cargo >/dev/null ||
@@ -39,8 +43,9 @@ fi
 
 echo "tests/install.sh: missing: ${packages[*]}"
 if ! on_debian; then
-    fail "this is not a Debian-like system: install a C compiler (gcc), gdb, and lldb 15 or later with its Python" \
-        "module (Fedora: gcc gdb lldb python3-lldb; Arch: gcc gdb lldb; openSUSE: gcc gdb lldb python3-lldb)."
+    fail "this is not a Debian-like system: install a C compiler (gcc), gdb, valgrind, and lldb 15 or later with its" \
+        "Python module (Fedora: gcc gdb valgrind lldb python3-lldb; Arch: gcc gdb valgrind lldb; openSUSE: gcc gdb" \
+        "valgrind lldb python3-lldb)."
 fi
 as_root=()
 if ((EUID != 0)); then

@@ -46,7 +46,7 @@ pub(crate) struct Worker {
     pub(super) current: Cell<&'static Record>,
     /// Who was left last, and what is to be done about it: see `switch::transfer`.
     pub(super) left: Cell<(&'static Record, After)>,
-    pub(super) rhythm: Rhythm,
+    pub(crate) rhythm: Rhythm,
     /// Operations that may still succeed without a wait: see `park::spend`.
     pub(super) budget: Cell<u32>,
     /// main has returned: nothing new is spawned.

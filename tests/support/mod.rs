@@ -6,6 +6,7 @@
 //! - [`image`]: the memory of another process, or of a core
 //! - [`parked`]: a process in which every coroutine waits
 //! - [`registry_reader`]: the debug ABI as an outsider reads it
+//! - [`valgrind`]: where that is
 //!
 //! Nothing here waits for a length of time. What is missing on the machine is a failure which says how to
 //! install it, never a skipped test.
@@ -19,6 +20,15 @@ pub(crate) mod parked;
 pub(crate) mod program;
 pub(crate) mod registry_reader;
 
+use std::process::Command;
+
 pub(crate) use backtrace::Frame;
 pub(crate) use debugger::{Transcript, gdb, gdb_with, lldb, lldb_with};
 pub(crate) use program::{Profile, line_of, program};
+
+/// The program to run, which is there.
+pub(crate) fn valgrind() -> &'static str {
+    let answers = Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
+    assert!(answers, "valgrind does not start: tests/install.sh installs it");
+    "valgrind"
+}

@@ -29,6 +29,11 @@ const FEATURES: [(&str, bool); 3] = [
 
 /// The path of an example, built if it isn't there or out of date; at most once a process.
 pub(crate) fn program(name: &str, profile: Profile) -> PathBuf {
+    program_with(name, profile, &[])
+}
+
+/// As [`program`], for an example that needs more features than the test has.
+pub(crate) fn program_with(name: &str, profile: Profile, features: &[&str]) -> PathBuf {
     type Built = HashMap<(String, Profile), Arc<OnceLock<PathBuf>>>;
     static BUILT: Mutex<Option<Built>> = Mutex::new(None);
     let cell = {
@@ -37,9 +42,9 @@ pub(crate) fn program(name: &str, profile: Profile) -> PathBuf {
     };
     // Not under the lock: the others' programs may well be there.
     cell.get_or_init(|| match profile {
-        Profile::Debug => build(name, "dev", "debug"),
-        Profile::Release => build(name, "release", "release"),
-        Profile::Stripped => strip(name, &program(name, Profile::Release)),
+        Profile::Debug => build(name, "dev", "debug", features),
+        Profile::Release => build(name, "release", "release", features),
+        Profile::Stripped => strip(name, &program_with(name, Profile::Release, features)),
     })
     .clone()
 }
@@ -57,9 +62,10 @@ pub(crate) fn line_of(path: &str, marker: &str) -> u32 {
     }
 }
 
-fn build(name: &str, profile: &str, folder: &str) -> PathBuf {
+fn build(name: &str, profile: &str, folder: &str, more: &[&str]) -> PathBuf {
     let target = target_directory();
-    let features: Vec<&str> = FEATURES.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
+    let own = FEATURES.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name);
+    let features: Vec<&str> = own.chain(more.iter().copied()).collect();
     let output = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(["build", "--quiet", "--example", name, "--profile", profile, "--target-dir"])
