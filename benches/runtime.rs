@@ -63,7 +63,8 @@ fn waiting(criterion: &mut Criterion) {
     in_runtime(criterion, "channel, to and fro", |n| {
         let (to, other) = channel(1);
         let (back, ours) = channel(1);
-        let echo = coro::spawn(move || other.iter().for_each(|value: u64| back.send(value).expect("we receive")));
+        let echo =
+            coro::spawn(move || other.iter().for_each(|value: u64| back.send(value).expect("we receive")));
         for value in 0..n {
             to.send(value).expect("it receives");
             black_box(ours.recv().expect("it sends"));

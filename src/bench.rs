@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicPtr;
 
 use crate::abi::layout::ClassName;
 use crate::arch::{self, Context, END};
+use crate::coroutine::current;
 use crate::error::Result;
 use crate::scheduler::worker;
 use crate::stack::geometry::SlotIndex;
@@ -23,6 +24,12 @@ use crate::stack::slots;
 /// Outside a runtime.
 pub fn without_polling() {
     worker::current().expect("a runtime").rhythm.stop();
+}
+
+/// The running coroutine's slot and generation.
+pub fn tenancy() -> Option<(u32, u32)> {
+    let record = current::running()?;
+    Some((region::get()?.slot(record).0, record.word().generation()))
 }
 
 /// Two stacks that switch to each other: the caller's, and one which counts how often it was resumed.

@@ -56,9 +56,15 @@ impl Redzones {
                 (Err(_), None) => RedzoneMethod::Mprotect,
             },
         };
-        let max_map_count = process::max_map_count();
-        // Each stack between two redzones is a mapping, and so is each redzone.
-        let most = max_map_count.saturating_sub(process::map_count() + MAPPINGS_LEFT) / 2;
+        let (most, max_map_count) = match method {
+            // Guards take no mappings, and /proc need not be read.
+            RedzoneMethod::Guard => (usize::MAX, 0),
+            RedzoneMethod::Mprotect => {
+                let max_map_count = process::max_map_count();
+                // Each stack between two redzones is a mapping, and so is each redzone.
+                (max_map_count.saturating_sub(process::map_count() + MAPPINGS_LEFT) / 2, max_map_count)
+            }
+        };
         Ok(Redzones { method, placed: AtomicUsize::new(0), most, max_map_count })
     }
 
@@ -71,7 +77,7 @@ impl Redzones {
     /// # Safety
     /// The memory is the region's, and nobody uses it.
     pub(crate) unsafe fn place(&self, slot: SlotIndex, address: usize) -> Result<()> {
-        if self.method == RedzoneMethod::Mprotect && self.placed.load(Ordering::Relaxed) >= self.most {
+        if self.placed.load(Ordering::Relaxed) >= self.most {
             let redzones = self.placed.load(Ordering::Relaxed);
             return Err(Kind::MapCount { redzones, max_map_count: self.max_map_count }.into());
         }

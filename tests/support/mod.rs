@@ -28,7 +28,8 @@ pub(crate) use program::{Profile, line_of, program};
 
 /// The program to run, which is there.
 pub(crate) fn valgrind() -> &'static str {
-    let answers = Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
+    let answers =
+        Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
     assert!(answers, "valgrind does not start: tests/install.sh installs it");
     "valgrind"
 }

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# A million coroutines parked in different ways, on redzoned stacks, woken and joined again; the size of a core of
+# them; and the same with mprotect redzones, which must be refused with a sentence that names vm.max_map_count.
+# Takes about two minutes, 5 GB of memory and 5 GB of disk (in TMPDIR).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+count=${1:-1000000}
+
+fail() {
+    echo "tests/long/million.sh: FAILED: $*" >&2
+    exit 1
+}
+kib() { # process, key of /proc/PID/status
+    awk -v key="$2:" '$1 == key { print $2 }' "/proc/$1/status"
+}
+
+cargo build --quiet --release
+cargo build --quiet --release --features bench --example peers
+folder=$(mktemp -d)
+main=""
+finish() {
+    [[ -n $main ]] && kill -9 "$main" 2>/dev/null
+    rm -rf "$folder"
+}
+trap finish EXIT
+
+echo "==> main park $count --wake"
+target/release/main park "$count" --wake
+
+echo "==> all memory of $count parked ones: pages, page tables, records"
+target/release/examples/peers mem "$count"
+
+echo "==> a core of $count parked ones"
+mkfifo "$folder/said"
+target/release/main park "$count" >"$folder/said" &
+main=$!
+# It says a line when all are parked; the pipe stays open for what it says after that.
+exec 3<"$folder/said"
+read -r line <&3
+echo "$line"
+resident=$(kib "$main" VmRSS)
+tables=$(kib "$main" VmPTE)
+each=$(((resident + tables) * 1024 / count))
+echo "resident $((resident / 1024)) MiB, page tables $((tables / 1024)) MiB: $each bytes each all told"
+((each <= 5 * 1024)) || fail "$each bytes for a parked coroutine are more than 5 KiB"
+gdb -nx -batch -p "$main" -ex "gcore $folder/core" >"$folder/gdb" 2>&1 || fail "gdb: $(tail -n 3 "$folder/gdb")"
+apparent=$(($(stat -c %s "$folder/core") / 1024))
+disk=$(du -k "$folder/core" | cut -f 1)
+echo "core: $((apparent / 1024)) MiB, $((disk / 1024)) MiB on disk"
+# GDB writes pages that were never touched too, as zeros; on disk they must not count.
+((disk <= resident + 65536)) || fail "the core takes more disk than the process has touched"
+kill -9 "$main"
+wait "$main" 2>/dev/null || true
+main=""
+
+echo "==> with mprotect redzones"
+if CORO_REDZONE=mprotect target/release/main park "$count" --wake >"$folder/said2" 2>&1; then
+    fail "a million mprotect redzones were possible"
+fi
+cat "$folder/said2"
+grep -q "vm.max_map_count" "$folder/said2" || fail "the error does not name vm.max_map_count"
+echo "tests/long/million.sh: OK"
