@@ -188,6 +188,26 @@ fn what_shall_stay_stays_and_says_how_to_look_at_it() {
 }
 
 #[test]
+fn a_hang_keeps_the_other_coroutine_from_running() {
+    let mut child = command(&["hang"]).stdout(Stdio::piped()).spawn().unwrap();
+    // It has used that much CPU time, so the spinning one has long begun.
+    let stat = format!("/proc/{}/stat", child.id());
+    let user_ticks = || -> u64 {
+        let text = std::fs::read_to_string(&stat).unwrap();
+        text.rsplit(") ").next().unwrap().split(' ').nth(11).unwrap().parse().unwrap()
+    };
+    while user_ticks() < 20 {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    let out = child.wait_with_output().unwrap().stdout;
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains("so nobody else runs"), "{out}");
+    assert!(!out.contains("had a turn"), "{out}");
+}
+
+#[test]
 fn an_overflow_dies_of_sigsegv() {
     for how in ["recursion", "frame"] {
         let ended = main(&["overflow", how]);

@@ -42,7 +42,11 @@ pub(super) fn deadlock() -> Result<(), Problem> {
 /// `main hang`.
 pub(super) fn hang() -> Result<(), Problem> {
     run_with_room_for(8, || {
-        let starving = spawn("starving", || say("the other coroutine had a turn again"))?;
+        let starving = spawn("starving", || {
+            // Its first turn comes before the spinning one's: so it is one that has run, and is ready again.
+            coro::yield_now();
+            say("the other coroutine had a turn again, which it should not have had");
+        })?;
         say("a coroutine named spinning computes without ever waiting, so nobody else runs");
         say(&hints::hang());
         let _ = spawn("spinning", || spin(black_box(1)))?.join();
