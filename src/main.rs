@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     match demo::run(demo::cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("main: {problem}");
+            demo::complain(&problem);
             ExitCode::FAILURE
         }
     }

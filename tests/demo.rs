@@ -152,6 +152,14 @@ fn a_reader_that_has_gone_is_no_reason_to_die() {
 }
 
 #[test]
+fn a_problem_that_nobody_reads_has_the_same_status() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = command(&["--addr", "127.0.0.1:0", "--no-embed"]).stderr(writer).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
 fn floats_survive_switches() {
     let ended = main(&["floats", "-n", "50", "--steps", "60"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));

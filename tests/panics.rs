@@ -2,12 +2,12 @@
 //! unwinds.
 
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use std::{env, thread};
+use std::{env, io, thread};
 
 use coro::sync::{Mutex, channel};
 use coro::{Builder, CoroutineBuilder, Policy, spawn, yield_now};
@@ -20,11 +20,16 @@ fn under_both(main: impl Fn()) {
     }
 }
 
-/// Runs one of this file's tests in a process of its own, which `CHILD` tells that it is the child; its stderr.
+/// One of this file's tests as a process of its own, which `CHILD` tells that it is the child.
+fn child(test: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(CHILD, "1");
+    command
+}
+
+/// Runs one of this file's tests so; its stderr.
 fn in_child(test: &str) -> String {
-    let arguments = ["--exact", test, "--nocapture", "--test-threads=1"];
-    let program = env::current_exe().unwrap();
-    let output = Command::new(program).args(arguments).env(CHILD, "1").output().unwrap();
+    let output = child(test).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{}: {stderr}", output.status);
     stderr
@@ -55,6 +60,20 @@ fn panic_is_reported_with_name_and_spawn_site_and_ends_nothing_else() {
         assert!(stderr.contains(&report), "no {report:?} in {stderr}");
     }
     assert!(stderr.contains("at line 7"), "std's own report is there, too: {stderr}");
+}
+
+#[test]
+fn panic_ends_nothing_else_when_nobody_reads_stderr() {
+    const NAME: &str = "panic_ends_nothing_else_when_nobody_reads_stderr";
+    if env::var_os(CHILD).is_some() {
+        under_both(|| assert!(spawn(|| panic!("unheard")).join().unwrap_err().is_panic()));
+        return;
+    }
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let mut child = child(NAME);
+    let output = child.stdout(Stdio::piped()).stderr(writer).output().unwrap();
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]

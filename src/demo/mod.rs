@@ -67,6 +67,11 @@ fn run_with_room_for<T>(coroutines: usize, main: impl FnOnce() -> Result<T, Prob
         .unwrap_or_else(|error| Err(Problem::new(error.to_string())))
 }
 
+/// Says on stderr what went wrong. That nobody reads it (any more) changes neither the status nor anything else.
+pub(crate) fn complain(problem: &Problem) {
+    let _ = writeln!(std::io::stderr(), "main: {problem}");
+}
+
 /// Writes a line for the user at once, also into a pipe. A reader that has gone (`main | head`)
 /// is no reason to die.
 fn say(line: &str) {

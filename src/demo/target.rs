@@ -1,6 +1,6 @@
 //! The server that the clients visit: one that is there, or an embedded one.
 
-use super::{Problem, cli, gate, serve};
+use super::{Problem, cli, complain, gate, serve};
 use coro::net::TcpStream;
 use std::io;
 use std::net::SocketAddr;
@@ -42,7 +42,7 @@ fn embed(address: SocketAddr) -> Result<Target, Problem> {
         .name("http-server")
         .spawn(move || {
             let error = serve::server().run(&listener);
-            eprintln!("main: the embedded server can't accept connections any more: {error}");
+            complain(&Problem::new(format!("the embedded server can't accept connections any more: {error}")));
         })
         .map_err(|error| Problem::new(format!("could not start the embedded server: {error}")))?;
     Ok(Target { address, embedded: true, bears: serve::bears() })

@@ -1,5 +1,6 @@
 //! What a panic's report says of the coroutine. The panic itself ends only its coroutine.
 
+use std::io::{self, Write};
 use std::panic;
 use std::sync::Once;
 
@@ -16,7 +17,9 @@ pub(super) fn install_hook() {
         panic::set_hook(Box::new(move |info| {
             if let Some(record) = current::running().filter(|record| record.kind() == Kind::User) {
                 let name = record.name().map_or(String::new(), |name| format!(" '{name}'"));
-                eprintln!(
+                // Not eprintln!, which panics when nobody reads stderr any more; and a panic in the hook aborts.
+                let _ = writeln!(
+                    io::stderr(),
                     "coroutine #{}{name}, spawned at {}, panicked:",
                     record.id(),
                     registry::spawn_site(record)
