@@ -70,7 +70,7 @@ impl<'c> Reply<'c> {
             common,
             version: refusal.version,
             keep_alive: false,
-            head_only: false,
+            head_only: refusal.head_only,
             expires: false,
         };
         match refusal.status {

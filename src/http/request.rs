@@ -2,6 +2,7 @@
 //! No sockets here: the same bytes give the same verdict in a test and on a connection.
 
 use super::head::Status;
+use std::mem;
 
 /// How much of a peer's request is taken at most.
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +114,8 @@ pub(super) struct Refusal {
     pub(super) why: &'static str,
     /// In which to answer: the request's if that much of it was readable.
     pub(super) version: Version,
+    /// The request is readably a HEAD: a body would be taken for the next answer.
+    pub(super) head_only: bool,
 }
 
 /// What the bytes received so far amount to.
@@ -132,21 +135,24 @@ pub(super) fn parse<'a>(
     headers: &'a mut [httparse::Header<'a>; MAX_HEADERS],
     limits: Limits,
 ) -> Result<Progress<'a>, Refusal> {
-    let too_large = refuse(Status::REQUEST_TOO_LARGE, "The request's head is too large.");
     let mut parsed = httparse::Request::new(headers);
-    let head = match parsed.parse(bytes) {
+    let progress = parsed.parse(bytes);
+    // What stands before the place where parsing stopped is there also when it failed.
+    let version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
+    let head_only = parsed.method == Some("HEAD");
+    let refuse = |status, why| Refusal { status, why, version, head_only };
+    let too_large = refuse(Status::REQUEST_TOO_LARGE, "The request's head is too large.");
+    let head = match progress {
         Ok(httparse::Status::Complete(head)) if head <= limits.head => head,
         Ok(httparse::Status::Partial) if bytes.len() <= limits.head => {
             return Ok(Progress::PartOfHead);
         }
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(too_large),
-        Err(error) => return Err(malformed(error)),
+        Err(error) => return Err(refuse(Status::BAD_REQUEST, malformed(error))),
     };
-    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
-        return Err(malformed(httparse::Error::Token));
+    let (Some(method), Some(target)) = (parsed.method, parsed.path) else {
+        return Err(refuse(Status::BAD_REQUEST, malformed(httparse::Error::Token)));
     };
-    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    let refuse = |status, why| Refusal { status, why, version };
     let method = Method::from_name(method)
         .ok_or(refuse(Status::NOT_ALLOWED, "The request's method is not one that this server knows."))?;
     let whole_server = target == "*" && method == Method::Options;
@@ -183,7 +189,7 @@ fn read_framing(
 ) -> Result<Framing, &'static str> {
     let mut length = None;
     let mut connection = ConnectionWish::default();
-    let mut expects_continue = false;
+    let (mut expects_continue, mut has_host) = (false, false);
     for header in headers {
         let name = header.name;
         if name.eq_ignore_ascii_case("content-length") {
@@ -199,6 +205,9 @@ fn read_framing(
             connection.read(header.value);
         } else if name.eq_ignore_ascii_case("expect") {
             expects_continue |= header.value.eq_ignore_ascii_case(b"100-continue");
+        } else if name.eq_ignore_ascii_case("host") && mem::replace(&mut has_host, true) {
+            // As with two lengths: a proxy may have looked at the other one (RFC 9112, section 3.2).
+            return Err("The request has two Hosts.");
         }
     }
     if method == Method::Post && length.is_none() {
@@ -257,21 +266,14 @@ pub(super) fn worth_parsing(bytes: &[u8], parsed: usize, seen: usize) -> bool {
         || fresh.windows(3).any(|triple| triple == b"\n\r\n")
 }
 
-fn refuse(status: Status, why: &'static str) -> Refusal {
-    Refusal { status, why, version: Version::Http11 }
-}
-
-fn malformed(error: httparse::Error) -> Refusal {
-    refuse(
-        Status::BAD_REQUEST,
-        match error {
-            httparse::Error::Version => "The request names no HTTP version that this server speaks.",
-            httparse::Error::HeaderName => "A header's name has a byte that it must not have.",
-            httparse::Error::HeaderValue => "A header's value has a byte that it must not have.",
-            httparse::Error::NewLine => "A line does not end as it should.",
-            _ => "The request line has a byte that it must not have.",
-        },
-    )
+fn malformed(error: httparse::Error) -> &'static str {
+    match error {
+        httparse::Error::Version => "The request names no HTTP version that this server speaks.",
+        httparse::Error::HeaderName => "A header's name has a byte that it must not have.",
+        httparse::Error::HeaderValue => "A header's value has a byte that it must not have.",
+        httparse::Error::NewLine => "A line does not end as it should.",
+        _ => "The request does not begin with METHOD TARGET VERSION, as in GET / HTTP/1.1.",
+    }
 }
 
 #[cfg(test)]

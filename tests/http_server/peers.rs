@@ -53,8 +53,25 @@ fn malformed_requests_get_a_page_and_the_connections_end() {
 #[test]
 fn a_refusal_speaks_the_requests_version() {
     let server = Server::start(&[]);
-    let answer = server.exchange("POST /hello HTTP/1.0\r\n\r\n");
-    assert_eq!((status(&answer), header(&answer, "Connection")), ("HTTP/1.0 400 Bad request", None));
+    let headers = "A: b\r\n".repeat(65);
+    for (request, expected) in [
+        ("POST /hello HTTP/1.0\r\n\r\n", "HTTP/1.0 400 Bad request"),
+        ("GET /hello HTTP/1.0\r\nA : b\r\n\r\n", "HTTP/1.0 400 Bad request"),
+        (&format!("GET /hello HTTP/1.0\r\n{headers}\r\n"), "HTTP/1.0 413 Request too large"),
+    ] {
+        let answer = server.exchange(request);
+        assert_eq!((status(&answer), header(&answer, "Connection")), (expected, None), "{request:.50?}");
+    }
+}
+
+#[test]
+fn a_refused_head_gets_no_body() {
+    let server = Server::start(&[]);
+    for headers in ["A : b", "Content-Length: x", "Content-Length: 2000000", "Host: a\r\nHost: b"] {
+        let answer = server.exchange(format!("HEAD /hello HTTP/1.1\r\n{headers}\r\n\r\n"));
+        assert_eq!((header(&answer, "Connection"), body(&answer)), (Some("close"), ""), "{headers}");
+        assert_ne!(header(&answer, "Content-Length"), Some("0"), "{headers}");
+    }
 }
 
 #[test]

@@ -93,9 +93,48 @@ fn malformed_requests_are_refused_with_400() {
         "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
         "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n",
     ] {
         let line = verdict(text);
         assert!(line.starts_with("400 "), "{text:?}: {line}");
+    }
+}
+
+#[test]
+fn a_refusal_says_what_is_wrong() {
+    for (text, why) in [
+        ("GET /\r\n\r\n", "METHOD TARGET VERSION"),
+        ("GET  / HTTP/1.1\r\n\r\n", "METHOD TARGET VERSION"),
+        ("GET / HTTP/2.0\r\n\r\n", "no HTTP version"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "two Hosts"),
+        ("PUT / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "two Content-Lengths"),
+    ] {
+        assert!(verdict(text).contains(why), "{text:?}: {}", verdict(text));
+    }
+}
+
+#[test]
+fn a_refusal_keeps_the_version_and_heads_wish_for_no_body() {
+    let long = "x".repeat(2000);
+    for rest in [
+        "A : b\r\n\r\n",
+        "A: b\rc\r\n\r\n",
+        "Content-Length: x\r\n\r\n",
+        "Content-Length: 101\r\n\r\n",
+        &"A: b\r\n".repeat(65),
+        &format!("A: {long}\r\n\r\n"),
+        &format!("A: {long}"),
+    ] {
+        for (line, version, head_only) in [
+            ("GET / HTTP/1.1", Version::Http11, false),
+            ("GET / HTTP/1.0", Version::Http10, false),
+            ("HEAD / HTTP/1.0", Version::Http10, true),
+        ] {
+            let text = format!("{line}\r\n{rest}");
+            let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+            let refusal = parse(text.as_bytes(), &mut headers, LIMITS).unwrap_err();
+            assert_eq!((refusal.version, refusal.head_only), (version, head_only), "{text:.60?}");
+        }
     }
 }
 
