@@ -77,7 +77,13 @@ pub struct Interval {
 #[track_caller]
 pub fn interval(period: Duration) -> Interval {
     assert!(!period.is_zero(), "coro::time::interval: a period of zero has no ticks; use coro::yield_now");
-    Interval { next: Instant::now() + period, period }
+    Interval { next: due_after(Instant::now(), period), period }
+}
+
+/// `start + distance`; what an `Instant` can't hold is as good as a century.
+fn due_after(start: Instant, distance: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    start.checked_add(distance).unwrap_or_else(|| start + CENTURY)
 }
 
 impl Interval {
@@ -92,8 +98,8 @@ impl Interval {
         let late = due.elapsed().as_nanos() / self.period.as_nanos();
         // Far beyond u32 periods late, the next one is simply a period from now.
         self.next = match u32::try_from(late + 1).ok().and_then(|periods| self.period.checked_mul(periods)) {
-            Some(distance) => due + distance,
-            None => Instant::now() + self.period,
+            Some(distance) => due_after(due, distance),
+            None => due_after(Instant::now(), self.period),
         };
         due
     }

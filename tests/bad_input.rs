@@ -181,6 +181,20 @@ fn interval_of_zero_is_refused() {
     assert_says(text.downcast_ref::<&str>().unwrap(), &["a period of zero"]);
 }
 
+#[test]
+fn times_beyond_the_clock_are_far_away() {
+    for longest in [Duration::MAX, Duration::from_secs(u64::MAX / 2), Duration::from_secs(1 << 34)] {
+        run(|| {
+            let sleeper = spawn(move || coro::sleep(longest));
+            let ticker = spawn(move || coro::time::interval(longest).tick());
+            coro::sleep(Duration::from_millis(1));
+            // main returns, and ends them.
+            assert!(!sleeper.is_finished() && !ticker.is_finished(), "{longest:?}");
+        })
+        .unwrap();
+    }
+}
+
 /// Runs the limits program; what it said, how it ended.
 fn limits(redzone: Option<&str>, steps: &[&str]) -> (String, ExitStatus) {
     let profile = if cfg!(debug_assertions) { Profile::Debug } else { Profile::Release };
