@@ -107,14 +107,44 @@ where
     }
 }
 
-/// The connection was gone before it was accepted.
+/// The connection was gone before it was accepted. accept(2) also reports what is wrong with the network, or forbidden
+/// by a firewall, for the one connection that it took off the queue.
 fn passes_by_itself(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut, WouldBlock};
+    use libc::{EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ENONET, ENOPROTOOPT, EPERM, EPROTO};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | TimedOut | WouldBlock)
+        || matches!(
+            error.raw_os_error(),
+            Some(EHOSTDOWN | EHOSTUNREACH | ENETDOWN | ENETUNREACH | ENONET | ENOPROTOOPT | EPERM | EPROTO)
+        )
 }
 
 /// File descriptors or memory ran out.
 fn passes_with_time(error: &io::Error) -> bool {
     use libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
     matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_or_a_full_table_brings_about_does_not_end_the_server() {
+        use libc::{EBADF, ECONNABORTED, EHOSTUNREACH, EINVAL, EMFILE, ENETDOWN, ENOTSOCK, EPERM, EPROTO};
+        for (errno, by_itself, with_time) in [
+            (ECONNABORTED, true, false),
+            (EPROTO, true, false),
+            (EHOSTUNREACH, true, false),
+            (ENETDOWN, true, false),
+            (EPERM, true, false),
+            (EMFILE, false, true),
+            (EBADF, false, false),
+            (EINVAL, false, false),
+            (ENOTSOCK, false, false),
+        ] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!((passes_by_itself(&error), passes_with_time(&error)), (by_itself, with_time), "{error}");
+        }
+    }
 }

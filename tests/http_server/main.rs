@@ -16,12 +16,20 @@ struct Server {
 
 impl Server {
     fn start(arguments: &[&str]) -> Server {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_main"))
-            .args(["serve", "--addr", "127.0.0.1:0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        Server::start_by(Command::new(env!("CARGO_BIN_EXE_main")), arguments)
+    }
+
+    /// A server that may have so many open files.
+    fn start_with_files(count: usize) -> Server {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {count} && exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_main")]);
+        Server::start_by(command, &[])
+    }
+
+    fn start_by(mut command: Command, arguments: &[&str]) -> Server {
+        command.args(["serve", "--addr", "127.0.0.1:0"]).args(arguments);
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut line = String::new();
         let output = process.stdout.as_mut().expect("stdout is piped");
         BufReader::new(output).read_line(&mut line).expect("the first line is text");

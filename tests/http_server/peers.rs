@@ -1,6 +1,7 @@
 //! What a peer can't do that does not behave: malformed, oversized, slow, gone.
 
 use super::{Server, body, header, receive_one, status};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use pretty_assertions::assert_eq;
 use std::io::{BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -129,6 +130,37 @@ fn slow_peers_hold_nobody_up() {
         .collect();
     assert_eq!(body(&server.get("/hello")), "Hello, world!");
     drop(slow);
+    assert_eq!(body(&server.get("/hello")), "Hello, world!");
+}
+
+#[test]
+fn peers_wait_while_the_server_has_no_descriptor_left() {
+    let server = Server::start_with_files(30);
+    let taken: Vec<TcpStream> = (0..60)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(b"GET /hello HTTP/1.1\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    // Whom it has accepted it answers, and keeps; the others lie in its backlog, until those have gone.
+    for stream in taken {
+        assert_eq!(body(&receive_one(&mut BufReader::new(&stream))), "Hello, world!");
+    }
+    assert_eq!(body(&server.get("/hello")), "Hello, world!");
+}
+
+#[test]
+fn a_thousand_idle_peers_hold_nobody_up() {
+    let server = Server::start(&[]);
+    // The usual soft limit would leave nothing to the other tests.
+    let (_, most_files) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most_files, most_files).unwrap();
+    let idle: Vec<TcpStream> = (0..1000).map(|_| server.connect()).collect();
+    let mut stream = &idle[idle.len() - 1];
+    stream.write_all(b"GET /hello HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(body(&receive_one(&mut BufReader::new(stream))), "Hello, world!");
+    drop(idle);
     assert_eq!(body(&server.get("/hello")), "Hello, world!");
 }
 
