@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{self, Ipv4Addr};
 use std::os::unix::process::ExitStatusExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitStatus};
 use std::ptr;
 use std::time::{Duration, Instant};
@@ -89,6 +89,24 @@ fn runtime_inside_a_runtime_is_refused() {
         }
     })
     .unwrap();
+    assert_eq!(run(|| 1).unwrap(), 1);
+}
+
+#[test]
+fn runtime_in_a_destructor_during_a_panic_is_refused() {
+    struct RunsInDrop<'a>(&'a mut String);
+    impl Drop for RunsInDrop<'_> {
+        fn drop(&mut self) {
+            *self.0 = run(|| unreachable!("it is not called")).unwrap_err().to_string();
+        }
+    }
+    let mut said = String::new();
+    let payload = catch_unwind(AssertUnwindSafe(|| {
+        let _runs = RunsInDrop(&mut said);
+        panic::resume_unwind(Box::new("the panic"));
+    }));
+    assert_eq!(payload.unwrap_err().downcast_ref(), Some(&"the panic"));
+    assert_says(said, &["coro::run", "inside a destructor which runs because of a panic"]);
     assert_eq!(run(|| 1).unwrap(), 1);
 }
 

@@ -1,6 +1,7 @@
 //! How a runtime starts, runs main's function and ends.
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::thread;
 
 use super::panic;
 use crate::error::{Kind, Result};
@@ -17,8 +18,8 @@ use crate::sys::signal;
 /// values are dropped; those that never ran are not run.
 ///
 /// # Errors
-/// If the runtime can't start: on a thread that runs one already, or when the system refuses memory. Then `main`
-/// has not been called.
+/// If the runtime can't start: on a thread that runs one already, in a destructor during a panic, or when the
+/// system refuses memory. Then `main` has not been called.
 ///
 /// # Panics
 /// When `main` does, after the others have ended.
@@ -96,6 +97,10 @@ impl Builder {
         let caller = Location::caller();
         if worker::current().is_some() {
             return Err(Kind::Nested.into());
+        }
+        // No coroutine could wait (see `park`), main couldn't end the others, and a panic would abort.
+        if thread::panicking() {
+            return Err(Kind::Unwinding { tried: "coro::run" }.into());
         }
         let region = region::start(self.max_coroutines)?;
         signal::ignore_sigpipe().map_err(|source| Kind::System { tried: "ignoring SIGPIPE", source })?;
