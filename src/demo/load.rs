@@ -4,7 +4,7 @@ use super::gate::Gate;
 use super::report::{self, Figures};
 use super::tally::{Failure, Tally, Visit};
 use super::target::{self, Target};
-use super::visit::Plan;
+use super::visit::{self, Plan};
 use super::{Problem, cli, limits, run_with_room_for, say};
 use coro::http::Client;
 use std::io::{self, IsTerminal, Write};
@@ -29,7 +29,8 @@ pub(super) fn run(options: &cli::Load) -> Result<(), Problem> {
 
         let bears = target.bears.min(n);
         let gate = Gate::new(bears, if target.embedded { bears } else { n });
-        let plan = Arc::new(Plan::new(target.address, &options.path, options.keep_alive, gate));
+        let plan =
+            Arc::new(Plan::new(target.address, &options.path, options.keep_alive, visit::PATIENCE, gate));
         let mut tally = Tally::new();
         let start = Instant::now();
         let result = rounds(options, &plan, &mut tally, start);

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// For one connect, and for one request with its answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// For the server to close after its answer.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -22,7 +22,10 @@ pub(super) struct Plan {
     address: SocketAddr,
     path: String,
     keep_alive: bool,
+    /// For one connect, and for one request with its answer.
+    patience: Duration,
     gate: Gate,
+    /// How many connections have brought something, be it a failure.
     answered: AtomicU64,
     given_up: OnceLock<GiveUp>,
 }
@@ -31,6 +34,7 @@ pub(super) struct Plan {
 #[derive(Debug, Clone, Copy)]
 enum GiveUp {
     OutOfPorts,
+    NotAccepted,
     Silence,
 }
 
@@ -39,9 +43,15 @@ enum GiveUp {
 pub(super) type Left = Option<(Visit, Option<Client>)>;
 
 impl Plan {
-    pub(super) fn new(address: SocketAddr, path: &str, keep_alive: bool, gate: Gate) -> Plan {
+    pub(super) fn new(
+        address: SocketAddr,
+        path: &str,
+        keep_alive: bool,
+        patience: Duration,
+        gate: Gate,
+    ) -> Plan {
         let (answered, given_up) = (AtomicU64::new(0), OnceLock::new());
-        Plan { address, path: path.into(), keep_alive, gate, answered, given_up }
+        Plan { address, path: path.into(), keep_alive, patience, gate, answered, given_up }
     }
 
     /// One coroutine's work.
@@ -75,12 +85,15 @@ impl Plan {
 
     /// Why the visitors gave up, if they did.
     pub(super) fn given_up(&self) -> Option<Problem> {
-        let address = self.address;
+        let Plan { address, patience, .. } = self;
         self.given_up.get().map(|why| match why {
-            GiveUp::OutOfPorts => out_of_ports(address),
+            GiveUp::OutOfPorts => out_of_ports(*address),
+            GiveUp::NotAccepted => Problem::new(format!(
+                "gave up: {address} has neither accepted nor refused a connection within {patience:?}; is the server \
+                 stuck, with its listen backlog full?"
+            )),
             GiveUp::Silence => Problem::new(format!(
-                "gave up: {address} accepts connections, but answered no request within {} s",
-                PATIENCE.as_secs()
+                "gave up: {address} accepts connections, but answered no request within {patience:?}"
             )),
         })
     }
@@ -92,11 +105,18 @@ impl Plan {
     }
 
     fn connect(&self) -> Option<Result<Client, Failure>> {
-        match Client::connect(&self.address, PATIENCE) {
+        let before = self.answered.load(Ordering::Relaxed);
+        match Client::connect(&self.address, self.patience) {
             Ok(client) => Some(Ok(client)),
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
                 let _ = self.given_up.set(GiveUp::OutOfPorts);
                 None
+            }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                self.waited_in_vain(before, GiveUp::NotAccepted);
+                // Which descriptor it was says nothing here, and would make each a failure of its own.
+                let reason = format!("neither accepted nor refused within {:?}", self.patience);
+                Some(Err(Failure::new("connect", reason)))
             }
             Err(error) => Some(Err(Failure::new("connect", error.to_string()))),
         }
@@ -104,14 +124,20 @@ impl Plan {
 
     fn request(&self, client: &mut Client) -> Result<Answer, ExchangeError> {
         let before = self.answered.load(Ordering::Relaxed);
-        let result = client.get(&self.path, self.keep_alive, PATIENCE, |_| {});
-        if !matches!(result, Err(ExchangeError::TimedOut(_))) {
+        let result = client.get(&self.path, self.keep_alive, self.patience, |_| {});
+        if matches!(result, Err(ExchangeError::TimedOut(_))) {
+            self.waited_in_vain(before, GiveUp::Silence);
+        } else {
             self.answered.fetch_add(1, Ordering::Relaxed);
-        } else if self.answered.load(Ordering::Relaxed) == before {
-            // Nobody else got anything all that time: the server is silent.
-            let _ = self.given_up.set(GiveUp::Silence);
         }
         result
+    }
+
+    /// Gives up if nobody else got anything either since `before` were answered.
+    fn waited_in_vain(&self, before: u64, why: GiveUp) {
+        if self.answered.load(Ordering::Relaxed) == before {
+            let _ = self.given_up.set(why);
+        }
     }
 
     /// Keeps the connection or sees it closed.
@@ -151,4 +177,53 @@ fn out_of_ports(address: SocketAddr) -> Problem {
          {waiting} connections are in TIME_WAIT, most for a minute; wait, use --keep-alive, or widen \
          net.ipv4.ip_local_port_range"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gate::NARROW;
+    use super::*;
+    use nix::sys::socket::{Backlog, listen};
+    use std::net::{TcpListener, TcpStream};
+
+    /// What visitors of a listener that accepts nobody bring home, and why they gave up.
+    fn visits(listener: &TcpListener) -> (Vec<Failure>, String) {
+        let gate = Gate::new(NARROW, 10);
+        let address = listener.local_addr().unwrap();
+        let plan = std::sync::Arc::new(Plan::new(address, "/", false, Duration::from_millis(50), gate));
+        let visitor = || {
+            let plan = plan.clone();
+            coro::spawn(move || plan.visit(None))
+        };
+        let left = coro::run(|| {
+            let visitors: Vec<_> = (0..10).map(|_| visitor()).collect();
+            visitors.into_iter().filter_map(|visitor| visitor.join().unwrap()).collect::<Vec<_>>()
+        });
+        let failures = left.unwrap().into_iter().map(|(visit, _)| visit.outcome.unwrap_err()).collect();
+        (failures, plan.given_up().expect("they give up").to_string())
+    }
+
+    #[test]
+    fn visitors_give_up_where_nobody_is_accepted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listen(&listener, Backlog::new(0).unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(50));
+        let full: Vec<_> = std::iter::from_fn(|| connect().ok()).collect();
+        let (failures, why) = visits(&listener);
+        assert_eq!(failures.len(), NARROW, "the others did not try");
+        let expected = Failure::new("connect", "neither accepted nor refused within 50ms");
+        assert!(failures.iter().all(|failure| *failure == expected), "{failures:?}");
+        assert!(why.contains("neither accepted nor refused a connection within 50ms"), "{why}");
+        drop(full);
+    }
+
+    #[test]
+    fn visitors_give_up_where_nobody_is_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (failures, why) = visits(&listener);
+        assert_eq!(failures.len(), NARROW, "the others did not try");
+        assert!(failures.iter().all(|failure| failure.kind == "timeout"), "{failures:?}");
+        assert!(why.contains("answered no request within 50ms"), "{why}");
+    }
 }

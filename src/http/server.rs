@@ -144,7 +144,11 @@ mod tests {
             (ENOTSOCK, false, false),
         ] {
             let error = io::Error::from_raw_os_error(errno);
-            assert_eq!((passes_by_itself(&error), passes_with_time(&error)), (by_itself, with_time), "{error}");
+            assert_eq!(
+                (passes_by_itself(&error), passes_with_time(&error)),
+                (by_itself, with_time),
+                "{error}"
+            );
         }
     }
 }
