@@ -151,7 +151,18 @@ impl fmt::Display for Error {
                 "{tried} would have to wait inside a destructor which runs because of a panic; a coroutine never \
                  switches while it unwinds"
             ),
-            Kind::System { tried, source } => write!(f, "{tried} failed: {source}"),
+            Kind::System { tried, source } => {
+                write!(f, "{tried} failed: {source}")?;
+                match source.raw_os_error() {
+                    Some(libc::EMFILE) => {
+                        f.write_str("; raise the limit of open files (`ulimit -n`), or close some")
+                    }
+                    Some(libc::ENFILE) => {
+                        f.write_str("; the whole system has too many open files (fs.file-max)")
+                    }
+                    _ => Ok(()),
+                }
+            }
         }
     }
 }

@@ -298,6 +298,14 @@ fn address_space_too_small_for_anything_is_an_error() {
 }
 
 #[test]
+fn start_without_descriptors_names_the_limit() {
+    for (files, tried) in [(3, "making a worker's eventfd"), (4, "making a worker's epoll set")] {
+        let text = limits_ok(None, &[&format!("files={files}"), "run"]);
+        assert_says(text, &["error:", tried, "Too many open files", "ulimit -n"]);
+    }
+}
+
+#[test]
 fn refused_large_mapping_is_an_error_or_less_capacity() {
     let text = limits_ok(None, &["deny=large-mmap:ENOMEM", "run=5000", "run"]);
     assert_says(

@@ -18,6 +18,9 @@ pub(super) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), P
             io::ErrorKind::AddrInUse => "; something listens there already: end it, or choose another --addr",
             io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
             io::ErrorKind::PermissionDenied => "; ports below 1024 are for root",
+            _ if error.raw_os_error() == Some(nix::libc::EMFILE) => {
+                "; raise the limit of open files (ulimit -n)"
+            }
             _ => "",
         };
         Problem::new(format!("could not listen on {address}: {error}{advice}"))

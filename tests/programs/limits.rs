@@ -1,8 +1,8 @@
 //! A process that meets its limits: `limits STEP...`. The steps are taken in order, and each says on stdout what came of
 //! it. tests/bad_input.rs knows what should.
 //!
-//! A step narrows what the kernel gives (`address-space=MIB`, `deny=CALL:ERRNO`, `default-sigpipe`), or runs something
-//! (`run`, `run=CAPACITY`, `exhaust`, `fill`, `overflow`, ...): see `main`.
+//! A step narrows what the kernel gives (`address-space=MIB`, `files=COUNT`, `deny=CALL:ERRNO`, `default-sigpipe`),
+//! or runs something (`run`, `run=CAPACITY`, `exhaust`, `fill`, `overflow`, ...): see `main`.
 
 use std::hint::black_box;
 use std::io::Write;
@@ -18,6 +18,7 @@ fn main() {
         let (what, value) = step.split_once('=').unwrap_or((&step, ""));
         match what {
             "address-space" => limit(libc::RLIMIT_AS, value.parse::<u64>().unwrap() << 20),
+            "files" => limit(libc::RLIMIT_NOFILE, value.parse().unwrap()),
             "deny" => deny(value),
             "default-sigpipe" => default_sigpipe(),
             "run" => run(value.parse().ok()),
