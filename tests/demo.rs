@@ -1,8 +1,10 @@
 //! The program `main` as a user sees it: what it prints, and how it ends.
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, socket};
 use pretty_assertions::assert_eq;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 
@@ -81,8 +83,10 @@ fn kept_connections_serve_all_rounds() {
 
 #[test]
 fn without_a_server_no_embed_says_that_the_connection_is_refused() {
-    // A port that was free a moment ago, and that the system does not give out again so soon.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    // Bound, so that nobody else gets the port, but not listening.
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+    let address = getsockname::<SockaddrIn>(socket.as_raw_fd()).unwrap().to_string();
     let ended = main(&["--addr", &address, "--no-embed"]);
     assert_eq!((ended.code, ended.signal, ended.out.as_str()), (Some(1), None, ""));
     for part in ["ECONNREFUSED", &address, "--no-embed"] {
