@@ -8,6 +8,7 @@ use super::visit::{self, Plan};
 use super::{Problem, cli, limits, run_with_room_for, say};
 use coro::http::Client;
 use std::io::{self, IsTerminal, Write};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,7 @@ pub(super) fn run(options: &cli::Load) -> Result<(), Problem> {
 fn introduce(options: &cli::Load, target: Target) {
     let (n, path, address) = (options.n, &options.path, target.address);
     let length = match options.rounds {
+        Some(NonZeroUsize::MIN) => "1 round".into(),
         Some(rounds) => format!("{rounds} rounds"),
         None => format!("{} s of rounds", BUDGET.as_secs()),
     };
