@@ -95,7 +95,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Why there is no whole answer. The connection is then of no more use.
+    /// Why there is no whole answer. The connection is then of no more use. A target that can't stand in a request
+    /// line (empty, or with a space or a line end in it) is not sent: `Send`, of the kind `InvalidInput`.
     pub fn get(
         &mut self,
         target: &str,
@@ -103,6 +104,7 @@ impl Client {
         patience: Duration,
         body: impl FnMut(&[u8]),
     ) -> Result<Answer, ExchangeError> {
+        check_target(target).map_err(ExchangeError::Send)?;
         let deadline = Deadline::within(patience);
         let connection = if keep_alive { "keep-alive" } else { "close" };
         let request =
@@ -223,5 +225,43 @@ impl Client {
                 ExchangeError::Receive(error)
             }
         })
+    }
+}
+
+/// A line end in the target would let whoever chose it send headers, or requests, of his own.
+fn check_target(target: &str) -> io::Result<()> {
+    if !target.is_empty() && target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    let problem = format!(
+        "the target {target:?} can't stand in a request: it is empty, or has other bytes than visible ASCII; write \
+         them as %xx"
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidInput, problem))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn target_that_would_break_the_request_line_is_not_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let patience = Duration::from_secs(60);
+        for target in ["", "/a b", "/a\r\nHost: b", "/a HTTP/1.1\n\nGET /", "/ä", "/\0"] {
+            let result = crate::run(|| {
+                Client::connect(&address, patience).unwrap().get(target, false, patience, |_| {})
+            });
+            let error = result.unwrap().unwrap_err();
+            let is_invalid =
+                matches!(&error, ExchangeError::Send(error) if error.kind() == io::ErrorKind::InvalidInput);
+            assert!(is_invalid, "{target:?}: {error}");
+            assert!(error.to_string().contains("can't stand in a request"), "{error}");
+            let mut received = Vec::new();
+            io::Read::read_to_end(&mut listener.accept().unwrap().0, &mut received).unwrap();
+            assert_eq!(received, b"", "{target:?}");
+        }
     }
 }
