@@ -10,7 +10,10 @@ use super::server::Handler;
 use crate::net::TcpStream;
 use std::io;
 use std::net::Shutdown;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
+
+use nix::sys::socket::{self, MsgFlags};
 
 /// What a connection may take of time and memory.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +57,8 @@ pub(super) fn serve<H: Handler>(
                 timing = Timing::default();
                 if !sent.keep_alive {
                     output.flush(stream)?;
-                    return if input.bytes().is_empty() { Ok(()) } else { linger(stream, &mut input) };
+                    let is_read = input.bytes().is_empty() && !has_unread(stream);
+                    return if is_read { Ok(()) } else { linger(stream, &mut input) };
                 }
             }
             Ok(Progress::PartOfHead) => {
@@ -115,6 +119,13 @@ fn fill_head(
             return Ok(true);
         }
     }
+}
+
+/// Whether the peer has sent something that nobody has received.
+fn has_unread(stream: &TcpStream) -> bool {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    // Neither an error nor the end has to be lingered for.
+    socket::recv(stream.as_raw_fd(), &mut [0], flags).is_ok_and(|count| count > 0)
 }
 
 /// Ends our side, and lets the peer finish sending, within bounds.

@@ -89,6 +89,18 @@ fn what_is_too_large_is_refused_without_a_reset() {
 }
 
 #[test]
+fn a_last_answer_is_not_reset_away_by_what_comes_behind_the_request() {
+    let server = Server::start(&[]);
+    // Of lengths with which the server's reads end just where the request does, and others.
+    for length in [60, 4095, 4096, 4097, 8192] {
+        let start = "GET /hello HTTP/1.1\r\nConnection: close\r\nA: ";
+        let request = format!("{start}{}\r\n\r\n", "x".repeat(length - start.len() - 4));
+        let answer = server.exchange(request + &"x".repeat(100_000));
+        assert_eq!(body(&answer), "Hello, world!", "{length}");
+    }
+}
+
+#[test]
 fn an_idle_connection_is_closed() {
     let server = Server::start(&["--keep-alive-timeout", "1"]);
     let mut stream = server.connect();
