@@ -106,10 +106,16 @@ pub(super) struct Floats {
 
 /// Names are resolved here, before the runtime starts: it would wait for a slow resolver.
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    text.to_socket_addrs()
-        .map_err(|error| format!("{error} (ADDRESS:PORT is wanted, as in 127.0.0.1:8080)"))?
-        .next()
-        .ok_or_else(|| "the name has no address".into())
+    let addresses = text
+        .to_socket_addrs()
+        .map_err(|error| format!("{error} (ADDRESS:PORT is wanted, as in 127.0.0.1:8080)"))?;
+    preferred(addresses).ok_or_else(|| "the name has no address".into())
+}
+
+/// Of a name's addresses the one to take. Many servers listen on 0.0.0.0 only, while localhost is often ::1 first:
+/// the demo would find nobody there, and embed a server of its own beside the one that was meant.
+fn preferred(addresses: impl Iterator<Item = SocketAddr>) -> Option<SocketAddr> {
+    addresses.min_by_key(SocketAddr::is_ipv6)
 }
 
 /// A path that can stand in a request line: it begins with `/` and holds no space nor line end.
@@ -139,6 +145,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_ipv4_address_of_a_name_is_taken_first() {
+        let taken = |texts: &[&str]| preferred(texts.iter().map(|text| text.parse().unwrap()));
+        let [v6, v4, other] = ["[::1]:8080", "127.0.0.1:8080", "127.0.0.2:8080"];
+        assert_eq!(taken(&[v6, v4, other]).unwrap().to_string(), v4);
+        assert_eq!(taken(&[v6]).unwrap().to_string(), v6);
+        assert_eq!(taken(&[]), None);
+        assert_eq!(parse_address("[::1]:80").unwrap().to_string(), "[::1]:80");
     }
 
     #[test]
