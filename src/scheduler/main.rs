@@ -8,7 +8,7 @@
 
 use std::cell::Cell;
 use std::panic::Location;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::{io, marker, thread};
 
 use super::park::{self, Wait};
@@ -236,8 +236,10 @@ impl Drop for Running {
             }
         }
         worker.slots.empty();
-        worker.row.thread.store(0, Relaxed);
+        // The state first: one that still says `running`, of a worker without a thread, would be looked for in vain, and
+        // be unwound from where main was left the last time.
         transition::exit(&worker.main.state);
+        worker.row.thread.store(0, Release);
         extra::free(worker.main);
         // SAFETY: a native slot has no stack; main's is the thread's own.
         unsafe { slots::release(worker.region, worker.region.slot(worker.main)) };
