@@ -1,8 +1,8 @@
 //! The debug ABI as an outsider reads it: a second reading of what src/abi/descriptor.rs writes.
 //!
 //! It knows the header's first 40 bytes and the shapes of three kinds of row, and nothing else: what a table
-//! holds, where a field lies and what a number means it takes from the process. So a test that reads by it
-//! shows that the process describes itself well enough.
+//! holds, where a field lies and what a number means it takes from the process ([`Meanings`]). So a test that reads by
+//! it shows that the process describes itself well enough.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -70,6 +70,21 @@ pub(crate) struct Row<'f> {
     fields: &'f Fields,
 }
 
+/// What the tables say of rows and numbers: all that is needed to understand a row without another look at them.
+#[derive(Clone, Debug)]
+pub(crate) struct Meanings {
+    pub(crate) class_fields: Fields,
+    pub(crate) worker_fields: Fields,
+    pub(crate) record_fields: Fields,
+    states: BTreeMap<u64, String>,
+    flags: BTreeMap<u64, String>,
+    kinds: BTreeMap<u64, String>,
+    wait_reasons: BTreeMap<u64, String>,
+    /// Of each wait reason: what its object is.
+    wait_objects: BTreeMap<String, String>,
+    state_word: BTreeMap<String, u64>,
+}
+
 /// What a record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Coroutine {
@@ -77,8 +92,10 @@ pub(crate) struct Coroutine {
     pub(crate) name: String,
     pub(crate) kind: String,
     pub(crate) parent: u64,
+    pub(crate) worker: u64,
     pub(crate) state: String,
     pub(crate) flags: Vec<String>,
+    pub(crate) generation: u64,
     pub(crate) wait_reason: String,
     /// What the object is, and the object.
     pub(crate) wait_object: (String, u64),
@@ -90,6 +107,8 @@ pub(crate) struct Coroutine {
     /// The file's path lies in read-only data, which a core doesn't have.
     pub(crate) spawn_file: Option<String>,
     pub(crate) spawn_line: u64,
+    /// While free: the next one in its class's queue.
+    pub(crate) next_free: u32,
 }
 
 impl<'i> Registry<'i> {
@@ -163,61 +182,53 @@ impl<'i> Registry<'i> {
         Ok(Row { bytes: read(self.image, address, self.header.size as usize)?, fields })
     }
 
+    /// Reads the tables that say what the others mean.
+    pub(crate) fn meanings(&self) -> Result<Meanings, String> {
+        let object_kinds = self.names("object kinds")?;
+        let object = |(reason, kind): (String, u64)| {
+            let kind =
+                object_kinds.get(&kind).ok_or(format!("{reason}: there is no kind of object {kind}"))?;
+            Ok::<_, String>((reason, kind.clone()))
+        };
+        Ok(Meanings {
+            class_fields: self.fields("class fields")?,
+            worker_fields: self.fields("worker fields")?,
+            record_fields: self.fields("record fields")?,
+            states: self.names("states")?,
+            flags: self.names("flags")?,
+            kinds: self.names("kinds")?,
+            wait_reasons: self.names("wait reasons")?,
+            wait_objects: self.numbers("wait objects")?.into_iter().map(object).collect::<Result<_, _>>()?,
+            state_word: self.numbers("state word")?,
+        })
+    }
+
     /// The coroutines that live.
     pub(crate) fn coroutines(&self) -> Result<Vec<Coroutine>, String> {
-        let (class_fields, record_fields) = (self.fields("class fields")?, self.fields("record fields")?);
+        let meanings = self.meanings()?;
         let mut coroutines = Vec::new();
-        for class in self.rows("classes", None, &class_fields)? {
+        for class in self.rows("classes", None, &meanings.class_fields)? {
             // Slots beyond were never in use, and a core need not have their records.
             let first = class.number("first_record") as u32;
             let used = first..first + class.number("used") as u32;
-            for record in self.rows("records", Some(used), &record_fields)? {
-                coroutines.push(self.coroutine(&record)?);
+            for record in self.rows("records", Some(used), &meanings.record_fields)? {
+                coroutines.push(meanings.coroutine(self.image, &record)?);
             }
         }
         coroutines.retain(|coroutine| coroutine.state != "free");
         Ok(coroutines)
     }
 
-    fn coroutine(&self, record: &Row<'_>) -> Result<Coroutine, String> {
-        let named = |table: &str, number: u64| {
-            let name = self.names(table)?.remove(&number);
-            name.ok_or(format!("{number} is not in the table `{table}`"))
-        };
-        let parts = self.state_word(record.number("state"))?;
-        let flags = self.names("flags")?;
-        let wait_reason = named("wait reasons", record.number("wait_reason"))?;
-        let object_kind =
-            *self.numbers("wait objects")?.get(&wait_reason).ok_or("a reason without a kind of object")?;
-        let (file, length) = (record.number("spawn_file"), record.number("spawn_file_length"));
-        let spawn_file = self.image.read(file, length as usize).ok();
-        Ok(Coroutine {
-            id: record.number("id"),
-            name: record.text("name"),
-            kind: named("kinds", record.number("kind"))?,
-            parent: record.number("parent"),
-            state: named("states", parts["state"])?,
-            // A flag's number is its bit in the whole word.
-            flags: flags
-                .into_iter()
-                .filter(|(bit, _)| record.number("state") & bit != 0)
-                .map(|(_, name)| name)
-                .collect(),
-            wait_reason,
-            wait_object: (named("object kinds", object_kind)?, record.number("wait_object")),
-            wait_deadline: record.number("wait_deadline"),
-            stack: record.number("stack_limit")..record.number("stack_top"),
-            context: record.context("context"),
-            link: record.number("link"),
-            spawn_file: spawn_file.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
-            spawn_line: record.number("spawn_line"),
-        })
-    }
-
     /// The parts of a state word, by name.
     pub(crate) fn state_word(&self, value: u64) -> Result<BTreeMap<String, u64>, String> {
         let parts = self.numbers("state word")?;
         Ok(parts.into_iter().map(|(name, bits)| (name, (value & mask(bits)) >> (bits & 0xff))).collect())
+    }
+
+    /// Where a table's rows lie, and their stride.
+    pub(crate) fn place(&self, table: &str) -> Result<(u64, u64), String> {
+        let table = self.tables.get(table).ok_or(format!("there is no table `{table}`"))?;
+        Ok((table.address, table.stride.into()))
     }
 
     fn rows_of(&self, name: &str, range: Option<Range<u32>>) -> Result<Vec<Vec<u8>>, String> {
@@ -239,13 +250,69 @@ impl<'i> Registry<'i> {
     }
 }
 
+impl Meanings {
+    /// What a record says. `image` is asked for the path of the spawn site only.
+    pub(crate) fn coroutine(&self, image: &dyn Image, record: &Row<'_>) -> Result<Coroutine, String> {
+        let named = |what: &str, names: &BTreeMap<u64, String>, number: u64| {
+            names.get(&number).cloned().ok_or(format!("{number} is no {what}"))
+        };
+        let word = record.number("state");
+        let part = |name: &str| {
+            let bits = *self.state_word.get(name).ok_or(format!("the state word has no part `{name}`"))?;
+            Ok::<_, String>((word & mask(bits)) >> (bits & 0xff))
+        };
+        let (state, wait_reason) = (
+            named("state", &self.states, part("state")?)?,
+            named("wait reason", &self.wait_reasons, record.number("wait_reason"))?,
+        );
+        // A flag's number is its bit in the whole word.
+        let flags = self.flags.iter().filter(|(bit, _)| word & **bit != 0);
+        let known: u64 = self.flags.keys().sum();
+        if word & mask(self.state_word["flags"]) & !known != 0 {
+            return Err(format!("the state word {word:#x} has a flag that is in no table"));
+        }
+        let object_kind = self.wait_objects.get(&wait_reason).ok_or("a reason without a kind of object")?;
+        let (file, length) = (record.number("spawn_file"), record.number("spawn_file_length"));
+        let spawn_file = image.read(file, length as usize).ok();
+        Ok(Coroutine {
+            id: record.number("id"),
+            name: record.text("name"),
+            kind: named("kind", &self.kinds, record.number("kind"))?,
+            parent: record.number("parent"),
+            worker: record.number("worker"),
+            state,
+            flags: flags.map(|(_, name)| name.clone()).collect(),
+            generation: part("generation")?,
+            wait_object: (object_kind.clone(), record.number("wait_object")),
+            wait_reason,
+            wait_deadline: record.number("wait_deadline"),
+            stack: record.number("stack_limit")..record.number("stack_top"),
+            context: record.context("context"),
+            link: record.number("link"),
+            spawn_file: spawn_file.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            spawn_line: record.number("spawn_line"),
+            next_free: record.number("next_free") as u32,
+        })
+    }
+
+    /// How a record's context lies in it.
+    pub(crate) fn context_offset(&self) -> u64 {
+        self.record_fields["context"].offset as u64
+    }
+}
+
 /// The bits of a part of the state word: its lowest bit, and its width in the next byte.
 pub(crate) fn mask(bits: u64) -> u64 {
     let (shift, width) = (bits & 0xff, bits >> 8);
     ((1 << width) - 1) << shift
 }
 
-impl Row<'_> {
+impl<'f> Row<'f> {
+    /// A row that was read otherwise.
+    pub(crate) fn new(bytes: &[u8], fields: &'f Fields) -> Row<'f> {
+        Row { bytes: bytes.to_vec(), fields }
+    }
+
     /// A field that is a number, of four or eight bytes.
     pub(crate) fn number(&self, name: &str) -> u64 {
         let field = self.field(name);
