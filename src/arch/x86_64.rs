@@ -121,14 +121,20 @@ unsafe extern "C" fn switch() {
         // by this first row that the function keeps to no ordinary convention, and then trust the CFI alone.
         ".cfi_def_cfa rsp, 0",
         ".cfi_register rip, rax",
+        // The caller has been told that these change, and doesn't have anything in them; its own CFI says where it has
+        // put its callers' values.
+        ".cfi_undefined r12",
+        ".cfi_undefined r13",
+        ".cfi_undefined r14",
+        ".cfi_undefined r15",
         "push rax",
         ".cfi_adjust_cfa_offset 8",
         ".cfi_rel_offset rip, 0",
         "push rbp",
         ".cfi_adjust_cfa_offset 8",
-        ".cfi_rel_offset rbp, 0",
+        ".cfi_rel_offset rbp, {rbp}",
         "push rbx",
-        ".cfi_adjust_cfa_offset 8",
+        ".cfi_adjust_cfa_offset {push}",
         ".cfi_rel_offset rbx, 0",
         "sub rsp, 8",
         ".cfi_adjust_cfa_offset 8",
@@ -202,6 +208,9 @@ unsafe extern "C" fn switch() {
         "7: .quad coro_debug_v1 - 7b",
         ".popsection",
         header_size = const DEBUG_HEADER_SIZE,
+        // What differs is planted: see tests/stepping/plants.rs.
+        push = const if cfg!(coro_plant = "cfi") { 0 } else { 8 },
+        rbp = const if cfg!(coro_plant = "cfi_register") { 8 } else { 0 },
     )
 }
 

@@ -34,6 +34,10 @@ pub(crate) struct Identity<'a> {
 #[inline]
 pub(crate) fn publish(record: &Record, identity: &Identity<'_>) {
     debug_assert_eq!(record.word().state(), State::Free);
+    // A planted bug: see tests/stepping/plants.rs.
+    if cfg!(coro_plant = "identity_last") {
+        transition::publish(&record.state);
+    }
     record.link.store((&raw const END).cast_mut(), Relaxed);
     record.id.store(identity.id, Relaxed);
     record.kind.store(identity.kind as u32, Relaxed);
@@ -55,7 +59,9 @@ pub(crate) fn publish(record: &Record, identity: &Identity<'_>) {
     record.requests.store(0, Relaxed);
     record.extra.store(ptr::null_mut(), Relaxed);
     // Release in there: whoever sees `New` sees all of the above.
-    transition::publish(&record.state);
+    if !cfg!(coro_plant = "identity_last") {
+        transition::publish(&record.state);
+    }
 }
 
 /// Where a coroutine was spawned, as a person writes it.

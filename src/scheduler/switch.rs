@@ -56,12 +56,18 @@ pub(super) fn transfer(worker: &Worker, to: &'static Record, after: After) {
     transition::run(&to.state);
     worker.current.set(to);
     let errno = worker.errno.get();
+    // A planted bug, as is one in `finish`: see tests/stepping/plants.rs.
+    if cfg!(coro_plant = "left_early") {
+        finish(worker);
+    }
     // SAFETY: `to` was ready, new, or resting, so it is not running, and its context was left by `swap` or made
     // by `init_stack`; only this thread runs its worker's coroutines. No reference to what other coroutines'
     // code changes is held: `worker` has interior mutability only, records are atomics.
     unsafe { arch::swap(&raw const from.context, &raw const to.context) };
     worker.errno.set(errno);
-    finish(worker);
+    if !cfg!(coro_plant = "left_early") {
+        finish(worker);
+    }
 }
 
 /// Sets where backtraces go on, before the swap.
@@ -86,7 +92,7 @@ fn link(worker: &Worker, from: &'static Record, to: &'static Record, after: Afte
 #[inline]
 fn finish(worker: &Worker) {
     let (left, after) = worker.left.get();
-    if after != After::Lend && !ptr::eq(left, worker.switch) {
+    if after != After::Lend && !ptr::eq(left, worker.switch) && !cfg!(coro_plant = "link") {
         left.link.store((&raw const END).cast_mut(), Relaxed);
     }
     if ptr::eq(worker.current.get(), worker.main) {
@@ -136,7 +142,9 @@ pub(crate) extern "C" fn start(record: *const ()) -> ! {
     // SAFETY: `init_stack` was given the address of a record, which lives for ever.
     let record: &'static Record = unsafe { &*record.cast::<Record>() };
     let worker = worker::current().expect("a coroutine runs on a worker");
-    finish(worker);
+    if !cfg!(coro_plant = "left_early") {
+        finish(worker);
+    }
     let waiters = match record.kind() {
         Kind::Switch => switch_loop(worker),
         Kind::Io => super::io::io_loop(worker),

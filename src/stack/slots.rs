@@ -60,8 +60,10 @@ pub(super) unsafe fn retire(region: &Region, slot: SlotIndex) {
         // SAFETY: the caller says that nobody uses the stack.
         let _ = unsafe { region.redzones.close(bounds.limit, bounds.top - bounds.limit) };
     }
+    // The former is a planted bug: see tests/stepping/plants.rs.
+    let next = if cfg!(coro_plant = "generation") { word } else { word.next_generation() };
     // Release: pairs with the Acquire of a reader that finds the slot free.
-    record.state.store(word.next_generation().with(State::Free, 0).0, Release);
+    record.state.store(next.with(State::Free, 0).0, Release);
 }
 
 /// Makes a slot's stack usable that was closed when it became free.

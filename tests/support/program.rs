@@ -81,7 +81,7 @@ fn build(name: &str, profile: &str, folder: &str, more: &[&str]) -> PathBuf {
 }
 
 /// Where the running test lies: `TARGET/PROFILE/deps/NAME-HASH`.
-fn target_directory() -> PathBuf {
+pub(crate) fn target_directory() -> PathBuf {
     let test = env::current_exe().expect("a test knows its own path");
     let target = test.ancestors().nth(3).filter(|_| test.parent().is_some_and(|deps| deps.ends_with("deps")));
     target

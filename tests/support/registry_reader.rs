@@ -336,6 +336,14 @@ impl<'f> Row<'f> {
         (word(&self.bytes, field.offset), word(&self.bytes, field.offset + 8))
     }
 
+    /// A queue of free slots: its head's tag, its first slot's index + 1, and how many it counts.
+    pub(crate) fn free_queue(&self, name: &str) -> (u32, u32, u32) {
+        let field = self.field(name);
+        assert_eq!((field.kind.as_str(), field.size), ("free queue", 16), "`{name}`");
+        let (head, count) = (word(&self.bytes, field.offset), word(&self.bytes, field.offset + 8));
+        ((head >> 32) as u32, head as u32, count as u32)
+    }
+
     fn field(&self, name: &str) -> &Field {
         self.fields
             .get(name)
