@@ -47,11 +47,14 @@ fn housekeeping(worker: &Worker) {
 /// Looks for events, and wakes whom they concern; with `wait`, blocks the thread until there are some.
 pub(super) fn poll(worker: &Worker, wait: bool, ready: &mut Vec<Ready>) {
     let wait = wait && worker.remote.fall_asleep();
-    // Only a broken epoll set fails, say by somebody who closed its descriptor.
-    worker.reactor.poll(wait, ready).unwrap_or_else(|error| {
-        eprintln!("fatal: coro can't wait for events: epoll failed: {error}; was a descriptor closed that isn't the program's own?");
-        std::process::abort();
-    });
+    if let Err(error) = worker.reactor.poll(wait, ready) {
+        // There is no going on, and no coroutine to be told.
+        let why = match error.raw_os_error() {
+            Some(libc::EBADF | libc::EINVAL) => "; was a descriptor closed that isn't the program's own?",
+            _ => "",
+        };
+        park::last_words(format_args!("coro can't wait for events: epoll failed: {error}{why}"));
+    }
     worker.remote.wake_up();
     worker.row.clock.store(worker.clock(), Relaxed);
     worker.row.polls.store(worker.row.polls.load(Relaxed) + 1, Relaxed);

@@ -7,6 +7,7 @@
 //! ```
 
 use std::cell::Cell;
+use std::io::Write as _;
 use std::panic::Location;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::{io, marker, thread};
@@ -204,7 +205,9 @@ impl Running {
                 format!("#{} '{name}' (spawned at {})", record.id(), registry::spawn_site(record))
             })
             .collect();
-        eprintln!(
+        // Not `eprintln!`, which panics when nobody reads it.
+        let _ = writeln!(
+            io::stderr(),
             "coro: main has returned, but {} coroutines have not ended in {} s, and main waits for them: {}{}",
             worker.alive(),
             PATIENCE / 1_000_000_000,

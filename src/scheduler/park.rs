@@ -10,6 +10,8 @@
 //!
 //! Every waiter looks at its own condition again when it returns: a wake-up is a hint, not a gift.
 
+use std::fmt;
+use std::io::{Write, stderr};
 use std::mem;
 use std::process;
 use std::sync::atomic::Ordering::Relaxed;
@@ -199,12 +201,18 @@ fn block_thread(list: &(impl WaitList + ?Sized)) {
 pub(crate) fn abort_unwinding_wait(tried: &str) -> ! {
     let who = worker::current().map(|worker| worker.running());
     let name = who.and_then(Record::name).unwrap_or_default();
-    eprintln!(
-        "fatal: coroutine #{} '{name}' (spawned at {}) waits in a destructor, while it unwinds from a panic: {tried} \
-         could only be ended by another coroutine, and none may run meanwhile; don't wait for others in destructors",
+    last_words(format_args!(
+        "coroutine #{} '{name}' (spawned at {}) waits in a destructor, while it unwinds from a panic: {tried} could only \
+         be ended by another coroutine, and none may run meanwhile; don't wait for others in destructors",
         who.map_or(0, Record::id),
         who.map_or("?".into(), registry::spawn_site),
-    );
+    ));
+}
+
+/// Says why, and ends the process.
+pub(super) fn last_words(why: fmt::Arguments<'_>) -> ! {
+    // Not `eprintln!`, which panics when nobody reads it.
+    let _ = writeln!(stderr(), "fatal: {why}");
     process::abort();
 }
 

@@ -64,8 +64,15 @@ pub(crate) fn start(capacity: Option<usize>) -> Result<&'static Region> {
         return Err(Kind::Capacity { asked, most }.into());
     }
     let geometry = reserve(capacity)?;
-    let region = Region::lay_out(geometry)?;
-    Ok(REGION.get_or_init(|| region))
+    let (base, length) = (geometry.base, geometry.length);
+    match Region::lay_out(geometry) {
+        Ok(region) => Ok(REGION.get_or_init(|| region)),
+        Err(error) => {
+            // SAFETY: it has failed before it told anybody of the mapping: the debug header comes last.
+            unsafe { memory::release(base, length) };
+            Err(error)
+        }
+    }
 }
 
 /// Reserves the addresses: all that were asked for, or, when nothing was, what there is room for.
