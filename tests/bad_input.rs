@@ -337,6 +337,12 @@ fn redzone_method_that_does_not_exist_is_refused() {
 }
 
 #[test]
+fn start_that_fails_takes_no_address_space() {
+    let text = limits_ok(Some("nonsense"), &["run", "run", "run", "size"]);
+    assert_says(text, &["error: the environment has", "\n0 GiB of address space"]);
+}
+
+#[test]
 fn refused_redzone_names_slot_and_redzone() {
     let words =
         ["error: could not place the redzone of slot", "68 KiB at 0x", "Cannot allocate", "vm.max_map_count"];

@@ -22,6 +22,7 @@ fn main() {
             "deny" => deny(value),
             "default-sigpipe" => default_sigpipe(),
             "run" => run(value.parse().ok()),
+            "size" => size(),
             "exhaust" => exhaust(),
             "fill" => fill(),
             "deny-while-running" => deny_while_running(value),
@@ -47,6 +48,14 @@ fn run(capacity: Option<usize>) {
     if let Err(error) = result {
         println!("error: {error}");
     }
+}
+
+/// How much address space the process takes.
+fn size() {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmSize:")).unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    println!("{} GiB of address space", kib >> 20);
 }
 
 /// How the redzone of the running coroutine's stack was made: `mprotect` shows in the process's mappings.
