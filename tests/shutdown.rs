@@ -319,7 +319,7 @@ fn handles_of_all_that_ended_can_still_be_joined() {
 fn thousands_that_wait_for_each_other_all_end() {
     under_both(|policy| {
         let value = witness();
-        let handles: Vec<JoinHandle<()>> = run(policy, || {
+        let (_first_sender, handles): (_, Vec<JoinHandle<()>>) = run(policy, || {
             let (sender, first) = channel::<()>(1);
             let mut receiver = first;
             let handles = (0..2000)
@@ -330,13 +330,12 @@ fn thousands_that_wait_for_each_other_all_end() {
                     spawn(move || {
                         let _on_stack = on_stack;
                         before.iter().for_each(|()| next.send(()).unwrap());
-                        unreachable!("the first sender is forgotten");
+                        unreachable!("the first sender outlives them");
                     })
                 })
                 .collect();
             yield_now();
-            std::mem::forget(sender);
-            handles
+            (sender, handles)
         });
         assert_eq!(Arc::strong_count(&value), 1);
         // The one behind a cancelled one finds its sender gone, if it isn't unwound before: both are an end.
