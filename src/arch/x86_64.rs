@@ -275,6 +275,50 @@ pub(crate) unsafe fn init_stack(top: usize, record: usize, start: extern "C" fn(
     frame.addr()
 }
 
+/// The stack pointer. A local's address won't do instead: under AddressSanitizer it may lie elsewhere.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> usize {
+    let sp;
+    // SAFETY: it reads a register, and changes nothing.
+    unsafe { asm!("mov {}, rsp", out(reg) sp, options(nomem, nostack, preserves_flags)) };
+    sp
+}
+
+/// The first word in [start, end) with a value from `low` up to `high`: where, and which.
+///
+/// For stacks, where a checked read would be reported when it hits the redzone around a local: assembly is not
+/// checked. And in an unoptimised build a loop in Rust takes 50 times as long.
+///
+/// # Safety
+/// The words from `start` on are mapped, as long as they begin below `end`; `start` is 8-byte aligned.
+#[cfg(feature = "sanitize")]
+pub(crate) unsafe fn find_word(start: usize, end: usize, low: usize, high: usize) -> Option<(usize, usize)> {
+    let (place, word): (usize, usize);
+    // SAFETY: it reads what the caller says can be read, and writes to the named registers.
+    unsafe {
+        asm!(
+            "2:",
+            "cmp {place}, {end}",
+            "jae 3f",
+            "mov {word}, [{place}]",
+            "add {place}, 8",
+            "mov {distance}, {word}",
+            "sub {distance}, {low}",
+            "cmp {distance}, {span}",
+            "jae 2b",
+            "3:",
+            place = inout(reg) start => place,
+            end = in(reg) end,
+            word = inout(reg) 0_usize => word,
+            distance = out(reg) _,
+            low = in(reg) low,
+            span = in(reg) high - low,
+            options(nostack, readonly),
+        );
+    }
+    (word.wrapping_sub(low) < high - low).then(|| (place - 8, word))
+}
+
 /// MXCSR without its sticky flags, and the x87 control word.
 fn control_words() -> (u32, u16) {
     let (mut mxcsr, mut x87_control) = (0_u32, 0_u16);

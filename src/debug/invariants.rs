@@ -12,7 +12,7 @@ use crate::abi::layout::{ClassName, Worker};
 use crate::abi::record::{Kind, NO_SLOT, Record};
 use crate::abi::state::{State, Word, flag};
 use crate::abi::{DebugHeader, HEADER, MAGIC, MAJOR};
-use crate::arch::{END, SAVED_REGISTERS, resume_point};
+use crate::arch::{END, SAVED_REGISTERS, resume_point, stack_pointer};
 use crate::registry;
 use crate::stack::geometry::{Place, SlotIndex, StackBounds};
 use crate::stack::region::{self, Region};
@@ -36,11 +36,10 @@ use crate::sys::process;
 /// ```
 pub fn check() -> Result<(), Vec<String>> {
     look(|findings, region| {
-        let here = ptr::from_ref(findings).addr();
         let thread = process::thread_id();
         let mine = region.workers().iter().position(|worker| worker.thread.load(Relaxed) == thread);
         if let Some(index) = mine {
-            findings.worker(region, index as u32, here);
+            findings.worker(region, index as u32, stack_pointer());
         }
     })
 }
