@@ -280,6 +280,17 @@ fn capacity_shrinks_by_itself_to_a_small_address_space() {
     }
 }
 
+/// Wherever it lies, it holds all stacks and the redzones behind the last ones, and leaves what lies beside it alone.
+#[test]
+fn region_may_lie_anywhere() {
+    for pages in 1..=16 {
+        for redzone in redzones() {
+            let text = limits_ok(redzone.as_deref(), &[&format!("occupy={pages}")]);
+            assert_says(text, &["100 alive, then: ", "8 alive, then: ", "ended: Ok", "untouched: true"]);
+        }
+    }
+}
+
 #[test]
 fn capacity_that_was_asked_for_is_refused_in_a_small_address_space() {
     let text = limits_ok(None, &["address-space=1024", "run=100000", "run"]);

@@ -6,12 +6,16 @@
 
 use std::hint::black_box;
 use std::io::Write;
-use std::{env, fs, ptr, thread};
+use std::{env, fs, ptr, slice, thread};
 
 use coro::net::{TcpListener, TcpStream};
 use coro::sync::channel;
 use coro::{Builder, CoroutineBuilder, JoinHandle, spawn, stats, yield_now};
 use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
+
+/// Where the region is asked to lie.
+const HINT: usize = 0x10_0000_0000;
+const PAGE: usize = 4096;
 
 fn main() {
     for step in env::args().skip(1) {
@@ -21,6 +25,7 @@ fn main() {
             "files" => limit(libc::RLIMIT_NOFILE, value.parse().unwrap()),
             "deny" => deny(value),
             "default-sigpipe" => default_sigpipe(),
+            "occupy" => occupy(value.parse().unwrap()),
             "run" => run(value.parse().ok()),
             "size" => size(),
             "exhaust" => exhaust(),
@@ -185,6 +190,26 @@ fn limit(resource: libc::__rlimit_resource_t, value: u64) {
     let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
     // SAFETY: the kernel reads the structure, and a limit is no threat to memory.
     assert_eq!(unsafe { libc::setrlimit(resource, &raw const limit) }, 0);
+}
+
+/// Takes the place where the region is asked to lie, runs `exhaust`, and looks whether what was taken besides is as it was:
+/// so many pages, below which the kernel then puts the region.
+fn occupy(pages: usize) {
+    let map = |hint: usize, length| {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: it replaces no mapping.
+        let start =
+            unsafe { libc::mmap(ptr::without_provenance_mut(hint), length, protection, flags, -1, 0) };
+        assert_ne!(start, libc::MAP_FAILED);
+        start.cast::<u8>()
+    };
+    assert_eq!(map(HINT, PAGE).addr(), HINT);
+    // SAFETY: mapped, ours, never unmapped.
+    let occupied = unsafe { slice::from_raw_parts_mut(map(0, pages * PAGE), pages * PAGE) };
+    occupied.fill(7);
+    exhaust();
+    println!("untouched: {}", occupied.iter().all(|byte| *byte == 7));
 }
 
 fn default_sigpipe() {
