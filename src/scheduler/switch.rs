@@ -26,6 +26,7 @@ use crate::arch::{self, END};
 use crate::coroutine::waiter::Waiters;
 use crate::coroutine::{entry, extra};
 use crate::registry::transition;
+use crate::stack::checkers;
 
 /// What is to become of a coroutine that has left its stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +61,14 @@ pub(super) fn transfer(worker: &Worker, to: &'static Record, after: After) {
     if cfg!(coro_plant = "left_early") {
         finish(worker);
     }
+    // SAFETY: the switch follows; `start` and the line behind it are where stacks are entered.
+    let left = unsafe { checkers::leave(from, to, after == After::Exit) };
     // SAFETY: `to` was ready, new, or resting, so it is not running, and its context was left by `swap` or made
     // by `init_stack`; only this thread runs its worker's coroutines. No reference to what other coroutines'
     // code changes is held: `worker` has interior mutability only, records are atomics.
     unsafe { arch::swap(&raw const from.context, &raw const to.context) };
+    // SAFETY: from `leave`, on this stack.
+    unsafe { checkers::arrive(left) };
     worker.errno.set(errno);
     if !cfg!(coro_plant = "left_early") {
         finish(worker);
@@ -139,6 +144,8 @@ pub(super) fn retire(worker: &Worker, ended: &'static Record) {
 ///
 /// Not "C-unwind": nothing unwinds out of a coroutine.
 pub(crate) extern "C" fn start(record: *const ()) -> ! {
+    // SAFETY: `transfer` has called `leave`.
+    unsafe { checkers::begin() };
     // SAFETY: `init_stack` was given the address of a record, which lives for ever.
     let record: &'static Record = unsafe { &*record.cast::<Record>() };
     let worker = worker::current().expect("a coroutine runs on a worker");

@@ -7,8 +7,14 @@
 //! - [`free`]: queues of free slots
 //! - [`cache`]: those which a worker keeps for itself
 //! - [`trim`]: gives the pages of free stacks back to the system
+//! - [`checkers`]: what AddressSanitizer and Valgrind are told of all that, with the feature `sanitize`
 
 pub(crate) mod cache;
+#[cfg(feature = "sanitize")]
+pub(crate) mod checkers;
+#[cfg(not(feature = "sanitize"))]
+#[path = "no_checkers.rs"]
+pub(crate) mod checkers;
 mod free;
 pub(crate) mod geometry;
 pub(crate) mod redzone;

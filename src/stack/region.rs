@@ -8,6 +8,7 @@
 use std::ptr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::checkers;
 use super::geometry::{DEFAULT_CAPACITY, Geometry, REDZONE, SlotIndex};
 use super::redzone::Redzones;
 use crate::abi::descriptor::Head;
@@ -108,6 +109,7 @@ impl Region {
         // Where that fails (valgrind refuses it) cores are large, and nothing else is wrong.
         let _ = memory::exclude_from_cores(base, length);
         let _ = memory::include_in_cores(base, size_of::<Head>().next_multiple_of(PAGE));
+        checkers::reserve(records, base + length);
         let redzones = Redzones::choose(geometry.class(ClassName::Service).base)?;
 
         let head = ptr::with_exposed_provenance_mut::<Head>(base);

@@ -9,9 +9,9 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::free;
 use super::geometry::{REDZONE, SlotIndex, StackBounds};
 use super::region::Region;
+use super::{checkers, free};
 use crate::abi::layout::ClassName;
 use crate::abi::state::State;
 use crate::error::{Kind, Result};
@@ -54,7 +54,9 @@ pub(super) unsafe fn retire(region: &Region, slot: SlotIndex) {
         matches!(word.state(), State::Exited | State::Free),
         "slot {slot:?} is released while {word:?}"
     );
-    if CLOSE_FREE_STACKS && let Some(bounds) = region.geometry.bounds(slot) {
+    let bounds = region.geometry.bounds(slot);
+    checkers::release(record, bounds);
+    if CLOSE_FREE_STACKS && let Some(bounds) = bounds {
         note_depth(bounds);
         // An error costs a check; the slot is usable all the same.
         // SAFETY: the caller says that nobody uses the stack.
@@ -69,13 +71,15 @@ pub(super) unsafe fn retire(region: &Region, slot: SlotIndex) {
 /// Makes a slot's stack usable that was closed when it became free.
 #[inline]
 pub(super) fn open(region: &Region, name: ClassName, slot: SlotIndex) -> Result<SlotIndex> {
-    if CLOSE_FREE_STACKS && let Some(bounds) = region.geometry.bounds(slot) {
+    let bounds = region.geometry.bounds(slot);
+    if CLOSE_FREE_STACKS && let Some(bounds) = bounds {
         let opened = region.redzones.open(slot, bounds.limit, bounds.top - bounds.limit);
         if let Err(error) = opened {
             free::put(&region.class(name).free, region, &[slot]);
             return Err(error);
         }
     }
+    checkers::acquire(region.record(slot), bounds);
     Ok(slot)
 }
 
@@ -116,6 +120,7 @@ pub(super) fn take_fresh(region: &Region, name: ClassName) -> Result<SlotIndex> 
         // SAFETY: a slot's low end is never used, and this slot not at all yet.
         unsafe { region.redzones.place(slot, bounds.limit - REDZONE) }?;
     }
+    checkers::open(region.record(slot), region.geometry.bounds(slot));
     region.include_in_cores(name, used as usize + 1);
     // Release: a reader that sees the higher mark sees the redzone, too.
     class.used.store(used + 1, Release);

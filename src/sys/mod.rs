@@ -1,5 +1,8 @@
-//! The kernel, one facility a file, over nix and libc. Nothing here knows of coroutines.
+//! The kernel, one facility a file, over nix and libc; and the checkers under which a program may run. Nothing here
+//! knows of coroutines.
 
+#[cfg(feature = "sanitize")]
+pub(crate) mod asan;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod errno;
@@ -7,3 +10,5 @@ pub(crate) mod eventfd;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod signal;
+#[cfg(feature = "sanitize")]
+pub(crate) mod valgrind;

@@ -18,6 +18,10 @@ pub(crate) enum Profile {
     Release,
     /// As `Release`, then stripped of symbols and debug information.
     Stripped,
+    /// As `Debug`, with the feature `sanitize`.
+    Checked,
+    /// As `Checked`, with AddressSanitizer; in the target directory in which tests/run.sh builds so, too.
+    Sanitized,
 }
 
 /// The package's features, as this test was built with them: with the same ones Cargo finds the library built.
@@ -42,9 +46,8 @@ pub(crate) fn program_with(name: &str, profile: Profile, features: &[&str]) -> P
     };
     // Not under the lock: the others' programs may well be there.
     cell.get_or_init(|| match profile {
-        Profile::Debug => build(name, "dev", "debug", features),
-        Profile::Release => build(name, "release", "release", features),
         Profile::Stripped => strip(name, &program_with(name, Profile::Release, features)),
+        _ => build(name, profile, features),
     })
     .clone()
 }
@@ -62,22 +65,46 @@ pub(crate) fn line_of(path: &str, marker: &str) -> u32 {
     }
 }
 
-fn build(name: &str, profile: &str, folder: &str, more: &[&str]) -> PathBuf {
-    let target = target_directory();
+fn build(name: &str, profile: Profile, more: &[&str]) -> PathBuf {
+    let mut target = target_directory();
     let own = FEATURES.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name);
-    let features: Vec<&str> = own.chain(more.iter().copied()).collect();
-    let output = Command::new(env!("CARGO"))
+    let mut features: Vec<&str> = own.chain(more.iter().copied()).collect();
+    if matches!(profile, Profile::Checked | Profile::Sanitized) {
+        features.push("sanitize");
+    }
+    let (profile_name, mut folder) = if profile == Profile::Release {
+        ("release", PathBuf::from("release"))
+    } else {
+        ("dev", "debug".into())
+    };
+    let mut cargo = Command::new(env!("CARGO"));
+    if profile == Profile::Sanitized {
+        target.push("sanitize");
+        folder = Path::new(&host()).join(folder);
+        // An own --target, so that build scripts and macros, which run while the rest is built, are left out of it.
+        cargo.args(["--config", &format!("build.target = {:?}", host())]);
+        cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
+    }
+    let output = cargo
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--example", name, "--profile", profile, "--target-dir"])
+        .args(["build", "--quiet", "--example", name, "--profile", profile_name, "--target-dir"])
         .arg(&target)
         .args(["--no-default-features", "--features", &features.join(",")])
         .output()
         .unwrap_or_else(|error| panic!("cargo ({}) does not start: {error}", env!("CARGO")));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cargo could not build the example {name} ({profile}):\n{said}");
+    assert!(output.status.success(), "cargo could not build the example {name} ({profile:?}):\n{said}");
     let path = target.join(folder).join("examples").join(name);
-    assert!(path.exists(), "cargo has built the example {name} ({profile}), but not to {}", path.display());
+    assert!(path.exists(), "cargo has built the example {name} ({profile:?}), but not to {}", path.display());
     path
+}
+
+/// The platform for which rustc compiles when it isn't told another one.
+fn host() -> String {
+    let output = Command::new("rustc").arg("-vV").output().expect("who has cargo has rustc");
+    let version = String::from_utf8_lossy(&output.stdout);
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.unwrap_or_else(|| panic!("`rustc -vV` names no host: {version}")).to_owned()
 }
 
 /// Where the running test lies: `TARGET/PROFILE/deps/NAME-HASH`.
