@@ -70,6 +70,9 @@
 //!
 //! `http` has the module of that name; `demo` (the default) builds the program `main`, which needs it. A library that
 //! depends on `coro` wants `default-features = false`.
+//!
+//! `sanitize` tells AddressSanitizer and Valgrind of coroutines, so that they find what is wrong in a program, and nothing
+//! else: see `debug-docs/sanitizers.md`. The API is the same with it, and the program runs without either, too.
 
 mod abi;
 mod arch;

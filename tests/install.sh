@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need from the system and is missing: a C linker, GDB and LLDB 19, both with Python,
-# and valgrind.
+# Installs what the tests need from the system and is missing: a C linker, GDB and LLDB 19, both with Python, Valgrind.
 # On Debian and Ubuntu by apt-get (through sudo if need be); elsewhere it says which packages to install, and fails.
 # The Rust toolchain it only looks for.
 set -euo pipefail
@@ -21,20 +20,25 @@ lldb_is_there() {
         { ! on_debian && runs_python lldb -b -o 'script print(6 * 7)'; }
 }
 on_debian() { command -v apt-get >/dev/null; }
-valgrind_is_there() { valgrind --version >/dev/null 2>&1; }
 linker_is_there() { command -v cc >/dev/null; }
+# It starts, and then finds no names in the C library, where that is stripped and its debug information isn't there.
+valgrind_is_there() { valgrind -q true >/dev/null 2>&1; }
+# Toolchains from rust-lang.org have AddressSanitizer's library, some distributions' have not.
+sanitizer_is_there() { compgen -G "$(rustc --print target-libdir)/librustc*_rt.asan.a" >/dev/null; }
 
 # The Debian packages of whatever is missing.
 missing() {
     linker_is_there || printf '%s\n' gcc libc6-dev
     gdb_is_there || printf '%s\n' gdb
     lldb_is_there || printf '%s\n' lldb-19 python3-lldb-19
-    # Debian's needs the C library's debug information, for its own replacements of malloc and others.
     valgrind_is_there || printf '%s\n' valgrind libc6-dbg
 }
 
 command -v cargo >/dev/null ||
     fail "there is no cargo. Install Rust (https://rustup.rs), open a new shell, and try again."
+sanitizer_is_there ||
+    fail "$(rustc --version) has no AddressSanitizer: there is no librustc*_rt.asan.a in $(rustc --print target-libdir)." \
+        "Install Rust from https://rustup.rs, open a new shell, and try again."
 
 mapfile -t packages < <(missing)
 if ((${#packages[@]} == 0)); then
@@ -43,9 +47,9 @@ fi
 
 echo "tests/install.sh: missing: ${packages[*]}"
 if ! on_debian; then
-    fail "this is not a Debian-like system: install a C compiler (gcc), gdb, valgrind, and lldb 15 or later with its" \
-        "Python module (Fedora: gcc gdb valgrind lldb python3-lldb; Arch: gcc gdb valgrind lldb; openSUSE: gcc gdb" \
-        "valgrind lldb python3-lldb)."
+    fail "this is not a Debian-like system: install a C compiler (gcc), gdb, lldb 15 or later with its Python module, and" \
+        "valgrind (Fedora: gcc gdb lldb python3-lldb valgrind; Arch: gcc gdb lldb valgrind debuginfod; openSUSE: gcc gdb" \
+        "lldb python3-lldb valgrind)."
 fi
 as_root=()
 if ((EUID != 0)); then

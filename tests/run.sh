@@ -17,6 +17,17 @@ tested_features=(inspect)
 # integration tests run once more with it, except these, which can't tell the difference:
 same_with_mprotect=(tidy)
 
+# The unit and integration tests run once more under AddressSanitizer and its leak checker, except these:
+not_sanitized=(
+    tidy               # tests no program
+    readme             # GDB's words on a usual build
+    debug_header       # GDB, LLDB and cores of usual and stripped builds
+    debugger_backtrace # GDB and LLDB at every instruction of usual builds
+    bad_input          # address spaces too small for a shadow, SIGSEGV, stack depths told by the addresses of locals
+    memcheck           # another checker, and no two at a time
+    sanitizer          # builds the program that it tests so by itself
+)
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 failed=()
@@ -39,13 +50,23 @@ with_mprotect() {
     CORO_REDZONE=mprotect "$@"
 }
 
-# `--test NAME` for each integration test for which mprotect can make a difference.
-mprotect_targets() {
+# In a target directory of its own. The switch -Z is for nightly toolchains, and for those that are told to take it.
+sanitized() { # arguments for cargo test
+    local host
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    # A program dies of SIGSEGV as it does without: a test is about that. Fake stacks, in which locals lie, are of the
+    # smallest size: some tests have thousands of coroutines.
+    ASAN_OPTIONS=${ASAN_OPTIONS-handle_segv=0:max_uar_stack_size_log=16} RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
+        CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/sanitize cargo_test --features sanitize --target "$host" "$@"
+}
+
+# `--test NAME` for each integration test but those named.
+all_targets_but() { # names
     local name
     cargo metadata --no-deps --format-version 1 |
         grep -o '"kind":\["test"\],"crate_types":\["bin"\],"name":"[^"]*"' | sed 's/.*:"//; s/"$//' |
         while read -r name; do
-            if [[ " ${same_with_mprotect[*]} " != *" $name "* ]]; then
+            if [[ " $* " != *" $name "* ]]; then
                 printf -- '--test\n%s\n' "$name"
             fi
         done
@@ -111,8 +132,11 @@ else
     # Without --examples, Cargo builds the examples and leaves out the tests in them.
     step "unit and integration tests, examples" cargo_test --tests --examples "$@"
     step "documentation tests" cargo_test --doc "$@"
-    mapfile -t targets < <(mprotect_targets)
+    mapfile -t targets < <(all_targets_but "${same_with_mprotect[@]}")
     ((${#targets[@]})) || failed+=("cargo metadata names no integration test to run with mprotect")
     step "library and integration tests with mprotect redzones" with_mprotect cargo_test --lib "${targets[@]}" "$@"
+    mapfile -t targets < <(all_targets_but "${not_sanitized[@]}")
+    ((${#targets[@]})) || failed+=("cargo metadata names no integration test to run under AddressSanitizer")
+    step "address and leak sanitizer" sanitized --lib "${targets[@]}" "$@"
 fi
 summary "$@"

@@ -38,6 +38,11 @@ fn sound_program_is_clean() {
 }
 
 #[test]
+fn fake_stacks_are_kept_over_switches_and_unmapped_at_the_end() {
+    assert_clean("steady");
+}
+
+#[test]
 fn what_waiting_coroutines_have_is_no_leak() {
     for case in ["exit-from-main", "exit-from-a-coroutine", "exit-beside-a-runtime"] {
         assert_clean(case);

@@ -59,14 +59,13 @@ pub(crate) fn acquire(record: &Record, bounds: Option<StackBounds>) {
 }
 
 /// A slot is about to be given back. Nobody is to use its stack, in which frames that were never returned from
-/// have left their marks.
+/// have left their marks. (To memcheck all frames of users' code are out of use: they have been returned from.)
 pub(crate) fn release(record: &Record, bounds: Option<StackBounds>) {
     let start = ptr::from_ref(record).addr();
     // SAFETY: registered by `acquire`.
     unsafe { asan::unregister_root(start, start + size_of::<Record>()) };
     if let Some(bounds) = bounds {
         asan::poison(bounds.limit, bounds.top);
-        valgrind::forbid(bounds.limit, bounds.top);
     }
 }
 

@@ -1,5 +1,5 @@
 //! What a memory checker is to find in a program of coroutines, and what it is not to: `checked CASE`, where CASE is
-//! `clean`, an end of the process while coroutines wait (`exit-...`), or the bug to commit. tests/sanitizer.rs and
+//! `clean`, `steady`, an end of the process while coroutines wait (`exit-...`), or the bug to commit. tests/sanitizer.rs and
 //! tests/memcheck.rs know what is reported of it.
 
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use std::mem::{self, MaybeUninit};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{env, process, thread};
+use std::{env, fs, process, thread};
 
 use coro::net::{TcpListener, TcpStream};
 use coro::sync::{Mutex, channel};
@@ -21,6 +21,7 @@ fn main() {
     let case = env::args().nth(1).unwrap_or_default();
     match case.as_str() {
         "clean" => clean(),
+        "steady" => steady(),
         "exit-from-main" => exit_from_main(),
         "exit-from-a-coroutine" => exit_from_a_coroutine(),
         "exit-beside-a-runtime" => exit_beside_a_runtime(),
@@ -98,6 +99,24 @@ fn clean() {
     for runtime in runtimes {
         runtime.join().unwrap().unwrap().unwrap();
     }
+}
+
+/// Neither switches nor ended coroutines cost address space: a fake stack takes megabytes of it.
+fn steady() {
+    let mapped = || {
+        let statm = fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').next().unwrap().parse::<usize>().unwrap() << 12
+    };
+    coro::run(|| {
+        switch();
+        let before = mapped();
+        for _ in 0..500 {
+            switch();
+        }
+        let grown = mapped() - before;
+        assert!(grown < 500 << 20, "{} MiB more are mapped", grown >> 20);
+    })
+    .unwrap();
 }
 
 fn echo() {
