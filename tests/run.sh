@@ -15,7 +15,11 @@ tested_features=(inspect)
 
 # Kernels before 6.13 guard stacks by mprotect. CORO_REDZONE forces that, and the library's unit tests and the
 # integration tests run once more with it, except these, which can't tell the difference:
-same_with_mprotect=(tidy)
+same_with_mprotect=(
+    tidy         # tests no program
+    instructions # counts none of the kernel's
+    stepping     # redzones are placed by system calls, in which nothing is stepped
+)
 
 # The unit and integration tests run once more under AddressSanitizer and its leak checker, except these:
 not_sanitized=(
@@ -25,6 +29,8 @@ not_sanitized=(
     debugger_backtrace # GDB and LLDB at every instruction of usual builds
     bad_input          # address spaces too small for a shadow, SIGSEGV, stack depths told by the addresses of locals
     memcheck           # another checker, and no two at a time
+    instructions       # counts those of usual builds
+    stepping           # steps usual builds
     sanitizer          # builds the program that it tests so by itself
 )
 

@@ -87,10 +87,10 @@ pub(crate) enum Place {
 }
 
 impl Geometry {
-    /// The region for `capacity` user coroutines, at address `base`: a multiple of a redzone's size, as classes start at
-    /// those, so that the length is the same wherever it lies.
+    /// The region for `capacity` user coroutines, at the page `base`. Classes start at pages, and no further apart, so
+    /// that the length is the same wherever it lies.
     pub(crate) fn new(base: usize, capacity: usize) -> Geometry {
-        debug_assert!(base.is_multiple_of(REDZONE), "a region does not start at {base:#x}");
+        debug_assert!(base.is_multiple_of(PAGE), "a region does not start at {base:#x}");
         let large = (capacity / 64).clamp(8, 1024);
         let shape = [
             (WORKER_COUNT, 0),

@@ -82,7 +82,7 @@ fn reserve(capacity: Option<usize>) -> Result<Geometry> {
     let mut limited = false;
     loop {
         let length = Geometry::new(0, wanted).length;
-        match memory::reserve(HINT, length, REDZONE) {
+        match memory::reserve(HINT, length) {
             // RLIMIT_AS or strict overcommit: what just fits would leave nothing to malloc, so one step less.
             Ok(base) if limited => {
                 // SAFETY: the mapping was made just now, nobody has an address of it.

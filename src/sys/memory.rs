@@ -17,29 +17,8 @@ pub(crate) const PAGE: usize = 4096;
 const MADV_GUARD_INSTALL: i32 = 102;
 const MADV_GUARD_REMOVE: i32 = 103;
 
-/// Reserves zeroed read-write address space: at `hint` if that is free, else at any multiple of `alignment`. Nothing is
-/// committed.
-pub(crate) fn reserve(hint: usize, length: usize, alignment: usize) -> io::Result<usize> {
-    let start = map(hint, length)?;
-    if start.is_multiple_of(alignment) {
-        return Ok(start);
-    }
-    // The kernel knows only pages. So some more, of which what stands out on both sides goes back.
-    // SAFETY: the mapping was made just now, nobody has an address of it.
-    unsafe { release(start, length) };
-    let wide = length.checked_add(alignment).ok_or(io::ErrorKind::InvalidInput)?;
-    let wide_start = map(0, wide)?;
-    let start = wide_start.next_multiple_of(alignment);
-    for (from, to) in [(wide_start, start), (start + length, wide_start + wide)] {
-        if from < to {
-            // SAFETY: as above.
-            unsafe { release(from, to - from) };
-        }
-    }
-    Ok(start)
-}
-
-fn map(hint: usize, length: usize) -> io::Result<usize> {
+/// Reserves zeroed read-write address space, at `hint` if that is free. Nothing is committed.
+pub(crate) fn reserve(hint: usize, length: usize) -> io::Result<usize> {
     let length = NonZeroUsize::new(length).ok_or(io::ErrorKind::InvalidInput)?;
     let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE | MapFlags::MAP_STACK;
     // SAFETY: a new mapping, without MAP_FIXED, replaces none.
