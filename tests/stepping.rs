@@ -41,7 +41,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::io::Write as _;
 
-use stepper::{Report, step_through};
+use stepper::{Report, step_through, stop_at_random};
 use support::{Profile, program};
 
 /// All scenes of the debuggee, but for the `start` of the runtime.
@@ -67,6 +67,8 @@ const OUT_OF_LINE: [(&str, [u8; 4]); 2] =
 
 /// What the tests here are to step together, at least, if `CORO_STEPS` doesn't say more.
 const STEPS: u64 = 200_000;
+/// How often a running debuggee is stopped, if `CORO_STOPS` doesn't say otherwise.
+const STOPS: u64 = 200;
 
 #[test]
 fn stops_in_a_release_build_are_right_under_fair() {
@@ -91,12 +93,35 @@ fn stops_in_a_debug_build_are_right_under_backtrack() {
     steps(Profile::Debug, "backtrack", &["nested"]);
 }
 
+/// A debugger that attaches finds the process anywhere. `CORO_STOPS` says how often it is to be stopped; see
+/// tests/long/attach.sh. Debug builds only: in optimised ones the compiler's CFI is wrong at a few instructions, which
+/// stepping knows by what came before.
+#[test]
+fn stops_at_random_instants_are_right() {
+    let stops = asked_by("CORO_STOPS").unwrap_or(STOPS).div_ceil(2);
+    let debuggee = program("stepped", Profile::Debug);
+    for policy in ["fair", "backtrack"] {
+        let report = stop_at_random(&debuggee, &[policy, "endless"], 1, stops);
+        let _ = writeln!(
+            std::io::stderr(),
+            "{policy}: {stops} stops, {} walks of threads, {} of coroutines that stood still",
+            report.walks,
+            report.walks_of_others
+        );
+        assert!(report.breaks.is_empty(), "{policy}:\n{}", report.breaks.join("\n"));
+        assert!(report.walks + report.gaps >= stops && report.walks_of_others > stops, "{report}");
+    }
+}
+
+fn asked_by(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|error| panic!("{variable}={text} is no number: {error}")))
+}
+
 /// Steps through the wanted scenes, or if more is asked for than a quarter of `STEPS`, through whole lives until it is
 /// enough.
 fn steps(profile: Profile, policy: &str, scenes: &[&str]) {
-    let asked: Option<u64> = env::var("CORO_STEPS").ok().map(|text| {
-        text.parse().unwrap_or_else(|error| panic!("CORO_STEPS={text} is no number of instructions: {error}"))
-    });
+    let asked = asked_by("CORO_STEPS");
     let share = asked.unwrap_or(STEPS).div_ceil(4);
     let debuggee = program("stepped", profile);
     let mut stepped = 0;

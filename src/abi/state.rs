@@ -30,7 +30,7 @@ pub(crate) enum State {
     Running = 3,
     /// Waits, for what its record says.
     Parked = 4,
-    /// Its function has ended; the slot is not free yet.
+    /// Its function has ended; the slot is not free yet. There is nothing on its stack any more, which may be unreadable.
     Exited = 5,
 }
 

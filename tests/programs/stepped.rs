@@ -1,7 +1,8 @@
 //! A scripted life, to be stepped through instruction by instruction: `stepped POLICY FROM`.
 //!
 //! POLICY: `fair` or `backtrack`. FROM: the first scene is the `start` of the runtime, half a million instructions until
-//! the first coroutine lives, or the `life` after it. The life is divided into scenes, each of which begins with a call of
+//! the first coroutine lives, or the `life` after it; `endless`: scenes of the life over and over, to be stopped at any
+//! instant. The life is divided into scenes, each of which begins with a call of
 //! [`stepping_scene`]; [`stepping_ends`] is called behind the last one. Both are found by their symbols. It leans on
 //! the standard library and on `coro` alone, so that tests/stepping/plants.rs can build it with the bare compiler.
 
@@ -38,7 +39,9 @@ fn scene(name: &str) {
 
 fn main() {
     let arguments: Vec<String> = env::args().collect();
-    let [_, policy, from] = &arguments[..] else { panic!("usage: stepped fair|backtrack start|life") };
+    let [_, policy, from] = &arguments[..] else {
+        panic!("usage: stepped fair|backtrack start|life|endless")
+    };
     let policy = if policy == "fair" { Policy::Fair } else { Policy::Backtrack };
     // What panics on purpose says so by its payload, and needs no report.
     std::panic::set_hook(Box::new(|_| {}));
@@ -48,7 +51,11 @@ fn main() {
     let dropped = Arc::new(AtomicU32::new(0));
     let counted = dropped.clone();
     // A small region is read quickly.
-    Builder::new().max_coroutines(64).policy(policy).run(|| life(policy, &counted)).unwrap();
+    let builder = Builder::new().max_coroutines(64).policy(policy);
+    if from == "endless" {
+        builder.clone().run(|| endless(policy)).unwrap();
+    }
+    builder.run(|| life(policy, &counted)).unwrap();
     stepping_ends();
     assert_eq!(dropped.load(Ordering::Relaxed), 3, "main's end drops the values on all stacks");
 }
@@ -80,6 +87,24 @@ fn life(policy: Policy, dropped: &Arc<AtomicU32>) {
     beside_another_runtime(policy);
     scene("end");
     leave_some_behind(dropped);
+}
+
+/// No panics and no end: while one unwinds a stop at any instruction can't be told from a wrong one without knowing what
+/// came before, as stepping does.
+fn endless(policy: Policy) {
+    scene("endless");
+    loop {
+        nested(3);
+        in_turns();
+        by_channel();
+        by_mutex();
+        by_timer();
+        by_event();
+        by_thread();
+        in_one_slot();
+        with_other_control_words();
+        beside_another_runtime(policy);
+    }
 }
 
 /// Coroutines in coroutines: one more than `depth`.

@@ -35,10 +35,14 @@ pub(crate) fn show(coroutine: &Coroutine) -> String {
     )
 }
 
-/// Whether its stack and its context are in use: not before main runs for the first time, nor after its end.
+/// Whether its stack and its context are in use: not before main runs for the first time, nor after an end (in a debug
+/// build the stack may be closed already).
 pub(crate) fn has_context(coroutine: &Coroutine) -> bool {
-    let (is_main, state) = (coroutine.kind == "main", coroutine.state.as_str());
-    state != "free" && !(is_main && matches!(state, "new" | "exited"))
+    match coroutine.state.as_str() {
+        "free" | "exited" => false,
+        "new" => coroutine.kind != "main",
+        _ => true,
+    }
 }
 
 struct Problems(Vec<String>);

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use crate::stepper::step_through;
+use crate::stepper::{step_through, stop_at_random};
 use crate::support::program::target_directory;
 
 /// The debuggee with a planted bug.
@@ -81,4 +81,11 @@ fn link_that_is_not_cut_is_found() {
 #[test]
 fn generation_that_is_not_raised_is_found() {
     is_found("generation", "atomic", "from generation 0 to 0");
+}
+
+#[test]
+fn link_that_is_not_cut_is_found_at_random_instants() {
+    let report = stop_at_random(&planted("link"), &["fair", "endless"], 1, 200);
+    let is_it = |told: &String| told.contains("are linked to a resumer");
+    assert!(report.breaks.iter().any(is_it), "link is not what was found: {:#?}", report.breaks);
 }

@@ -10,7 +10,10 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
+use nix::libc;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::ptrace::{self, Event, Options};
 use nix::sys::signal::Signal;
@@ -166,6 +169,40 @@ impl Process {
                 return Some(stepped);
             }
         }
+    }
+
+    /// Lets all its threads run for a moment, and stops them wherever they are then; false: the process has ended.
+    pub(crate) fn run_for(&mut self, moment: Duration) -> bool {
+        for (thread, state) in self.threads.iter_mut().filter(|(_, state)| state.is_stopped) {
+            state.is_stopped = false;
+            ptrace::cont(*thread, state.signal.take()).expect("it is stopped");
+        }
+        thread::sleep(moment);
+        for (thread, _) in self.threads.iter().filter(|(_, state)| !state.is_stopped) {
+            // One that has ended meanwhile says so below.
+            // SAFETY: a signal to a child that is traced, so that it stops.
+            unsafe { libc::syscall(libc::SYS_tgkill, self.pid.as_raw(), thread.as_raw(), libc::SIGSTOP) };
+        }
+        while self.ended.is_none() && self.threads.values().any(|state| !state.is_stopped) {
+            let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
+            match waitpid(None, Some(flags)).expect("there is a thread to wait for") {
+                // Of a new thread it is the first one, and was not sent by us.
+                WaitStatus::Stopped(thread, Signal::SIGSTOP) => {
+                    self.stopped(thread, None);
+                }
+                // It has made a thread. The SIGSTOP comes after this.
+                WaitStatus::PtraceEvent(thread, ..) => ptrace::cont(thread, None).expect("it is stopped"),
+                WaitStatus::Stopped(thread, signal) => {
+                    ptrace::cont(thread, Some(signal)).expect("it is stopped");
+                }
+                status @ (WaitStatus::Exited(thread, _) | WaitStatus::Signaled(thread, ..)) => {
+                    self.threads.remove(&thread);
+                    self.ended = (thread == self.pid).then_some(status);
+                }
+                status => panic!("{status:?} of a traced process"),
+            }
+        }
+        self.ended.is_none()
     }
 
     /// How it ended.

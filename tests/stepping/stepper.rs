@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::time::Duration;
 use std::{fmt, mem};
 
 use nix::sys::wait::WaitStatus;
@@ -75,26 +76,10 @@ pub(crate) fn step_through(
     seed: u64,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Report {
-    let mut process = Process::start(program, arguments, seed);
-    // What the loader has mapped is there only when the program's own code begins.
-    let start = Walker::new(&process).modules.symbol("main");
-    process.run_to(start);
-    let walker = Walker::new(&process);
-    let (scene, end) = (walker.modules.symbol("stepping_scene"), walker.modules.symbol("stepping_ends"));
-    let mut stepped = Some(process.run_to(scene));
-    let watch = Watch::new(&process).unwrap_or_else(|problem| panic!("{}: {problem}", program.display()));
-    let mut stepper = Stepper {
-        process,
-        watch,
-        walker,
-        memory: Memory::default(),
-        edges: Edges::of_the_table(),
-        report: Report::default(),
-        chains: HashMap::new(),
-        parked: BTreeMap::new(),
-        is_fresh: true,
-        has_learnt: false,
-    };
+    let mut stepper = Stepper::at_first_scene(program, arguments, seed);
+    let modules = &stepper.walker.modules;
+    let (scene, end) = (modules.symbol("stepping_scene"), modules.symbol("stepping_ends"));
+    let mut stepped = stepper.process.threads().next();
     while let Some(now) = stepped {
         if now.registers.pc == scene {
             let name = stepper.begin_scene(&now);
@@ -128,7 +113,65 @@ pub(crate) fn step_through(
     report
 }
 
+/// Lets the debuggee run, and looks at everything at so many random instants.
+pub(crate) fn stop_at_random(program: &Path, arguments: &[&str], seed: u64, stops: u64) -> Report {
+    let mut stepper = Stepper::at_first_scene(program, arguments, seed);
+    stepper.report.scenes.push(("endless".to_owned(), 0));
+    let mut random = seed | 1;
+    for stop in 1..=stops {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        // From within one operation to all of them.
+        let moment = Duration::from_micros(1 << ((random >> 33) % 13));
+        if !stepper.process.run_for(moment) {
+            stepper.report.breaks.push(format!("the debuggee has ended by {:?}", stepper.process.end()));
+            break;
+        }
+        stepper.report.scenes[0].1 = stop;
+        stepper.look_afresh();
+        if stepper.report.breaks.len() >= ENOUGH {
+            break;
+        }
+    }
+    stepper.report
+}
+
 impl Stepper {
+    /// A debuggee that has come to its first scene.
+    fn at_first_scene(program: &Path, arguments: &[&str], seed: u64) -> Stepper {
+        let mut process = Process::start(program, arguments, seed);
+        // What the loader has mapped is there only when the program's own code begins.
+        let start = Walker::new(&process).modules.symbol("main");
+        process.run_to(start);
+        let walker = Walker::new(&process);
+        process.run_to(walker.modules.symbol("stepping_scene"));
+        let watch = Watch::new(&process).unwrap_or_else(|problem| panic!("{}: {problem}", program.display()));
+        Stepper {
+            process,
+            watch,
+            walker,
+            memory: Memory::default(),
+            edges: Edges::of_the_table(),
+            report: Report::default(),
+            chains: HashMap::new(),
+            parked: BTreeMap::new(),
+            is_fresh: true,
+            has_learnt: false,
+        }
+    }
+
+    /// Looks at everything, of which it is not known what came before.
+    fn look_afresh(&mut self) {
+        self.forget();
+        let threads: Vec<Stepped> = self.process.threads().collect();
+        let first = threads[0];
+        if let Err(problem) = self.watch.look(&self.process, &mut self.memory) {
+            return self.found(&first, [problem]);
+        }
+        self.learn();
+        threads.iter().for_each(|thread| self.backtrace(thread));
+        self.registry(&first, None);
+    }
+
     /// Returns its name.
     fn begin_scene(&mut self, now: &Stepped) -> String {
         let [address, length] = now.registers.arguments();
