@@ -1,6 +1,7 @@
 //! One coroutine's record: all that a reader needs to name it, say what it waits for and unwind it.
 //!
-//! Three cache lines: what a switch touches, who the coroutine is, and what belongs to the runtime alone.
+//! Three cache lines: what each switch touches; the rest, who the coroutine is above all; and what belongs to the
+//! runtime alone.
 //! Every field is atomic because readers on other threads may look at any time; on the hot path they are
 //! plain loads and stores. A record lives for ever at its place in the region: its slot's index is its own.
 
@@ -58,10 +59,15 @@ pub(crate) struct Record {
     /// The worker it lives on.
     pub(crate) worker: AtomicU32,
     pub(crate) wait_object: AtomicU64,
-    /// Nanoseconds of CLOCK_MONOTONIC; 0 = it may wait for ever.
-    pub(crate) wait_deadline: AtomicU64,
     /// Its worker's clock when it last parked, got ready, or was spawned.
     pub(crate) since: AtomicU64,
+    /// What others ask of it: bits of `request`.
+    pub(crate) requests: AtomicU32,
+    /// While free: the next free slot of its class.
+    pub(crate) next_free: AtomicU32,
+    // What not every wait touches.
+    /// Nanoseconds of CLOCK_MONOTONIC; 0 = it may wait for ever.
+    pub(crate) wait_deadline: AtomicU64,
     // Who it is.
     /// Counted from 1 over the process's life, never reused; kept when the slot is free.
     pub(crate) id: AtomicU64,
@@ -81,10 +87,6 @@ pub(crate) struct Record {
     pub(crate) spawned_at: AtomicU64,
     /// UTF-8, filled up with NULs; cut at a character's end when longer.
     pub(crate) name: [AtomicU64; NAME_LENGTH / 8],
-    /// While free: the next free slot of its class.
-    pub(crate) next_free: AtomicU32,
-    /// What others ask of it: bits of `request`.
-    pub(crate) requests: AtomicU32,
     // The runtime's own.
     /// What it is to run: the two words of a `coroutine::entry::Task` pointer.
     pub(crate) task: [AtomicPtr<()>; 2],

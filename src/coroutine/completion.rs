@@ -43,7 +43,7 @@ impl Completion {
     }
 
     /// Puts one on the list; says `false` if it has ended, and the waiter need not wait.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enlist(&self, waiter: Waiter) -> bool {
         // Under the lock, as `complete` is: either we see DONE, or it sees us.
         self.with_list(|list| list.push(waiter)).is_some()
@@ -87,7 +87,7 @@ impl Completion {
     }
 
     /// Calls `f` with the list; `None` if it has ended.
-    #[inline]
+    #[inline(always)]
     fn with_list<R>(&self, f: impl FnOnce(&mut Waiters) -> R) -> Option<R> {
         let before = self.word.lock()?;
         // SAFETY: it is locked until the store below, so nobody else has a reference to the list.

@@ -182,6 +182,7 @@ impl<T> HandleHalf<T> {
     }
 
     /// The result, if the coroutine has ended and it was not taken before.
+    #[inline]
     pub(crate) fn take(&mut self) -> Option<Result<T, JoinError>> {
         // SAFETY: as above.
         unsafe { self.0.as_ref() }.take()

@@ -72,7 +72,7 @@ impl Waiters {
         Waiters { first: None, others: None }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, waiter: Waiter) {
         if self.first.is_none() {
             self.first = Some(waiter);
@@ -82,7 +82,7 @@ impl Waiters {
     }
 
     /// Takes the one who has waited longest.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<Waiter> {
         let first = self.first.take();
         if first.is_some() {

@@ -184,10 +184,12 @@ impl<T> fmt::Debug for JoinHandle<T> {
 struct End<'a>(&'a Completion);
 
 impl WaitList for End<'_> {
+    #[inline(always)]
     fn enlist(&self, waiter: Waiter) -> bool {
         self.0.enlist(waiter)
     }
 
+    #[inline]
     fn delist(&self, waiter: &Waiter) -> bool {
         self.0.delist(waiter)
     }

@@ -71,6 +71,7 @@ impl Wait<'_> {
     }
 
     /// Who waits, for whoever will end the wait.
+    #[inline]
     pub(crate) fn waiter(&self) -> Waiter {
         Waiter::Coroutine(self.token)
     }
@@ -81,6 +82,7 @@ impl Wait<'_> {
     }
 
     /// The token alone.
+    #[inline]
     pub(crate) fn token(&self) -> WakeToken {
         self.token
     }
@@ -102,7 +104,9 @@ impl Wait<'_> {
     pub(crate) fn park_until(self, deadline: Option<u64>) -> Woken {
         let Wait { worker, record, token, reason } = self;
         mem::forget(self);
-        record.wait_deadline.store(deadline.unwrap_or(0), Relaxed);
+        if let Some(deadline) = deadline {
+            record.wait_deadline.store(deadline, Relaxed);
+        }
         record.since.store(worker.clock(), Relaxed);
         let timer = deadline.map(|deadline| worker.reactor.arm(deadline, token));
         if thread::panicking() {
@@ -117,6 +121,9 @@ impl Wait<'_> {
         }
         let woken = if transition::close_wait(&record.state) { Woken::Deadline } else { Woken::Event };
         clear(record);
+        if deadline.is_some() {
+            record.wait_deadline.store(0, Relaxed);
+        }
         cancel::check(record);
         woken
     }
@@ -134,7 +141,6 @@ impl Drop for Wait<'_> {
 fn clear(record: &Record) {
     record.wait_reason.store(WaitReason::None as u32, Relaxed);
     record.wait_object.store(0, Relaxed);
-    record.wait_deadline.store(0, Relaxed);
 }
 
 /// Waits without switching, for a coroutine that unwinds: a switch would mix up std's count of panics, and with it
