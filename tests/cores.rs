@@ -36,8 +36,14 @@ fn mappings_around(address: usize) -> Vec<Mapping> {
     all.drain(first..=last).collect()
 }
 
+/// One test, because all tests of a program share the region.
 #[test]
 fn stacks_in_use_are_in_core_dumps_and_the_reserve_is_not() {
+    few_stacks_are_in_core_dumps_and_the_reserve_is_not();
+    more_comes_into_core_dumps_as_slots_come_into_use();
+}
+
+fn few_stacks_are_in_core_dumps_and_the_reserve_is_not() {
     coro::run(|| {
         let stacks: Vec<usize> = (0..3)
             .map(|_| spawn(|| ptr::from_ref(&black_box(0_u8)).addr()).join().unwrap())
@@ -67,7 +73,6 @@ fn stacks_in_use_are_in_core_dumps_and_the_reserve_is_not() {
     .unwrap();
 }
 
-#[test]
 fn more_comes_into_core_dumps_as_slots_come_into_use() {
     coro::run(|| {
         // 500 stacks of 260 KiB: beyond two steps.
