@@ -1,0 +1,54 @@
+//! Runtimes in a program with `panic = "abort"`, where nothing can be unwound: what is left at main's end stays as it is,
+//! with its values, and never runs again, though later runtimes have the same worker. tests/panic_abort.rs builds it so.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+use coro::sync::channel;
+use coro::{sleep, spawn, yield_now};
+
+/// Counts its drops.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+fn main() {
+    assert!(cfg!(panic = "abort"), "this is about programs that can't unwind");
+    let [parked, fresh, ran] = [(); 3].map(|()| Arc::new(AtomicUsize::new(0)));
+    for _ in 0..3 {
+        coro::run(|| {
+            let value = Counted(parked.clone());
+            spawn(move || {
+                let _value = value;
+                sleep(Duration::MAX);
+            });
+            // Woken by another thread just before the end: ready, and in nobody's queue yet.
+            let (sender, receiver) = channel(1);
+            let ran = ran.clone();
+            spawn(move || {
+                let _ = receiver.recv();
+                ran.fetch_add(1, Relaxed);
+            });
+            yield_now();
+            let value = Counted(fresh.clone());
+            spawn(move || drop(value));
+            thread::spawn(move || sender.send(()).unwrap()).join().unwrap();
+        })
+        .unwrap();
+        // The next runtime lives on the same worker.
+        let sum: i32 = coro::run(|| (0..10).map(|n| spawn(move || n).join().unwrap()).sum()).unwrap();
+        assert_eq!(sum, 45);
+        coro::run(|| sleep(Duration::from_millis(1))).unwrap();
+    }
+    let [parked, fresh, ran] = [parked, fresh, ran].map(|count| count.load(Relaxed));
+    println!(
+        "dropped: {parked} values of parked ones, {fresh} of those that never ran; {ran} went on after the end"
+    );
+}
