@@ -1,32 +1,20 @@
 //! TCP as std's, where a wait parks the coroutine: bytes, ends, errors, timeouts and descriptors.
 
+#[path = "support/tcp.rs"]
+mod tcp;
+
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
-use std::net::{self, Ipv4Addr, Shutdown, SocketAddr};
+use std::net::{self, Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use coro::net::{TcpListener, TcpStream};
-use coro::{JoinHandle, spawn, yield_now};
+use coro::{spawn, yield_now};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn};
 use pretty_assertions::assert_eq;
 
-const ANYWHERE: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
-
-fn run<T>(main: impl FnOnce() -> T) -> T {
-    coro::run(main).unwrap()
-}
-
-/// Both ends of a connection.
-fn connection() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind(ANYWHERE).unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (client, listener.accept().unwrap().0)
-}
-
-fn join_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
-    handles.into_iter().map(|handle| handle.join().unwrap()).collect()
-}
+use tcp::{ANYWHERE, connection, join_all, run};
 
 /// Numbers that look random, the same in each run (xorshift, Marsaglia 2003).
 struct Random(u64);

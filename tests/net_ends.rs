@@ -1,8 +1,11 @@
 //! How connections end, how many share them, and what that does to descriptors: nobody waits for ever, no event goes
 //! to a number's next owner, and no descriptor is lost.
 
+#[path = "support/tcp.rs"]
+mod tcp;
+
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown};
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::sync::Arc;
@@ -16,22 +19,7 @@ use coro::{JoinHandle, spawn, yield_now};
 use nix::sys::socket::{setsockopt, sockopt};
 use pretty_assertions::assert_eq;
 
-const ANYWHERE: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
-
-fn run<T>(main: impl FnOnce() -> T) -> T {
-    coro::run(main).unwrap()
-}
-
-/// Both ends of a connection.
-fn connection() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind(ANYWHERE).unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (client, listener.accept().unwrap().0)
-}
-
-fn join_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
-    handles.into_iter().map(|handle| handle.join().unwrap()).collect()
-}
+use tcp::{ANYWHERE, connection, join_all, run};
 
 /// Closes with a reset instead of an end.
 fn reset(stream: TcpStream) {

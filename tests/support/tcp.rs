@@ -1,0 +1,23 @@
+//! What the tests of TCP share: both ends of a connection, and the shortest words for what each of them does.
+
+use std::net::Ipv4Addr;
+
+use coro::JoinHandle;
+use coro::net::{TcpListener, TcpStream};
+
+pub(crate) const ANYWHERE: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
+
+pub(crate) fn run<T>(main: impl FnOnce() -> T) -> T {
+    coro::run(main).unwrap()
+}
+
+/// Both ends of a connection.
+pub(crate) fn connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind(ANYWHERE).unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (client, listener.accept().unwrap().0)
+}
+
+pub(crate) fn join_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
+    handles.into_iter().map(|handle| handle.join().unwrap()).collect()
+}
