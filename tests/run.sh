@@ -33,6 +33,7 @@ not_sanitized=(
     instructions       # counts those of usual builds
     stepping           # steps usual builds
     sanitizer          # builds the program that it tests so by itself
+    panic_abort        # builds the program that it tests by itself
 )
 
 log=$(mktemp)
