@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::hint::black_box;
+use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::AtomicPtr;
 
@@ -34,8 +35,16 @@ pub fn tenancy() -> Option<(u32, u32)> {
 
 /// Two stacks that switch to each other: the caller's, and one which counts how often it was resumed.
 #[derive(Debug)]
-#[repr(C)]
 pub struct RawCoroutine {
+    /// Boxed, and never handed out: its stack knows its address.
+    inner: Box<Inner>,
+    /// It stays on the thread that resumed it.
+    _not_send: PhantomData<*const ()>,
+}
+
+#[derive(Debug)]
+#[repr(C)]
+struct Inner {
     /// As in a record, `arch`'s entry finds the resumer by the first word.
     link: AtomicPtr<Context>,
     context: Context,
@@ -46,15 +55,15 @@ pub struct RawCoroutine {
 }
 
 impl RawCoroutine {
-    /// One that has not run yet; boxed, because its stack knows its address. With `inexact`, its side does inexact
-    /// arithmetic once, which leaves a sticky flag in MXCSR that the caller's side may not have.
+    /// One that has not run yet. With `inexact`, its side does inexact arithmetic once, which leaves a sticky flag in
+    /// MXCSR that the caller's side may not have.
     ///
     /// # Errors
     /// If there is no stack.
-    pub fn new(inexact: bool) -> Result<Box<RawCoroutine>> {
+    pub fn new(inexact: bool) -> Result<RawCoroutine> {
         let region = region::start(None)?;
         let slot = slots::acquire(region, ClassName::Default)?;
-        let raw = Box::new(RawCoroutine {
+        let inner = Box::new(Inner {
             link: AtomicPtr::new((&raw const END).cast_mut()),
             context: Context::unused(),
             host: Context::unused(),
@@ -66,25 +75,27 @@ impl RawCoroutine {
         let bounds = region.geometry.bounds(slot).expect("the default class has stacks");
         // SAFETY: the slot was acquired just now, so that its stack is mapped, writable and ours; the coloured top
         // is 64-byte aligned.
-        let sp = unsafe { arch::init_stack(bounds.coloured_top(slot), ptr::from_ref(&*raw).addr(), start) };
-        raw.context.prepare(sp);
-        Ok(raw)
+        let sp = unsafe {
+            arch::init_stack(bounds.coloured_top(slot), ptr::from_ref(&*inner).expose_provenance(), start)
+        };
+        inner.context.prepare(sp);
+        Ok(RawCoroutine { inner, _not_send: PhantomData })
     }
 
     /// A round trip: there, and back again.
     #[inline]
     pub fn resume(&self) {
         // SAFETY: `context` was prepared by `new` or left by `count`, on this thread: the type is not Send.
-        unsafe { arch::swap(&raw const self.host, &raw const self.context) };
+        unsafe { arch::swap(&raw const self.inner.host, &raw const self.inner.context) };
     }
 
     /// How often it was resumed.
     pub fn resumed(&self) -> usize {
-        self.resumed.get()
+        self.inner.resumed.get()
     }
 }
 
-impl Drop for RawCoroutine {
+impl Drop for Inner {
     fn drop(&mut self) {
         // SAFETY: nobody goes on with the stack any more, and `count`'s frame has nothing to drop.
         unsafe { slots::release(self.region, self.slot) };
@@ -93,7 +104,7 @@ impl Drop for RawCoroutine {
 
 extern "C" fn count(raw: *const ()) -> ! {
     // SAFETY: `new` passed the address of the box, which lives as long as somebody resumes it.
-    let raw = unsafe { &*raw.cast::<RawCoroutine>() };
+    let raw = unsafe { &*raw.cast::<Inner>() };
     loop {
         raw.resumed.set(raw.resumed.get() + 1);
         // SAFETY: `host` was left by `resume`.
