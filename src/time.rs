@@ -8,7 +8,8 @@ use crate::scheduler::park::{self, Wait};
 use crate::sys::clock;
 
 /// Lets others run for at least `duration`; as `std::thread::sleep`. Timers are kept to 131 µs: it may last so
-/// much longer, never shorter; and while others are ready, 0.1 ms more, or as long as one of their turns. A duration of zero is a [`yield_now`](crate::yield_now).
+/// much longer, never shorter. While others keep the thread busy it also lasts until io has its turn: see
+/// [`Policy`](crate::Policy). A duration of zero is a [`yield_now`](crate::yield_now).
 ///
 /// # Panics
 /// Outside a runtime, where it would block nobody but the caller.
