@@ -1,0 +1,16 @@
+"""What GDB's and LLDB's scripts share: the registry of a program's coroutines, read from its memory.
+
+Nothing here knows a debugger. A debugger's side implements `port.Port` (memory, threads, symbols, output), and the
+commands here are written against that; plain Python with `memory.ProcessMemory` serves as well, for tests.
+
+    memory     bytes by address, of a process, a core or a test's dictionary
+    elf        where a program's debug headers are: by the ELF notes of its modules
+    layout     the debug header and its tables: which field lies where, which number means what
+    registry   records, classes, workers: a snapshot of every coroutine
+    port       what a debugger has to offer
+    session    one debugger's view of one program
+    command    the table of the commands that both debuggers have; commands/ holds them
+
+Nothing here holds an offset, a state's number or a register's position of its own: the process describes itself
+(debug-docs/abi.md). Whatever is read may be wrong: each loop has a bound, each failure is a sentence.
+"""

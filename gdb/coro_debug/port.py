@@ -1,0 +1,127 @@
+"""What the commands need of a debugger: each debugger's side implements this.
+
+A `Port` stands for one stopped program (an inferior, a target, a core). Whatever it is asked may fail: memory by
+`Unreadable`, everything else by an empty answer. None of its methods writes a register or memory of the program.
+"""
+
+
+class CommandError(Exception):
+    """What the user is to be told instead of an answer: one sentence, which says what to do."""
+
+
+class Thread:
+    """One of the program's threads, as it stands."""
+
+    __slots__ = ("number", "tid", "sp", "pc", "name")
+
+    def __init__(self, number, tid, sp, pc, name=""):
+        self.number = number  # the debugger's
+        self.tid = tid  # the kernel's
+        self.sp = sp  # None while it runs (non-stop mode), or where its registers can't be read
+        self.pc = pc
+        self.name = name
+
+
+class Location:
+    """A place in the source. Unknown parts are None."""
+
+    __slots__ = ("function", "file", "line")
+
+    def __init__(self, function, file=None, line=None):
+        self.function, self.file, self.line = function, file, line
+
+
+class Frame:
+    """One frame of a backtrace, outermost last. Inlined functions have frames of their own, with their caller's pc."""
+
+    __slots__ = ("level", "pc", "sp", "location", "is_inlined", "is_boundary", "is_certain", "handle")
+
+    def __init__(self, level, pc, sp, location, is_inlined=False, is_boundary=False, is_certain=True, handle=None):
+        self.level = level  # counted from 0
+        self.pc = pc
+        self.sp = sp
+        self.location = location  # a Location; its function is None where there are no symbols
+        self.is_inlined = is_inlined
+        self.is_boundary = is_boundary  # the coroutine's lowest frame, `entry`: behind it the resumer's stack begins
+        self.is_certain = is_certain  # False: found by guessing, shown with "(?)"
+        self.handle = handle  # the debugger's own frame, while the stack is open
+
+
+class Port:
+    """See the module."""
+
+    #: "GDB" or "LLDB"
+    name = "?"
+
+    @property
+    def memory(self):
+        """A `memory.Memory` of the program."""
+        raise NotImplementedError
+
+    def generation(self):
+        """Something that is equal as long as the program has not run, and its memory is as it was."""
+        raise NotImplementedError
+
+    def header_addresses(self):
+        """Where the program's debug headers are, module by module. By the symbol `coro_debug_v1` of each module, else
+        by `elf.headers_of_module`."""
+        raise NotImplementedError
+
+    def threads(self):
+        """All threads: a list of `Thread`."""
+        raise NotImplementedError
+
+    def selected_thread(self):
+        """The number of the thread that the user has selected, or None."""
+        raise NotImplementedError
+
+    def process_ids(self):
+        """All numbers of the process: its own, and in /proc/PID/status' NSpid those of inner PID namespaces; a core's
+        only one. Empty when not known."""
+        raise NotImplementedError
+
+    def is_live(self):
+        """A process, and not a core."""
+        raise NotImplementedError
+
+    def now(self):
+        """CLOCK_MONOTONIC in nanoseconds, when the program runs on this machine; else None (cores, remote targets)."""
+        raise NotImplementedError
+
+    def open_stack(self, coroutine):
+        """A context manager whose value iterates over the `Frame`s of a coroutine, running or not, from the innermost on.
+        It ends behind the coroutine's own lowest frame (the boundary, which is the last frame given). Frames'
+        handles are good until it is closed; then everything is as it was."""
+        raise NotImplementedError
+
+    def arguments(self, frame):
+        """The arguments of an open stack's frame: a list of (name, text)."""
+        return []
+
+    def locals(self, frame):
+        """The local variables of an open stack's frame: a list of (name, text)."""
+        return []
+
+    def symbolize(self, pc, is_return_address):
+        """The `Location`s at a pc, inlined functions first; an empty list where there is no symbol. Of a return address
+        the call before it is meant."""
+        raise NotImplementedError
+
+    def describe_fd(self, fd):
+        """What the kernel says of a live process's descriptor (`/proc/PID/fd/N`'s link), or None."""
+        return None
+
+    def fault(self):
+        """Of a program that has stopped by a signal: (signal's name, address touched or None, thread's number), else None."""
+        return None
+
+    def write(self, text):
+        """Prints text, which ends with a newline."""
+        raise NotImplementedError
+
+    def progress(self, text):
+        """Tells, of something that takes long, how far it is; a user's interrupt ends it from here by an exception."""
+
+    def width(self):
+        """Columns of the screen; 0 = unlimited."""
+        return 0
