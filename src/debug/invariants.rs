@@ -95,12 +95,8 @@ impl Findings {
         let mut ids = HashSet::new();
         let mut running = 0;
         let mut alive = 0;
-        let records = registry::iterate(region).filter(|record| record.worker.load(Relaxed) == index);
-        for record in records {
+        for record in registry::of_worker(region, index) {
             let word = record.word();
-            if matches!(word.state(), State::Free) {
-                continue;
-            }
             alive += u64::from(record.kind() == Kind::User && word.state() != State::Exited);
             running += u32::from(word.state() == State::Running);
             self.expect(ids.insert(record.id()), || {

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::abi::layout::ClassName;
 use crate::abi::record::{Kind, Record};
-use crate::abi::state::{Key, State};
+use crate::abi::state::Key;
 use crate::arch::END;
 use crate::stack::geometry::{SlotIndex, StackBounds};
 use crate::stack::region::{self, Region};
@@ -33,34 +33,34 @@ pub(crate) struct Identity<'a> {
 /// Makes the record of a slot that was just acquired readable as a new coroutine.
 #[inline]
 pub(crate) fn publish(record: &Record, identity: &Identity<'_>) {
-    debug_assert_eq!(record.word().state(), State::Free);
-    // A planted bug: see tests/stepping/plants.rs.
+    let fill_in = || {
+        record.link.store((&raw const END).cast_mut(), Relaxed);
+        record.id.store(identity.id, Relaxed);
+        record.kind.store(identity.kind as u32, Relaxed);
+        record.set_name(identity.name);
+        record.parent.store(identity.parent, Relaxed);
+        record.worker.store(identity.worker, Relaxed);
+        let file = identity.spawned.file();
+        record.spawn_file.store(file.as_ptr().cast_mut(), Relaxed);
+        record.spawn_file_length.store(file.len() as u32, Relaxed);
+        record.spawn_line.store(identity.spawned.line(), Relaxed);
+        record.spawn_column.store(identity.spawned.column(), Relaxed);
+        record.stack_limit.store(identity.bounds.limit as u64, Relaxed);
+        record.stack_top.store(identity.bounds.top as u64, Relaxed);
+        record.spawned_at.store(identity.now, Relaxed);
+        record.since.store(identity.now, Relaxed);
+        record.wait_reason.store(0, Relaxed);
+        record.wait_object.store(0, Relaxed);
+        record.wait_deadline.store(0, Relaxed);
+        record.requests.store(0, Relaxed);
+        record.extra.store(ptr::null_mut(), Relaxed);
+    };
+    // The former is a planted bug: see tests/stepping/plants.rs.
     if cfg!(coro_plant = "identity_last") {
-        transition::publish(&record.state);
-    }
-    record.link.store((&raw const END).cast_mut(), Relaxed);
-    record.id.store(identity.id, Relaxed);
-    record.kind.store(identity.kind as u32, Relaxed);
-    record.set_name(identity.name);
-    record.parent.store(identity.parent, Relaxed);
-    record.worker.store(identity.worker, Relaxed);
-    let file = identity.spawned.file();
-    record.spawn_file.store(file.as_ptr().cast_mut(), Relaxed);
-    record.spawn_file_length.store(file.len() as u32, Relaxed);
-    record.spawn_line.store(identity.spawned.line(), Relaxed);
-    record.spawn_column.store(identity.spawned.column(), Relaxed);
-    record.stack_limit.store(identity.bounds.limit as u64, Relaxed);
-    record.stack_top.store(identity.bounds.top as u64, Relaxed);
-    record.spawned_at.store(identity.now, Relaxed);
-    record.since.store(identity.now, Relaxed);
-    record.wait_reason.store(0, Relaxed);
-    record.wait_object.store(0, Relaxed);
-    record.wait_deadline.store(0, Relaxed);
-    record.requests.store(0, Relaxed);
-    record.extra.store(ptr::null_mut(), Relaxed);
-    // Release in there: whoever sees `New` sees all of the above.
-    if !cfg!(coro_plant = "identity_last") {
-        transition::publish(&record.state);
+        transition::publish(&record.state, || ());
+        fill_in();
+    } else {
+        transition::publish(&record.state, fill_in);
     }
 }
 
@@ -92,6 +92,14 @@ pub(crate) fn iterate(region: &'static Region) -> impl Iterator<Item = &'static 
         let used = region.class(name).used.load(Acquire);
         let first = region.geometry.class(name).first;
         (first..first + used).map(move |index| region.record(SlotIndex(index)))
+    })
+}
+
+/// Those of them whose tenants are of a worker, though others may be giving slots to their next tenants meanwhile.
+pub(crate) fn of_worker(region: &'static Region, worker: u32) -> impl Iterator<Item = &'static Record> {
+    iterate(region).filter(move |record| {
+        let whose = transition::read(&record.state, || record.worker.load(Relaxed));
+        whose.is_some_and(|(_, whose)| whose == worker)
     })
 }
 

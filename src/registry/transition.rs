@@ -25,31 +25,9 @@
 //! The protocol is generic over the word, so that a model checker can run this very code.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::abi::state::{Key, State, Word, flag};
-
-/// An atomic word, the real one or a model checker's.
-pub(crate) trait StateWord {
-    fn load(&self, order: Ordering) -> u64;
-    fn store(&self, value: u64, order: Ordering);
-    fn compare_exchange(&self, from: u64, to: u64, success: Ordering, failure: Ordering) -> Result<u64, u64>;
-}
-
-impl StateWord for AtomicU64 {
-    #[inline]
-    fn load(&self, order: Ordering) -> u64 {
-        self.load(order)
-    }
-    #[inline]
-    fn store(&self, value: u64, order: Ordering) {
-        self.store(value, order);
-    }
-    #[inline]
-    fn compare_exchange(&self, from: u64, to: u64, success: Ordering, failure: Ordering) -> Result<u64, u64> {
-        self.compare_exchange(from, to, success, failure)
-    }
-}
+use crate::sys::atomic::Atomic;
 
 /// What became of a wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +57,7 @@ pub(crate) fn is_legal(from: State, to: State) -> bool {
 /// A step which only the coroutine's worker (or creator) takes: a store. Release: whoever sees the state sees
 /// what was stored before it.
 #[inline]
-fn step(word: &impl StateWord, to: State, flags: u64) -> Word {
+fn step(word: &impl Atomic<u64>, to: State, flags: u64) -> Word {
     let now = Word(word.load(Relaxed));
     debug_assert!(is_legal(now.state(), to), "{now:?} may not become {}", to.name());
     let then = now.with(to, flags);
@@ -87,21 +65,42 @@ fn step(word: &impl StateWord, to: State, flags: u64) -> Word {
     then
 }
 
-/// Makes a record that has been filled in a coroutine's.
+/// Makes a free slot's record a coroutine's; `fill_in` stores who it is.
 #[inline]
-pub(crate) fn publish(word: &impl StateWord) {
+pub(crate) fn publish<A: Atomic<u64>>(word: &A, fill_in: impl FnOnce()) {
+    debug_assert_eq!(Word(word.load(Relaxed)).state(), State::Free);
+    // Release: pairs with the fence in `read`. Who sees any of what is stored below sees the new generation.
+    A::fence(Release);
+    fill_in();
+    // Release in there: whoever sees `New` sees all of the above.
     step(word, State::New, 0);
+}
+
+/// What `look` reads of a record that another thread may be giving to its next tenant, with the state word it had;
+/// `None` if it has no tenant, or has got another one meanwhile: so all that is returned is of one.
+#[inline]
+pub(crate) fn read<A: Atomic<u64>, R>(word: &A, look: impl FnOnce() -> R) -> Option<(Word, R)> {
+    // Acquire: pairs with `publish`'s last store.
+    let before = Word(word.load(Acquire));
+    if before.state() == State::Free {
+        return None;
+    }
+    let seen = look();
+    // Acquire: pairs with `publish`'s fence.
+    A::fence(Acquire);
+    let after = Word(word.load(Relaxed));
+    (after.generation() == before.generation()).then_some((before, seen))
 }
 
 /// Makes a new coroutine one that may run; returns the word for its queue entry.
 #[inline]
-pub(crate) fn ready(word: &impl StateWord) -> Word {
+pub(crate) fn ready(word: &impl Atomic<u64>) -> Word {
     step(word, State::Ready, 0)
 }
 
 /// Before a switch to it. Keeps TIMED_OUT, which its wait is to find.
 #[inline]
-pub(crate) fn run(word: &impl StateWord) {
+pub(crate) fn run(word: &impl Atomic<u64>) {
     let timed_out = word.load(Relaxed) & flag::TIMED_OUT;
     step(word, State::Running, timed_out);
 }
@@ -109,7 +108,7 @@ pub(crate) fn run(word: &impl StateWord) {
 /// After a switch away from one that wants to go on; returns the word for its queue entry. The epoch moves on too,
 /// so that an entry from an earlier turn, which the coroutine got without it, is stale.
 #[inline]
-pub(crate) fn requeue(word: &impl StateWord) -> Word {
+pub(crate) fn requeue(word: &impl Atomic<u64>) -> Word {
     let now = Word(word.load(Relaxed));
     debug_assert_eq!(now.state(), State::Running);
     let ready = now.next_epoch().with(State::Ready, 0);
@@ -119,25 +118,25 @@ pub(crate) fn requeue(word: &impl StateWord) -> Word {
 
 /// After a switch away from one that has lent its worker to a coroutine it started.
 #[inline]
-pub(crate) fn lend(word: &impl StateWord) {
+pub(crate) fn lend(word: &impl Atomic<u64>) {
     step(word, State::Ready, flag::LENT);
 }
 
 /// After a switch away from io or switch, which wait for their next turn.
 #[inline]
-pub(crate) fn rest(word: &impl StateWord) {
+pub(crate) fn rest(word: &impl Atomic<u64>) {
     step(word, State::Parked, 0);
 }
 
 /// After a switch away from one that has ended; or for one that is never to run.
 #[inline]
-pub(crate) fn exit(word: &impl StateWord) {
+pub(crate) fn exit(word: &impl Atomic<u64>) {
     step(word, State::Exited, 0);
 }
 
 /// Opens the running coroutine's next wait. From here on the returned key wakes it.
 #[inline]
-pub(crate) fn open_wait(word: &impl StateWord) -> Key {
+pub(crate) fn open_wait(word: &impl Atomic<u64>) -> Key {
     let now = Word(word.load(Relaxed));
     debug_assert_eq!(now.state(), State::Running);
     let opened = now.next_epoch().with(State::Running, flag::WAITING);
@@ -149,7 +148,7 @@ pub(crate) fn open_wait(word: &impl StateWord) -> Key {
 /// Ends the running coroutine's wait, parked or not; says whether its deadline was what woke it. A waker that
 /// comes now finds no WAITING; one that came just before has set NOTIFIED for nothing.
 #[inline]
-pub(crate) fn close_wait(word: &impl StateWord) -> bool {
+pub(crate) fn close_wait(word: &impl Atomic<u64>) -> bool {
     let now = Word(word.load(Relaxed));
     debug_assert_eq!(now.state(), State::Running);
     // A store may overwrite a NOTIFIED that is being set: it is of this wait, which is over.
@@ -159,7 +158,7 @@ pub(crate) fn close_wait(word: &impl StateWord) -> bool {
 
 /// Whether the running coroutine's open wait has been woken already.
 #[inline]
-pub(crate) fn is_notified(word: &impl StateWord) -> bool {
+pub(crate) fn is_notified(word: &impl Atomic<u64>) -> bool {
     // Acquire: pairs with the waker's Release, what it did before is seen.
     Word(word.load(Acquire)).has(flag::NOTIFIED)
 }
@@ -167,7 +166,7 @@ pub(crate) fn is_notified(word: &impl StateWord) -> bool {
 /// After a switch away from a coroutine with an open wait: parks it, unless it has been woken meanwhile. Then it
 /// is `Ready`, and the caller's to queue, with the word that is returned.
 #[inline]
-pub(crate) fn park(word: &impl StateWord) -> Option<Word> {
+pub(crate) fn park(word: &impl Atomic<u64>) -> Option<Word> {
     let now = Word(word.load(Relaxed));
     debug_assert!(now.state() == State::Running && (now.has(flag::WAITING) || now.has(flag::NOTIFIED)));
     if !now.has(flag::NOTIFIED) {
@@ -187,7 +186,7 @@ pub(crate) fn park(word: &impl StateWord) -> Option<Word> {
 /// Wakes the coroutine whose wait `key` is, if that wait is still open. `flags` (TIMED_OUT or nothing) are
 /// set only by the wake-up that counts.
 #[inline]
-pub(crate) fn wake(word: &impl StateWord, key: Key, flags: u64) -> Wake {
+pub(crate) fn wake(word: &impl Atomic<u64>, key: Key, flags: u64) -> Wake {
     let mut seen = Word(word.load(Acquire));
     loop {
         if seen.key() != key {
@@ -212,12 +211,16 @@ pub(crate) fn wake(word: &impl StateWord, key: Key, flags: u64) -> Wake {
 }
 
 #[cfg(test)]
+mod models;
+#[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
     use super::*;
 
     fn running() -> AtomicU64 {
         let word = AtomicU64::new(0);
-        publish(&word);
+        publish(&word, || ());
         ready(&word);
         run(&word);
         word
@@ -265,7 +268,7 @@ mod tests {
         exit(&word);
         // The slot's next tenant, at a wait of the same epoch.
         word.store(Word(word.load(Relaxed)).next_generation().with(State::Free, 0).0, Relaxed);
-        publish(&word);
+        publish(&word, || ());
         run(&word);
         let mut key = open_wait(&word);
         while Word(word.load(Relaxed)).epoch() < 3 {

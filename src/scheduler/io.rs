@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::park;
+use super::remote;
 use super::switch::{After, transfer};
 use super::worker::Worker;
 use crate::abi::state::flag;
@@ -46,7 +47,7 @@ fn housekeeping(worker: &Worker) {
 
 /// Looks for events, and wakes whom they concern; with `wait`, blocks the thread until there are some.
 pub(super) fn poll(worker: &Worker, wait: bool, ready: &mut Vec<Ready>) {
-    let wait = wait && worker.remote.fall_asleep();
+    let wait = wait && remote::fall_asleep(worker.index);
     if let Err(error) = worker.reactor.poll(wait, ready) {
         // There is no going on, and no coroutine to be told.
         let why = match error.raw_os_error() {
@@ -55,7 +56,9 @@ pub(super) fn poll(worker: &Worker, wait: bool, ready: &mut Vec<Ready>) {
         };
         park::last_words(format_args!("coro can't wait for events: epoll failed: {error}{why}"));
     }
-    worker.remote.wake_up();
+    if wait {
+        remote::wake_up(worker.index);
+    }
     worker.row.clock.store(worker.clock(), Relaxed);
     worker.row.polls.store(worker.row.polls.load(Relaxed) + 1, Relaxed);
     let beats = worker.reactor.beats();

@@ -144,10 +144,8 @@ impl Running {
         let worker = &*self.worker;
         worker.is_ending.set(true);
         let mut never_ran = Vec::new();
-        for record in registry::iterate(worker.region) {
-            if record.kind() == CoroutineKind::User && self.lives_here(record) {
-                never_ran.extend(self.end(record));
-            }
+        for record in self.users() {
+            never_ran.extend(self.end(record));
         }
         // Only now, when none of them is queued any more: a value's destructor may wait, and so lets others run.
         for task in never_ran {
@@ -168,11 +166,10 @@ impl Running {
         }
     }
 
-    fn lives_here(&self, record: &Record) -> bool {
-        // The state first, which acquires: another runtime may publish a tenant of its own meanwhile, and the slot's
-        // last tenant was perhaps ours.
-        !matches!(record.word().state(), State::Free | State::Exited)
-            && record.worker.load(Relaxed) == self.worker.index
+    /// The user coroutines that live here.
+    fn users(&self) -> impl Iterator<Item = &'static Record> {
+        registry::of_worker(self.worker.region, self.worker.index)
+            .filter(|record| record.kind() == CoroutineKind::User && record.word().state() != State::Exited)
     }
 
     /// Ends one; returns what it was to run, if it never ran.
@@ -196,9 +193,8 @@ impl Running {
     /// Says, once, who keeps the runtime from ending.
     fn name_those_left(&self) {
         let worker = &*self.worker;
-        let left = registry::iterate(worker.region)
-            .filter(|record| record.kind() == CoroutineKind::User && self.lives_here(record));
-        let names: Vec<String> = left
+        let names: Vec<String> = self
+            .users()
             .take(10)
             .map(|record| {
                 let name = record.name().unwrap_or_default();

@@ -13,6 +13,7 @@
 //! - [`policy`]: who is next
 //! - [`park`]: waiting and waking
 //! - [`remote`]: what other threads send to a worker
+//! - [`sleep`]: how a worker falls asleep, and is woken
 //! - [`rhythm`]: when io gets its turn though somebody is always ready
 //! - [`trace`]: a record of switches, for tests and the curious
 
@@ -24,6 +25,7 @@ pub(crate) mod policy;
 pub(crate) mod queue;
 pub(crate) mod remote;
 mod rhythm;
+mod sleep;
 pub(crate) mod switch;
 #[cfg(test)]
 mod tests;

@@ -3,19 +3,17 @@
 //! Each worker row of the process has an inbox and a bell for ever; runtimes come and go on them. So a thread
 //! that woke a coroutine, and was held up before it rang, rings a bell that is still there.
 //!
-//! *No wake-up is lost:* a sender puts the entry into the inbox, then looks whether the worker sleeps; the
-//! worker says that it is going to sleep, then looks into the inbox. Both pairs are ordered by a SeqCst fence, so
-//! one of the two sees the other (Dekker). The bell is rung only for a sleeper: it costs a system call.
+//! That no wake-up is lost is shown in [`sleep`](super::sleep).
 
 use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
-use std::sync::atomic::fence;
+use std::sync::atomic::Ordering::{AcqRel, SeqCst};
 
 use crossbeam_queue::SegQueue;
 
 use super::queue::Entry;
+use super::sleep::Sleepers;
 use crate::abi::layout::WORKER_COUNT;
 use crate::error::{Kind, Result};
 use crate::sys::eventfd::Eventfd;
@@ -24,19 +22,16 @@ use crate::sys::eventfd::Eventfd;
 #[derive(Debug)]
 pub(crate) struct Remote {
     taken: AtomicBool,
-    asleep: AtomicBool,
     inbox: SegQueue<Entry>,
     bell: OnceLock<Eventfd>,
 }
 
-static REMOTES: [Remote; WORKER_COUNT] = [const {
-    Remote {
-        taken: AtomicBool::new(false),
-        asleep: AtomicBool::new(false),
-        inbox: SegQueue::new(),
-        bell: OnceLock::new(),
-    }
-}; WORKER_COUNT];
+static REMOTES: [Remote; WORKER_COUNT] =
+    [const { Remote { taken: AtomicBool::new(false), inbox: SegQueue::new(), bell: OnceLock::new() } };
+        WORKER_COUNT];
+
+/// Who of them sleeps.
+static SLEEPERS: Sleepers = Sleepers::new();
 
 /// Takes the first free worker number, with its inbox.
 pub(crate) fn acquire() -> Result<(u32, &'static Remote)> {
@@ -55,13 +50,8 @@ pub(crate) fn acquire() -> Result<(u32, &'static Remote)> {
 pub(crate) fn send(worker: u32, entry: Entry) {
     let Some(remote) = REMOTES.get(worker as usize) else { return };
     remote.inbox.push(entry);
-    // Between the push and the look: see the module.
-    fence(SeqCst);
-    if remote.asleep.load(Relaxed)
-        && remote.asleep.swap(false, AcqRel)
-        && let Some(bell) = remote.bell.get()
-    {
-        bell.notify();
+    if SLEEPERS.is_to_be_woken(worker) {
+        remote.ring();
     }
 }
 
@@ -85,20 +75,19 @@ impl Remote {
         self.inbox.pop()
     }
 
-    /// Before the worker blocks: says so, and whether it may.
-    pub(crate) fn fall_asleep(&self) -> bool {
-        self.asleep.store(true, Relaxed);
-        // Between saying and looking: see the module.
-        fence(SeqCst);
-        let may_sleep = self.inbox.is_empty();
-        if !may_sleep {
-            self.wake_up();
+    fn ring(&self) {
+        if let Some(bell) = self.bell.get() {
+            bell.notify();
         }
-        may_sleep
     }
+}
 
-    /// After the worker has blocked.
-    pub(crate) fn wake_up(&self) {
-        self.asleep.store(false, Relaxed);
-    }
+/// Before a worker blocks: says so, and whether it may.
+pub(crate) fn fall_asleep(worker: u32) -> bool {
+    SLEEPERS.fall_asleep(worker, || !REMOTES[worker as usize].inbox.is_empty())
+}
+
+/// After a worker has blocked.
+pub(crate) fn wake_up(worker: u32) {
+    SLEEPERS.wake_up(worker);
 }

@@ -3,13 +3,35 @@
 //!
 //! Treiber's stack (IBM RJ 5118, 1986), with many at a time: a chain is put in, and some are taken out, by one
 //! compare-exchange. The tag in the head makes that fail when the head went away and came back meanwhile.
+//!
+//! The functions are generic over the queue, so that a model checker can run this very code.
 
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::geometry::SlotIndex;
 use super::region::Region;
 use crate::abi::layout::FreeQueue;
 use crate::abi::record::NO_SLOT;
+use crate::sys::atomic::Atomic;
+
+/// A queue's two words; the count is a hint.
+pub(super) trait Queue {
+    fn head(&self) -> &impl Atomic<u64>;
+    fn count(&self) -> &AtomicU32;
+}
+
+impl Queue for FreeQueue {
+    #[inline]
+    fn head(&self) -> &impl Atomic<u64> {
+        &self.head
+    }
+
+    #[inline]
+    fn count(&self) -> &AtomicU32 {
+        &self.count
+    }
+}
 
 /// Where the links lie: in the records of a region; in a test, in an array.
 pub(super) trait Links {
@@ -28,7 +50,7 @@ impl Links for Region {
 }
 
 /// Puts slots into a queue; the last of the slice is the first to be taken out again.
-pub(super) fn put(queue: &FreeQueue, links: &impl Links, slots: &[SlotIndex]) {
+pub(super) fn put(queue: &impl Queue, links: &impl Links, slots: &[SlotIndex]) {
     let (Some(bottom), Some(top)) = (slots.first(), slots.last()) else { return };
     for pair in slots.windows(2) {
         links.set_next(pair[1].0, pair[0].0);
@@ -37,13 +59,13 @@ pub(super) fn put(queue: &FreeQueue, links: &impl Links, slots: &[SlotIndex]) {
 }
 
 /// Puts slots which are linked already into a queue: `count` of them, from the first to the last.
-pub(super) fn put_chain(queue: &FreeQueue, links: &impl Links, (first, last): (u32, u32), count: u32) {
-    queue.count.fetch_add(count, Relaxed);
-    let mut seen = queue.head.load(Relaxed);
+pub(super) fn put_chain(queue: &impl Queue, links: &impl Links, (first, last): (u32, u32), count: u32) {
+    queue.count().fetch_add(count, Relaxed);
+    let mut seen = queue.head().load(Relaxed);
     loop {
         links.set_next(last, (seen as u32).wrapping_sub(1));
         // Release: pairs with the Acquire in `take`, so that the slots are seen as they were released.
-        match queue.head.compare_exchange_weak(seen, tagged(seen, first), Release, Relaxed) {
+        match queue.head().compare_exchange(seen, tagged(seen, first), Release, Relaxed) {
             Ok(_) => return,
             Err(now) => seen = now,
         }
@@ -51,8 +73,8 @@ pub(super) fn put_chain(queue: &FreeQueue, links: &impl Links, (first, last): (u
 }
 
 /// Takes up to so many slots as fit into `out`; returns how many.
-pub(super) fn take(queue: &FreeQueue, links: &impl Links, out: &mut [SlotIndex]) -> usize {
-    let mut seen = queue.head.load(Acquire);
+pub(super) fn take(queue: &impl Queue, links: &impl Links, out: &mut [SlotIndex]) -> usize {
+    let mut seen = queue.head().load(Acquire);
     loop {
         // What is read on the way may be out of date, when another thread takes the slots meanwhile: then the tag
         // has changed, and it is for nothing. An index that was ever stored is one of a record at any time.
@@ -66,9 +88,9 @@ pub(super) fn take(queue: &FreeQueue, links: &impl Links, out: &mut [SlotIndex])
         if count == 0 {
             return 0;
         }
-        match queue.head.compare_exchange_weak(seen, tagged(seen, next), AcqRel, Acquire) {
+        match queue.head().compare_exchange(seen, tagged(seen, next), AcqRel, Acquire) {
             Ok(_) => {
-                queue.count.fetch_sub(count as u32, Relaxed);
+                queue.count().fetch_sub(count as u32, Relaxed);
                 return count;
             }
             Err(now) => seen = now,
@@ -77,10 +99,10 @@ pub(super) fn take(queue: &FreeQueue, links: &impl Links, out: &mut [SlotIndex])
 }
 
 /// Takes all; returns the first, `NO_SLOT` if there was none. How many they are is told by the links alone.
-pub(super) fn take_all(queue: &FreeQueue) -> u32 {
-    let mut seen = queue.head.load(Acquire);
+pub(super) fn take_all(queue: &impl Queue) -> u32 {
+    let mut seen = queue.head().load(Acquire);
     loop {
-        match queue.head.compare_exchange_weak(seen, tagged(seen, NO_SLOT), AcqRel, Acquire) {
+        match queue.head().compare_exchange(seen, tagged(seen, NO_SLOT), AcqRel, Acquire) {
             Ok(_) => return (seen as u32).wrapping_sub(1),
             Err(now) => seen = now,
         }
@@ -95,9 +117,11 @@ fn tagged(seen: u64, first: u32) -> u64 {
 const _: () = assert!(NO_SLOT.wrapping_add(1) == 0, "an empty queue's head is 0");
 
 #[cfg(test)]
+mod models;
+#[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::sync::atomic::{AtomicU32, AtomicU64};
+    use std::sync::atomic::AtomicU64;
 
     use super::*;
 

@@ -1,13 +1,16 @@
-//! The kernel, one facility a file, over nix and libc; and the checkers under which a program may run. Nothing here
-//! knows of coroutines.
+//! The kernel, one facility a file, over nix and libc; the checkers under which a program may run; and atomic words as
+//! a model checker can replace them. Nothing here knows of coroutines.
 
 #[cfg(feature = "sanitize")]
 pub(crate) mod asan;
+pub(crate) mod atomic;
 pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod errno;
 pub(crate) mod eventfd;
 pub(crate) mod memory;
+#[cfg(test)]
+pub(crate) mod model;
 pub(crate) mod process;
 pub(crate) mod signal;
 #[cfg(feature = "sanitize")]

@@ -1,0 +1,91 @@
+//! Who sleeps: how a worker falls asleep, and how somebody who has something for it wakes it.
+//!
+//! *No wake-up is lost:* who has something puts it where the worker looks, then looks whether the worker sleeps; the
+//! worker says that it is going to sleep, then looks at all those places once more. A SeqCst fence stands between the
+//! two steps of each, so one of them sees the other (Dekker): either the worker finds it and stays awake, or it is found
+//! asleep and its bell is rung. The bell stays rung until the worker has been woken by it, so it may be rung before the
+//! worker blocks.
+//!
+//! It is rung once for each sleep, by whoever clears the worker's bit: that costs a system call.
+//!
+//! Generic over the words, so that a model checker can run this very code.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
+
+use crate::abi::layout::WORKER_COUNT;
+use crate::sys::atomic::Atomic;
+
+const WORDS: usize = WORKER_COUNT.div_ceil(64);
+
+/// A bit for each worker of the process: it sleeps, and nobody has rung its bell yet.
+#[derive(Debug)]
+pub(crate) struct Sleepers<A = AtomicU64>([A; WORDS]);
+
+impl Sleepers {
+    pub(crate) const fn new() -> Sleepers {
+        Sleepers([const { AtomicU64::new(0) }; WORDS])
+    }
+}
+
+impl<A: Atomic<u64>> Sleepers<A> {
+    /// To be asked by whoever has put something where the worker looks: whether he has to ring its bell.
+    #[inline]
+    pub(crate) fn is_to_be_woken(&self, worker: u32) -> bool {
+        // Between putting and looking: see the module.
+        A::fence(SeqCst);
+        let (word, bit) = self.place(worker);
+        word.load(Relaxed) & bit != 0 && clear(word, bit)
+    }
+
+    /// Before the worker blocks: says that it is going to, and returns whether it may; it may not if `finds_something`,
+    /// which looks at all places from which others may have been about to wake it.
+    pub(crate) fn fall_asleep(&self, worker: u32, finds_something: impl FnOnce() -> bool) -> bool {
+        let (word, bit) = self.place(worker);
+        update(word, |asleep| asleep | bit);
+        // Between saying and looking: see the module.
+        A::fence(SeqCst);
+        let may_sleep = !finds_something();
+        if !may_sleep {
+            self.wake_up(worker);
+        }
+        may_sleep
+    }
+
+    /// After the worker has blocked.
+    pub(crate) fn wake_up(&self, worker: u32) {
+        let (word, bit) = self.place(worker);
+        // Mostly it was woken, and the waker has cleared the bit.
+        if word.load(Relaxed) & bit != 0 {
+            clear(word, bit);
+        }
+    }
+
+    fn place(&self, worker: u32) -> (&A, u64) {
+        (&self.0[worker as usize / 64], bit_of(worker))
+    }
+}
+
+fn bit_of(worker: u32) -> u64 {
+    1 << (worker % 64)
+}
+
+/// Clears a bit; says whether it was set.
+fn clear(word: &impl Atomic<u64>, bit: u64) -> bool {
+    update(word, |asleep| asleep & !bit) & bit != 0
+}
+
+/// Changes a word; returns what it was before.
+fn update(word: &impl Atomic<u64>, change: impl Fn(u64) -> u64) -> u64 {
+    let mut seen = word.load(Relaxed);
+    loop {
+        // AcqRel: who wakes sees what the sleeper did, and the other way round; no more than tidiness asks for.
+        match word.compare_exchange(seen, change(seen), AcqRel, Relaxed) {
+            Ok(_) => return seen,
+            Err(now) => seen = now,
+        }
+    }
+}
+
+#[cfg(test)]
+mod models;
