@@ -43,6 +43,10 @@ pub(crate) enum Kind {
     Nested,
     /// All worker entries of the process are in use.
     Workers { most: usize },
+    /// A Builder asked for no workers at all, or for more than a process can have.
+    WorkerCount { asked: usize, most: usize },
+    /// A Builder asked for several workers with a policy that is for one.
+    LonePolicy { asked: usize },
     /// An operation which only a coroutine can do, outside one.
     Outside { tried: &'static str },
     /// io and switch may not spawn, nor wait.
@@ -132,6 +136,15 @@ impl fmt::Display for Error {
                     "{most} workers run in this process, which is the most; let another runtime end first"
                 )
             }
+            Kind::WorkerCount { asked, most } => write!(
+                f,
+                "a runtime with {asked} workers was asked for; Builder::workers takes 1 to {most}, a thread each"
+            ),
+            Kind::LonePolicy { asked } => write!(
+                f,
+                "Policy::Backtrack was asked for with {asked} workers: control that always comes back to main can't \
+                 be on several threads; leave out Builder::workers, or use Policy::Fair"
+            ),
             Kind::Outside { tried } => write!(
                 f,
                 "{tried} was called outside a runtime, where no coroutine could wait; call it within coro::run(|| ...)"
@@ -189,6 +202,8 @@ impl Error {
             Kind::Capacity { .. }
             | Kind::Geometry { .. }
             | Kind::RedzoneSwitch { .. }
+            | Kind::WorkerCount { .. }
+            | Kind::LonePolicy { .. }
             | Kind::StackSize { .. }
             | Kind::Name { .. } => io::ErrorKind::InvalidInput,
             // Not `Interrupted`: std's read_exact and write_all would try again for ever.

@@ -14,7 +14,7 @@ use std::ptr;
 use std::time::{Duration, Instant};
 
 use coro::net::{TcpListener, TcpStream};
-use coro::{Builder, CoroutineBuilder, current, run, spawn};
+use coro::{Builder, CoroutineBuilder, Policy, current, run, spawn};
 use pretty_assertions::assert_eq;
 
 use support::{Profile, program};
@@ -402,4 +402,18 @@ fn overflow_ends_in_the_redzone_by_a_segmentation_fault() {
 #[test]
 fn write_to_a_closed_connection_does_not_kill_a_process_with_the_default_sigpipe() {
     assert_eq!(limits_ok(None, &["default-sigpipe", "broken-pipe"]), "BrokenPipe\n");
+}
+
+#[test]
+fn worker_counts_that_cannot_be_are_refused() {
+    for count in [0, 257, usize::MAX] {
+        let refused = Builder::new().workers(count).run(|| unreachable!("it can't start")).unwrap_err();
+        assert_says(refused, &[&format!("{count} workers"), "Builder::workers takes 1 to 256"]);
+    }
+    let refused = Builder::new().workers(2).policy(Policy::Backtrack).run(|| unreachable!("it can't start"));
+    assert_says(
+        refused.unwrap_err(),
+        &["Policy::Backtrack", "2 workers", "Builder::workers", "Policy::Fair"],
+    );
+    Builder::new().workers(1).policy(Policy::Backtrack).run(|| ()).unwrap();
 }

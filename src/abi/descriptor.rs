@@ -130,10 +130,10 @@ const CLASS_FIELDS: [Field; 10] = fields!(Class:
     count 4 Unsigned, used 4 Unsigned, free 16 FreeQueue, cooling 16 FreeQueue, cold 16 FreeQueue,
 );
 
-const WORKER_FIELDS: [Field; 13] = fields!(Worker:
+const WORKER_FIELDS: [Field; 15] = fields!(Worker:
     thread 4 Unsigned, main 4 RecordIndex, switch 4 RecordIndex, io 4 RecordIndex, clock 8 Time,
     alive 8 Unsigned, most_alive 8 Unsigned, switches 8 Unsigned, polls 8 Unsigned, spawns 8 Unsigned,
-    heartbeats 8 Unsigned, policy 4 Unsigned, free_slots 4 Unsigned,
+    heartbeats 8 Unsigned, policy 4 Unsigned, free_slots 4 Unsigned, exits 8 Unsigned, steals 8 Unsigned,
 );
 
 const fn registers() -> [Field; SAVED_REGISTERS.len()] {

@@ -1,5 +1,6 @@
 //! Rows of the tables `classes` and `workers`: how the region is divided, and who runs coroutines.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// Workers that one process can have at a time.
@@ -90,7 +91,8 @@ pub(crate) struct Worker {
     pub(crate) io: AtomicU32,
     /// Nanoseconds of CLOCK_MONOTONIC, as of its last look at the clock.
     pub(crate) clock: AtomicU64,
-    /// Coroutines that live on it, its own three not counted; and the most there were.
+    /// Coroutines that live on it, its own three not counted; and the most there were. With several workers one lives
+    /// on none before it begins.
     pub(crate) alive: AtomicU64,
     pub(crate) most_alive: AtomicU64,
     pub(crate) switches: AtomicU64,
@@ -102,4 +104,18 @@ pub(crate) struct Worker {
     pub(crate) policy: AtomicU32,
     /// Free slots which it keeps for itself, in no queue.
     pub(crate) free_slots: AtomicU32,
+    /// Coroutines that have ended on it.
+    pub(crate) exits: AtomicU64,
+    /// Coroutines that it has stolen from other workers, before they began.
+    pub(crate) steals: AtomicU64,
+}
+
+impl Worker {
+    /// For another runtime's worker, which starts with none.
+    pub(crate) fn clear_counters(&self) {
+        let Worker { alive, most_alive, switches, polls, spawns, heartbeats, exits, steals, .. } = self;
+        for counter in [alive, most_alive, switches, polls, spawns, heartbeats, exits, steals] {
+            counter.store(0, Relaxed);
+        }
+    }
 }

@@ -88,13 +88,14 @@ impl Reactor {
         self.wheel.borrow_mut().disarm(key);
     }
 
-    /// Appends to `ready` who became ready; with `wait`, blocks the thread until there may be somebody, until
-    /// the next timer at the latest.
-    pub(crate) fn poll(&self, wait: bool, ready: &mut Vec<Ready>) -> io::Result<()> {
-        let timeout = if wait {
+    /// Appends to `ready` who became ready; blocks the thread until there may be somebody, until the next timer at the
+    /// latest, and for `longest` nanoseconds at most.
+    pub(crate) fn poll(&self, longest: u64, ready: &mut Vec<Ready>) -> io::Result<()> {
+        let timeout = if longest > 0 {
             let next = self.wheel.borrow().next_deadline();
             // Measured from now, not from the last poll: coroutines have run since.
-            next.map(|deadline| deadline.saturating_sub(clock::now()))
+            let left = next.map(|deadline| deadline.saturating_sub(clock::now()));
+            left.map_or((longest != u64::MAX).then_some(longest), |left| Some(left.min(longest)))
         } else {
             Some(0)
         };

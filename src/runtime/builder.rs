@@ -4,8 +4,10 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::thread;
 
 use super::panic;
+use super::workers::Workers;
+use crate::abi::layout::WORKER_COUNT;
 use crate::error::{Kind, Result};
-use crate::scheduler::main::Running;
+use crate::scheduler::main::Settings;
 use crate::scheduler::policy::Policy;
 use crate::scheduler::worker;
 use crate::stack::region;
@@ -53,12 +55,13 @@ pub fn run<T>(main: impl FnOnce() -> T) -> Result<T> {
 pub struct Builder {
     max_coroutines: Option<usize>,
     policy: Policy,
+    workers: Option<usize>,
     trace: usize,
 }
 
 impl Builder {
     /// The usual settings: room for 1,000,000 coroutines (or for as many as the address space that the process
-    /// may have holds), `Policy::Fair`, no trace.
+    /// may have holds), one worker, `Policy::Fair`, no trace.
     pub fn new() -> Builder {
         Builder::default()
     }
@@ -78,6 +81,24 @@ impl Builder {
         self
     }
 
+    /// On how many OS threads coroutines run: this one, and others that end with the runtime. One by default.
+    ///
+    /// A coroutine that has begun stays on its thread, so that it may rely on thread-locals and use what is not `Send`;
+    /// one that has not goes to a thread which has nothing to do. Only [`Policy::Fair`] knows several.
+    ///
+    /// ```
+    /// let sum = coro::Builder::new().workers(2).run(|| {
+    ///     let parts: Vec<_> = (0..4_u64).map(|n| coro::spawn(move || (n * 100..(n + 1) * 100).sum::<u64>())).collect();
+    ///     parts.into_iter().map(|part| part.join().unwrap()).sum::<u64>()
+    /// })?;
+    /// assert_eq!(sum, 79_800);
+    /// # Ok::<(), coro::Error>(())
+    /// ```
+    pub fn workers(mut self, count: usize) -> Builder {
+        self.workers = Some(count);
+        self
+    }
+
     /// Keeps a record of the last `switches` switches, for [`take_trace`](crate::take_trace).
     pub fn trace(mut self, switches: usize) -> Builder {
         self.trace = switches;
@@ -88,7 +109,8 @@ impl Builder {
     ///
     /// # Errors
     /// As [`run`](crate::run); and if `max_coroutines` is zero, more than the address space holds, or not what
-    /// the process's region was laid out for.
+    /// the process's region was laid out for; if `workers` is zero, more than 256, or more than one with
+    /// [`Policy::Backtrack`]; or if the system refuses a thread.
     ///
     /// # Panics
     /// When `main` does, after the others have ended.
@@ -102,13 +124,21 @@ impl Builder {
         if thread::panicking() {
             return Err(Kind::Unwinding { tried: "coro::run" }.into());
         }
+        let count = self.workers.unwrap_or(1);
+        if !(1..=WORKER_COUNT).contains(&count) {
+            return Err(Kind::WorkerCount { asked: count, most: WORKER_COUNT }.into());
+        }
+        if count > 1 && self.policy == Policy::Backtrack {
+            return Err(Kind::LonePolicy { asked: count }.into());
+        }
         let region = region::start(self.max_coroutines)?;
         signal::ignore_sigpipe().map_err(|source| Kind::System { tried: "ignoring SIGPIPE", source })?;
         panic::install_hook();
-        let running = Running::start(region, self.policy, self.trace, caller)?;
+        let Builder { policy, trace, .. } = self;
+        let workers = Workers::start(count, Settings { region, policy, trace, caller })?;
         // Caught here, so that the others end while main isn't unwinding.
         let result = catch_unwind(AssertUnwindSafe(main));
-        drop(running);
+        drop(workers);
         Ok(result.unwrap_or_else(|payload| resume_unwind(payload)))
     }
 }

@@ -1,6 +1,7 @@
 //! What a program calls: start a runtime, spawn, join.
 //!
 //! - [`builder`]: how a runtime starts, runs main and ends
+//! - [`workers`]: the threads of a runtime with several workers
 //! - [`spawn`]: new coroutines, and the handles to wait for them
 //! - [`panic`]: what a panic's report says of the coroutine
 //! - [`stats`]: what a program may know of its runtime
@@ -9,3 +10,4 @@ pub(crate) mod builder;
 mod panic;
 pub(crate) mod spawn;
 pub(crate) mod stats;
+mod workers;

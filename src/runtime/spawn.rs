@@ -123,7 +123,7 @@ fn start(
             kind: CoroutineKind::User,
             name: &options.name,
             parent: worker.running().id(),
-            worker: worker.index,
+            worker: worker.home_of_new(),
             spawned: caller,
             bounds,
             now: worker.clock(),

@@ -22,6 +22,12 @@ pub(crate) fn spawner<'a>() -> Result<&'a Worker> {
 /// Takes in a coroutine that was just published.
 #[inline]
 pub(crate) fn admit(worker: &Worker, record: &'static Record) {
+    worker.count_spawn();
+    if let Some(seat) = &worker.seat {
+        transition::ready(&record.state);
+        seat.admit(worker, record);
+        return;
+    }
     worker.count_in();
     if worker.policy == Policy::Backtrack {
         policy::note_lineage(record, worker.running());

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::park;
 use super::remote;
 use super::switch::{After, transfer};
+use super::team::Sight;
 use super::worker::Worker;
 use crate::abi::state::flag;
 use crate::coroutine::waiter::Waiters;
@@ -27,28 +28,44 @@ pub(super) fn io_loop(worker: &Worker) -> Waiters {
             probe();
         }
         // Who has nothing else to do tidies up, and looks for events in between.
-        let is_idle = worker.queue.is_empty() && !trim::step(worker.region);
-        poll(worker, is_idle, &mut ready);
+        let is_idle = worker.has_nobody_ready() && !(worker.is_first() && trim::step(worker.region));
+        poll(worker, if is_idle { Block::UntilSomethingIsThere } else { Block::Not }, &mut ready);
+        if let Some(seat) = &worker.seat {
+            seat.find(worker);
+        }
         // Who is ready now was mostly woken by the events just seen: control goes straight back to him.
-        if let Some(next) = worker.queue.pop() {
+        if let Some(next) = worker.next_ready() {
             transfer(worker, next, After::Rest);
         }
     }
     Waiters::new()
 }
 
+/// Whether a poll blocks the thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Block {
+    Not,
+    /// Until there is an event, or a woken coroutine.
+    UntilWoken,
+    /// Or else something that the worker can take from others.
+    UntilSomethingIsThere,
+}
+
 /// What is done once a second, at io's permanent timer.
 #[cold]
 fn housekeeping(worker: &Worker) {
-    trim::look(worker.region);
-    // Here too, for a worker that never idles.
-    trim::step(worker.region);
+    // The region is everybody's: one of a runtime's workers sees to it.
+    if worker.is_first() {
+        trim::look(worker.region);
+        // Here too, for a worker that never idles.
+        trim::step(worker.region);
+    }
 }
 
-/// Looks for events, and wakes whom they concern; with `wait`, blocks the thread until there are some.
-pub(super) fn poll(worker: &Worker, wait: bool, ready: &mut Vec<Ready>) {
-    let wait = wait && remote::fall_asleep(worker.index);
-    if let Err(error) = worker.reactor.poll(wait, ready) {
+/// Looks for events, and wakes whom they concern.
+pub(super) fn poll(worker: &Worker, block: Block, ready: &mut Vec<Ready>) {
+    let longest = if block == Block::Not { 0 } else { fall_asleep(worker, block) };
+    if let Err(error) = worker.reactor.poll(longest, ready) {
         // There is no going on, and no coroutine to be told.
         let why = match error.raw_os_error() {
             Some(libc::EBADF | libc::EINVAL) => "; was a descriptor closed that isn't the program's own?",
@@ -56,7 +73,7 @@ pub(super) fn poll(worker: &Worker, wait: bool, ready: &mut Vec<Ready>) {
         };
         park::last_words(format_args!("coro can't wait for events: epoll failed: {error}{why}"));
     }
-    if wait {
+    if longest > 0 {
         remote::wake_up(worker.index);
     }
     worker.row.clock.store(worker.clock(), Relaxed);
@@ -77,4 +94,21 @@ pub(super) fn poll(worker: &Worker, wait: bool, ready: &mut Vec<Ready>) {
         }
     }
     worker.empty_inbox();
+}
+
+/// Before the thread blocks: for how long it may, at most. 0: there is something after all.
+fn fall_asleep(worker: &Worker, block: Block) -> u64 {
+    let mut longest = u64::MAX;
+    let may_sleep = remote::fall_asleep(worker.index, || match &worker.seat {
+        Some(seat) if block == Block::UntilSomethingIsThere => match seat.sight(worker) {
+            Sight::Something => true,
+            Sight::NotYet(left) => {
+                longest = left;
+                false
+            }
+            Sight::Nothing => false,
+        },
+        _ => false,
+    });
+    if may_sleep { longest } else { 0 }
 }

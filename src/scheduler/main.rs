@@ -9,15 +9,17 @@
 use std::cell::Cell;
 use std::io::Write as _;
 use std::panic::Location;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::{io, marker, thread};
 
 use super::park::{self, Wait};
 use super::policy::Policy;
 use super::queue::Queue;
-use super::remote::{self, Remote};
+use super::remote::Place;
 use super::rhythm::Rhythm;
 use super::switch::{self, After, transfer};
+use super::team::{Seat, Team};
 use super::trace::Trace;
 use super::worker::{self, Worker};
 use crate::abi::layout::ClassName;
@@ -40,23 +42,32 @@ use crate::sys::{clock, process};
 /// How long the end waits before it says, once, whom it waits for.
 const PATIENCE: u64 = 5_000_000_000;
 
+/// What all workers of a runtime start with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) region: &'static Region,
+    pub(crate) policy: Policy,
+    /// How many switches are kept for the trace.
+    pub(crate) trace: usize,
+    /// Where the runtime was started.
+    pub(crate) caller: &'static Location<'static>,
+}
+
 /// A worker that runs on this thread, from its start until it is dropped.
 pub(crate) struct Running {
     worker: Box<Worker>,
+    /// Behind the worker, so that it is given back last.
+    _place: Place,
     /// It is the thread's own.
     _not_send: marker::PhantomData<*const ()>,
 }
 
 impl Running {
-    /// Makes this thread a worker, with main as its running coroutine.
-    pub(crate) fn start(
-        region: &'static Region,
-        policy: Policy,
-        trace: usize,
-        caller: &'static Location<'static>,
-    ) -> Result<Running> {
-        let (index, remote) = remote::acquire()?;
-        let acquired = Acquired { region, remote, slots: Cell::default() };
+    /// Makes this thread a worker, with main as its running coroutine. `seat`: its place among several.
+    pub(crate) fn start(settings: Settings, place: Place, seat: Option<Seat>) -> Result<Running> {
+        let Settings { region, policy, trace, caller } = settings;
+        let Place { index, remote, .. } = place;
+        let acquired = Acquired { region, slots: Cell::default() };
         let system =
             |tried: &'static str| move |source: io::Error| Error::from(Kind::System { tried, source });
         let bell = remote.bell().map_err(system("making a worker's eventfd"))?;
@@ -96,10 +107,7 @@ impl Running {
         for (place, record) in [(&row.main, main), (&row.switch, switch), (&row.io, io)] {
             place.store(region.slot(record).0, Relaxed);
         }
-        for counter in [&row.alive, &row.most_alive, &row.switches, &row.polls, &row.spawns, &row.heartbeats]
-        {
-            counter.store(0, Relaxed);
-        }
+        row.clear_counters();
         row.clock.store(now, Relaxed);
         row.policy.store(policy.number(), Relaxed);
         row.thread.store(process::thread_id(), Relaxed);
@@ -111,6 +119,7 @@ impl Running {
             remote,
             reactor,
             queue: Queue::default(),
+            seat,
             slots: Cache::new(region, &row.free_slots),
             trace: Trace::new(trace),
             main,
@@ -136,13 +145,21 @@ impl Running {
         transition::run(&main.state);
         transfer(&worker, io, After::Lend);
         transfer(&worker, switch, After::Lend);
-        Ok(Running { worker, _not_send: marker::PhantomData })
+        Ok(Running { worker, _place: place, _not_send: marker::PhantomData })
+    }
+
+    /// What it shares with the runtime's other workers, if there are any.
+    pub(crate) fn team(&self) -> Option<&Arc<Team>> {
+        self.worker.seat.as_ref().map(Seat::team)
     }
 
     /// Ends all coroutines but main: those that never ran are dropped, the others unwound at their waits.
     fn end_others(&self) {
         let worker = &*self.worker;
         worker.is_ending.set(true);
+        if let Some(seat) = &worker.seat {
+            seat.adopt_all(worker);
+        }
         let mut never_ran = Vec::new();
         for record in self.users() {
             never_ran.extend(self.end(record));
@@ -242,7 +259,6 @@ impl Drop for Running {
         extra::free(worker.main);
         // SAFETY: a native slot has no stack; main's is the thread's own.
         unsafe { slots::release(worker.region, worker.region.slot(worker.main)) };
-        worker.remote.release();
     }
 }
 
@@ -258,7 +274,6 @@ pub(crate) fn prepare_stack(region: &Region, record: &Record, bounds: StackBound
 /// What a start has acquired; given back if it fails.
 struct Acquired {
     region: &'static Region,
-    remote: &'static Remote,
     slots: Cell<[Option<SlotIndex>; 3]>,
 }
 
@@ -283,6 +298,5 @@ impl Drop for Acquired {
             // SAFETY: nobody has run on it.
             unsafe { slots::release(self.region, slot) };
         }
-        self.remote.release();
     }
 }

@@ -10,6 +10,8 @@
 //! - [`switch`]: the one function that enters and leaves a coroutine, and the switch coroutine's loop
 //! - [`io`]: the io coroutine's loop
 //! - [`queue`]: who is ready, in order
+//! - [`team`]: several workers, and how coroutines that have not begun are spread over them
+//! - [`gate`]: a worker's way to what all share, and how it is shut at the end
 //! - [`policy`]: who is next
 //! - [`park`]: waiting and waking
 //! - [`remote`]: what other threads send to a worker
@@ -18,6 +20,7 @@
 //! - [`trace`]: a record of switches, for tests and the curious
 
 pub(crate) mod admit;
+mod gate;
 pub(crate) mod io;
 pub(crate) mod main;
 pub(crate) mod park;
@@ -27,6 +30,7 @@ pub(crate) mod remote;
 mod rhythm;
 mod sleep;
 pub(crate) mod switch;
+pub(crate) mod team;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trace;

@@ -17,7 +17,7 @@ use std::process;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-use super::io;
+use super::io::{self, Block};
 use super::policy::{Leaving, Policy};
 use super::queue::Entry;
 use super::remote;
@@ -150,7 +150,7 @@ fn clear(record: &Record) {
 fn poll_in_place(worker: &Worker, record: &Record) {
     let mut ready = Vec::new();
     while !transition::is_notified(&record.state) {
-        io::poll(worker, true, &mut ready);
+        io::poll(worker, Block::UntilWoken, &mut ready);
     }
 }
 

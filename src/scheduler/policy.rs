@@ -62,7 +62,7 @@ impl Worker {
         if self.rhythm.beat() && self.is_ios_turn() {
             return Some(self.io);
         }
-        match self.queue.pop() {
+        match self.next_ready() {
             Some(next) => Some(next),
             None if leaving == Leaving::Yields => None,
             None => Some(self.switch),
@@ -77,6 +77,9 @@ impl Worker {
         let is_due = self.rhythm.is_due(clock::now().saturating_sub(self.clock()));
         if !is_due {
             self.empty_inbox();
+            if let Some(seat) = &self.seat {
+                seat.find(self);
+            }
         }
         is_due
     }

@@ -8,12 +8,12 @@
 use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{AcqRel, SeqCst};
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 
 use crossbeam_queue::SegQueue;
 
 use super::queue::Entry;
-use super::sleep::Sleepers;
+use super::sleep::{Set, Sleepers};
 use crate::abi::layout::WORKER_COUNT;
 use crate::error::{Kind, Result};
 use crate::sys::eventfd::Eventfd;
@@ -22,28 +22,46 @@ use crate::sys::eventfd::Eventfd;
 #[derive(Debug)]
 pub(crate) struct Remote {
     taken: AtomicBool,
+    /// Its thread blocks, or is about to, or hasn't gone on yet though its bell was rung.
+    is_blocked: AtomicBool,
     inbox: SegQueue<Entry>,
     bell: OnceLock<Eventfd>,
 }
 
-static REMOTES: [Remote; WORKER_COUNT] =
-    [const { Remote { taken: AtomicBool::new(false), inbox: SegQueue::new(), bell: OnceLock::new() } };
-        WORKER_COUNT];
+static REMOTES: [Remote; WORKER_COUNT] = [const {
+    Remote {
+        taken: AtomicBool::new(false),
+        is_blocked: AtomicBool::new(false),
+        inbox: SegQueue::new(),
+        bell: OnceLock::new(),
+    }
+}; WORKER_COUNT];
 
 /// Who of them sleeps.
 static SLEEPERS: Sleepers = Sleepers::new();
 
-/// Takes the first free worker number, with its inbox.
-pub(crate) fn acquire() -> Result<(u32, &'static Remote)> {
+/// A worker's number in the process, with its inbox; given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) index: u32,
+    pub(crate) remote: &'static Remote,
+}
+
+impl Drop for Place {
+    /// Lets another runtime have the number.
+    fn drop(&mut self) {
+        self.remote.taken.store(false, SeqCst);
+    }
+}
+
+/// Takes the first free worker number.
+pub(crate) fn acquire() -> Result<Place> {
     let free = REMOTES.iter().enumerate().find(|(_, remote)| !remote.taken.swap(true, AcqRel));
     let (index, remote) = free.ok_or(Kind::Workers { most: WORKER_COUNT })?;
-    match remote.bell() {
-        Ok(_) => Ok((index as u32, remote)),
-        Err(source) => {
-            remote.release();
-            Err(Kind::System { tried: "making a worker's eventfd", source }.into())
-        }
-    }
+    let place = Place { index: index as u32, remote };
+    let bell = remote.bell();
+    bell.map_err(|source| Kind::System { tried: "making a worker's eventfd", source })?;
+    Ok(place)
 }
 
 /// Sends a coroutine, which the caller has made ready, to its worker.
@@ -65,14 +83,14 @@ impl Remote {
         Ok(self.bell.get_or_init(|| bell))
     }
 
-    /// Lets another runtime have the number.
-    pub(crate) fn release(&self) {
-        self.taken.store(false, SeqCst);
-    }
-
     /// The next coroutine that another thread has woken.
     pub(crate) fn receive(&self) -> Option<Entry> {
         self.inbox.pop()
+    }
+
+    /// Whether the worker has nothing to do, as far as it knows.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.is_blocked.load(Relaxed)
     }
 
     fn ring(&self) {
@@ -82,12 +100,24 @@ impl Remote {
     }
 }
 
-/// Before a worker blocks: says so, and whether it may.
-pub(crate) fn fall_asleep(worker: u32) -> bool {
-    SLEEPERS.fall_asleep(worker, || !REMOTES[worker as usize].inbox.is_empty())
+/// Wakes one of the workers if it sleeps: somebody may have something for any of them. Of the sleepers, the one for whom
+/// `rank` is least.
+pub(super) fn wake_one_of(workers: &Set, rank: impl Fn(u32) -> u64) {
+    if let Some(worker) = SLEEPERS.one_to_be_woken(workers, rank) {
+        REMOTES[worker as usize].ring();
+    }
+}
+
+/// Before a worker blocks: says so, and whether it may: not if somebody was sent to it, or if `finds_something`.
+pub(super) fn fall_asleep(worker: u32, finds_something: impl FnOnce() -> bool) -> bool {
+    let remote = &REMOTES[worker as usize];
+    let may_sleep = SLEEPERS.fall_asleep(worker, || !remote.inbox.is_empty() || finds_something());
+    remote.is_blocked.store(may_sleep, Relaxed);
+    may_sleep
 }
 
 /// After a worker has blocked.
-pub(crate) fn wake_up(worker: u32) {
+pub(super) fn wake_up(worker: u32) {
+    REMOTES[worker as usize].is_blocked.store(false, Relaxed);
     SLEEPERS.wake_up(worker);
 }

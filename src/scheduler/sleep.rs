@@ -10,6 +10,7 @@
 //!
 //! Generic over the words, so that a model checker can run this very code.
 
+use std::array;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 
@@ -17,6 +18,9 @@ use crate::abi::layout::WORKER_COUNT;
 use crate::sys::atomic::Atomic;
 
 const WORDS: usize = WORKER_COUNT.div_ceil(64);
+
+/// Some of the process's workers.
+pub(crate) type Set = [u64; WORDS];
 
 /// A bit for each worker of the process: it sleeps, and nobody has rung its bell yet.
 #[derive(Debug)]
@@ -36,6 +40,25 @@ impl<A: Atomic<u64>> Sleepers<A> {
         A::fence(SeqCst);
         let (word, bit) = self.place(worker);
         word.load(Relaxed) & bit != 0 && clear(word, bit)
+    }
+
+    /// To be asked by whoever has put something where all of `workers` look: whose bell he has to ring, if all that are
+    /// awake may be busy. The one for whom `rank` is least.
+    #[inline]
+    pub(crate) fn one_to_be_woken(&self, workers: &Set, rank: impl Fn(u32) -> u64) -> Option<u32> {
+        // Between putting and looking: see the module.
+        A::fence(SeqCst);
+        loop {
+            let asleep: Set = array::from_fn(|i| self.0[i].load(Relaxed) & workers[i]);
+            if asleep == [0; WORDS] {
+                return None;
+            }
+            let chosen = each(&asleep).min_by_key(|worker| rank(*worker))?;
+            let (word, bit) = self.place(chosen);
+            if clear(word, bit) {
+                return Some(chosen);
+            }
+        }
     }
 
     /// Before the worker blocks: says that it is going to, and returns whether it may; it may not if `finds_something`,
@@ -66,8 +89,21 @@ impl<A: Atomic<u64>> Sleepers<A> {
     }
 }
 
+/// A worker, as a set.
+pub(crate) fn only(worker: u32) -> Set {
+    array::from_fn(|i| if worker as usize / 64 == i { bit_of(worker) } else { 0 })
+}
+
 fn bit_of(worker: u32) -> u64 {
     1 << (worker % 64)
+}
+
+/// The numbers of a set's workers.
+fn each(set: &Set) -> impl Iterator<Item = u32> {
+    set.iter().zip(0..).flat_map(|(word, i)| {
+        let word = *word;
+        (0..64).filter(move |bit| word >> bit & 1 != 0).map(move |bit| i * 64 + bit)
+    })
 }
 
 /// Clears a bit; says whether it was set.
@@ -89,3 +125,23 @@ fn update(word: &impl Atomic<u64>, change: impl Fn(u64) -> u64) -> u64 {
 
 #[cfg(test)]
 mod models;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_of_the_sleepers_is_woken_once() {
+        let sleepers = Sleepers::new();
+        for worker in [3, 70, 255] {
+            assert!(sleepers.fall_asleep(worker, || false));
+        }
+        assert!(!sleepers.fall_asleep(9, || true), "it has found something");
+        let all = [u64::MAX; WORDS];
+        assert_eq!(sleepers.one_to_be_woken(&only(9), |_| 0), None);
+        assert_eq!(sleepers.one_to_be_woken(&all, |worker| worker.abs_diff(69).into()), Some(70));
+        assert_eq!(sleepers.one_to_be_woken(&all, |worker| worker.abs_diff(69).into()), Some(3));
+        assert!(sleepers.is_to_be_woken(255) && !sleepers.is_to_be_woken(255));
+        assert_eq!(sleepers.one_to_be_woken(&all, |_| 0), None);
+    }
+}

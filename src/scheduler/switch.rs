@@ -175,7 +175,7 @@ fn switch_loop(worker: &Worker) -> Waiters {
         if let Some(probe) = worker.switch_probe.take() {
             probe();
         }
-        let next = worker.lender().or_else(|| worker.queue.pop()).unwrap_or(worker.io);
+        let next = worker.lender().or_else(|| worker.next_ready()).unwrap_or(worker.io);
         transfer(worker, next, After::Rest);
     }
     Waiters::new()

@@ -3,16 +3,17 @@
 use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::policy::Policy;
 use super::queue::{Entry, Queue};
 use super::remote::Remote;
 use super::rhythm::Rhythm;
 use super::switch::After;
+use super::team::Seat;
 use super::trace::Trace;
 use crate::abi::layout;
-use crate::abi::record::Record;
+use crate::abi::record::{NO_WORKER, Record};
 use crate::abi::state::{Word, flag};
 use crate::coroutine::current;
 use crate::error::{Error, Kind, Result};
@@ -36,6 +37,8 @@ pub(crate) struct Worker {
     pub(crate) remote: &'static Remote,
     pub(crate) reactor: Reactor,
     pub(crate) queue: Queue,
+    /// Its place among the runtime's workers; none: it is the only one.
+    pub(crate) seat: Option<Seat>,
     /// Stacks for those to come.
     pub(crate) slots: Cache,
     pub(crate) trace: Trace,
@@ -142,15 +145,37 @@ impl Worker {
         self.row.alive.load(Relaxed)
     }
 
+    /// Whether it is the one which runs the program's main function.
+    pub(super) fn is_first(&self) -> bool {
+        self.seat.as_ref().is_none_or(Seat::is_first)
+    }
+
+    /// On which worker a new coroutine lives: where there are several, on none before it begins.
+    #[inline]
+    pub(crate) fn home_of_new(&self) -> u32 {
+        if self.seat.is_some() { NO_WORKER } else { self.index }
+    }
+
     /// Counts a coroutine that was just published.
     #[inline]
-    pub(crate) fn count_in(&self) {
+    pub(super) fn count_spawn(&self) {
+        self.row.spawns.store(self.row.spawns.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// Makes one that nobody has begun, and that the caller has taken, this worker's.
+    pub(super) fn adopt(&self, fresh: &'static Record) {
+        fresh.worker.store(self.index, Relaxed);
+        self.count_in();
+    }
+
+    /// Counts a coroutine that lives here from now on.
+    #[inline]
+    pub(super) fn count_in(&self) {
         let alive = self.alive() + 1;
         self.row.alive.store(alive, Relaxed);
         if alive > self.row.most_alive.load(Relaxed) {
             self.row.most_alive.store(alive, Relaxed);
         }
-        self.row.spawns.store(self.row.spawns.load(Relaxed) + 1, Relaxed);
     }
 
     /// Counts one that has ended.
@@ -158,6 +183,8 @@ impl Worker {
     pub(super) fn count_out(&self) {
         let alive = self.alive() - 1;
         self.row.alive.store(alive, Relaxed);
+        // Release: pairs with `team::alive`.
+        self.row.exits.store(self.row.exits.load(Relaxed) + 1, Release);
         if alive == 0
             && let Some(token) = self.last_one_out.take()
         {
@@ -169,6 +196,20 @@ impl Worker {
     #[inline]
     pub(crate) fn enqueue(&self, record: &'static Record, word: Word) {
         self.queue.push(Entry { record, word });
+    }
+
+    /// Takes the next who is to run.
+    #[inline]
+    pub(super) fn next_ready(&self) -> Option<&'static Record> {
+        match &self.seat {
+            None => self.queue.pop(),
+            Some(seat) => seat.next(self, || self.queue.pop()),
+        }
+    }
+
+    /// Whether nobody here is to run. A stale entry counts as somebody.
+    pub(super) fn has_nobody_ready(&self) -> bool {
+        self.queue.is_empty() && self.seat.as_ref().is_none_or(Seat::is_empty)
     }
 
     /// Queues what other threads have woken.

@@ -1,4 +1,4 @@
-//! Models of falling asleep, beside somebody who sends a woken coroutine.
+//! Models of falling asleep: beside somebody who sends a woken coroutine, and beside one who has spawned.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
@@ -13,15 +13,15 @@ struct House<A> {
     sleepers: Sleepers<A>,
     /// How many coroutines there are to be found. Ordered no more than the runtime's queues are.
     found: Shared,
-    bells: [Shared; 1],
+    bells: [Shared; 2],
 }
 
 impl<A: Word> House<A> {
     fn new() -> Arc<House<A>> {
         Arc::new(House {
-            sleepers: Sleepers(std::array::from_fn(|_| A::new(0))),
+            sleepers: Sleepers(array::from_fn(|_| A::new(0))),
             found: Shared::new(0),
-            bells: [Shared::new(0)],
+            bells: [Shared::new(0), Shared::new(0)],
         })
     }
 
@@ -64,6 +64,25 @@ fn send_beside_sleep<A: Word>() {
     assert!(!house.sleepers.is_to_be_woken(0), "it is awake");
 }
 
+/// A worker has spawned a coroutine, while two others run out of work.
+fn spawn_beside_two_sleepers<A: Word>() {
+    let house = House::<A>::new();
+    let workers: Vec<_> = (0..2)
+        .map(|worker| {
+            let house = house.clone();
+            thread::spawn(move || house.sleep(worker))
+        })
+        .collect();
+    house.put();
+    let woken = house.sleepers.one_to_be_woken(&[u64::MAX; WORDS], u64::from);
+    if let Some(worker) = woken {
+        house.ring(worker);
+    }
+    let sleep: Vec<bool> = workers.into_iter().map(model::join).collect();
+    let is_awake = |worker: u32| !sleep[worker as usize] || house.is_rung(worker);
+    assert!(is_awake(0) || is_awake(1), "both sleep, and nobody takes what was spawned");
+}
+
 /// Two have something for one sleeper: its bell is rung, once.
 fn two_wake_one<A: Word>() {
     let house = House::<A>::new();
@@ -72,7 +91,7 @@ fn two_wake_one<A: Word>() {
         let house = house.clone();
         move || house.sleepers.is_to_be_woken(0)
     });
-    let here = house.sleepers.is_to_be_woken(0);
+    let here = house.sleepers.one_to_be_woken(&only(0), u64::from).is_some();
     assert!(here ^ model::join(other), "the bell is rung once");
 }
 
@@ -81,6 +100,13 @@ fn who_is_sent_to_a_worker_does_not_wait_while_it_sleeps() {
     model::check(send_beside_sleep::<Shared>);
     let said = model::fails(send_beside_sleep::<Unfenced>);
     assert!(said.contains("that was sent to it waits"), "{said}");
+}
+
+#[test]
+fn who_was_spawned_does_not_wait_while_all_others_sleep() {
+    model::check(spawn_beside_two_sleepers::<Shared>);
+    let said = model::fails(spawn_beside_two_sleepers::<Unfenced>);
+    assert!(said.contains("nobody takes what was spawned"), "{said}");
 }
 
 #[test]

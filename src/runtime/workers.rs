@@ -1,0 +1,84 @@
+//! The workers of a runtime: the thread that has called `run`, and others, which are started before main runs and end
+//! after it has returned.
+//!
+//! Each worker ends its own coroutines, on its own thread: so their destructors find the thread-locals that they have
+//! used, and a thread ends, with its thread-locals, when none of its coroutines is left.
+
+use std::iter;
+use std::panic::resume_unwind;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use crate::error::{Kind, Result};
+use crate::scheduler::main::{Running, Settings};
+use crate::scheduler::remote::{self, Place};
+use crate::scheduler::team::{Seat, Team};
+
+/// All workers of a runtime; ended and joined when this is dropped.
+pub(super) struct Workers {
+    /// The one on this thread.
+    first: Option<Running>,
+    others: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts so many, the first one on this thread.
+    pub(super) fn start(count: usize, settings: Settings) -> Result<Workers> {
+        let places: Vec<Place> = iter::repeat_with(remote::acquire).take(count).collect::<Result<_>>()?;
+
+        let mut seats =
+            if count == 1 { Vec::new() } else { Team::form(settings.region, &places) }.into_iter();
+        let mut places = places.into_iter();
+        let place = places.next().expect("there is at least one");
+        let first = Running::start(settings, place, seats.next())?;
+        // From here on a failure ends those that have started.
+        let mut workers = Workers { first: Some(first), others: Vec::new() };
+        let (say, started) = channel();
+        for (number, (place, seat)) in places.zip(seats).enumerate() {
+            workers.others.push(start_thread(number + 1, settings, place, seat, say.clone())?);
+        }
+        drop(say);
+        started.into_iter().collect::<Result<()>>()?;
+        Ok(workers)
+    }
+}
+
+/// Starts a thread that is a worker until main returns. `say` is told how its start went.
+fn start_thread(
+    number: usize,
+    settings: Settings,
+    place: Place,
+    seat: Seat,
+    say: Sender<Result<()>>,
+) -> Result<JoinHandle<()>> {
+    let run = move || match Running::start(settings, place, Some(seat)) {
+        Ok(running) => {
+            // Nobody hears it when another one's start has failed.
+            let _ = say.send(Ok(()));
+            drop(say);
+            if let Some(team) = running.team() {
+                team.wait_for_end();
+            }
+        }
+        Err(error) => {
+            let _ = say.send(Err(error));
+        }
+    };
+    let thread = thread::Builder::new().name(format!("coro-worker-{number}")).spawn(run);
+    thread.map_err(|source| Kind::System { tried: "starting a worker's thread", source }.into())
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        if let Some(team) = self.first.as_ref().and_then(Running::team) {
+            team.announce_end();
+        }
+        // This thread's coroutines end; those of the others meanwhile.
+        self.first = None;
+        for thread in self.others.drain(..) {
+            if let Err(payload) = thread.join() {
+                resume_unwind(payload);
+            }
+        }
+    }
+}

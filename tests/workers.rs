@@ -1,0 +1,454 @@
+//! Several workers: coroutines are spread over threads, stay where they have begun, and end with main.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashSet};
+use std::io::{Read, Write};
+use std::rc::Rc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use coro::net::TcpListener;
+use coro::sync::channel;
+use coro::{Builder, spawn, yield_now};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use pretty_assertions::assert_eq;
+
+const LONG: Duration = Duration::from_secs(1_000_000);
+
+fn with_workers<T>(count: usize, main: impl FnOnce() -> T) -> T {
+    Builder::new().workers(count).run(main).unwrap()
+}
+
+#[test]
+fn coroutines_run_on_as_many_threads_as_there_are_workers() {
+    for count in [1, 2, 4] {
+        let threads = with_workers(count, || {
+            // They block their threads until one runs on each.
+            let meet = Arc::new(Barrier::new(count));
+            let handles: Vec<_> = (0..count)
+                .map(|_| {
+                    let meet = meet.clone();
+                    spawn(move || {
+                        meet.wait();
+                        thread::current().id()
+                    })
+                })
+                .collect();
+            handles.into_iter().map(|handle| handle.join().unwrap()).collect::<HashSet<ThreadId>>()
+        });
+        assert_eq!(threads.len(), count);
+    }
+}
+
+#[test]
+fn who_has_begun_stays_on_its_thread() {
+    with_workers(3, || {
+        let handles: Vec<_> = (0..300_u64)
+            .map(|n| {
+                spawn(move || {
+                    // Not `Send`, and alive over waits.
+                    let here = Rc::new((thread::current().id(), Cell::new(0)));
+                    for round in 0..20 {
+                        if (n + round) % 7 == 0 {
+                            coro::sleep(Duration::from_micros(n));
+                        } else {
+                            yield_now();
+                        }
+                        assert_eq!(thread::current().id(), here.0);
+                        here.1.set(here.1.get() + 1);
+                    }
+                    (here.0, here.1.get())
+                })
+            })
+            .collect();
+        for handle in handles {
+            assert_eq!(handle.join().unwrap().1, 20);
+        }
+    });
+}
+
+#[test]
+fn one_that_computes_keeps_none_that_has_not_begun_from_running() {
+    with_workers(2, || {
+        let hog = spawn(|| {
+            let done = Arc::new(AtomicUsize::new(0));
+            let others: Vec<_> = (0..100)
+                .map(|_| {
+                    let done = done.clone();
+                    spawn(move || {
+                        done.fetch_add(1, SeqCst);
+                        thread::current().id()
+                    })
+                })
+                .collect();
+            while done.load(SeqCst) < 100 {
+                std::hint::spin_loop();
+            }
+            for other in others {
+                assert_ne!(other.join().unwrap(), thread::current().id());
+            }
+        });
+        hog.join().unwrap();
+    });
+}
+
+#[test]
+fn worker_that_always_has_somebody_ready_takes_what_lies_behind_one_that_computes() {
+    with_workers(2, || {
+        let is_over = Arc::new(AtomicUsize::new(0));
+        let meet = Arc::new(Barrier::new(2));
+        let busy = spawn({
+            let (is_over, meet) = (is_over.clone(), meet.clone());
+            move || {
+                meet.wait();
+                while is_over.load(SeqCst) == 0 {
+                    yield_now();
+                }
+            }
+        });
+        let hog = spawn(move || {
+            meet.wait();
+            let over = is_over.clone();
+            let other = spawn(move || over.store(1, SeqCst));
+            while is_over.load(SeqCst) == 0 {
+                std::hint::spin_loop();
+            }
+            other.join().unwrap();
+        });
+        hog.join().unwrap();
+        busy.join().unwrap();
+    });
+}
+
+#[test]
+fn main_that_blocks_its_thread_keeps_none_that_has_not_begun_from_running() {
+    with_workers(2, || {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let handles: Vec<_> = (0..50)
+            .map(|n| {
+                let sender = sender.clone();
+                spawn(move || sender.send(n).unwrap())
+            })
+            .collect();
+        // std's channel: nobody else runs on this thread.
+        let mut all: Vec<i32> = (0..50).map(|_| receiver.recv().unwrap()).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..50).collect::<Vec<_>>());
+        assert!(coro::stats().unwrap().steals > 0);
+        handles.into_iter().for_each(|handle| handle.join().unwrap());
+    });
+}
+
+#[test]
+fn coroutines_of_two_workers_wake_each_other() {
+    with_workers(2, || {
+        let ((to, from_there), (back, from_here)) = (channel(1), channel(1));
+        let (to_here, from_echo): (coro::sync::Sender<u64>, coro::sync::Receiver<u64>) = (back, from_here);
+        let meet = Arc::new(Barrier::new(2));
+        let echo = spawn({
+            let meet = meet.clone();
+            move || {
+                meet.wait();
+                from_there.iter().for_each(|n: u64| to_here.send(n + 1).unwrap());
+            }
+        });
+        let ping = spawn(move || {
+            meet.wait();
+            for n in 0..5000 {
+                to.send(n).unwrap();
+                assert_eq!(from_echo.recv(), Ok(n + 1));
+            }
+        });
+        ping.join().unwrap();
+        echo.join().unwrap();
+    });
+}
+
+/// Notes on which thread it is dropped, and that a thread-local of that thread can be used then.
+struct NotesThread(ThreadId, Arc<Mutex<Vec<bool>>>);
+
+thread_local! {
+    static TOUCHED: Cell<u32> = const { Cell::new(0) };
+}
+
+impl Drop for NotesThread {
+    fn drop(&mut self) {
+        let here = thread::current().id() == self.0 && TOUCHED.try_with(|touched| touched.set(1)).is_ok();
+        self.1.lock().unwrap().push(here);
+    }
+}
+
+#[test]
+fn mains_end_unwinds_all_on_their_own_threads() {
+    let drops = Arc::new(Mutex::new(Vec::new()));
+    let threads = with_workers(3, || {
+        let meet = Arc::new(Barrier::new(3));
+        let begun = Arc::new(AtomicUsize::new(0));
+        for n in 0..60 {
+            let (drops, meet, begun) = (drops.clone(), meet.clone(), begun.clone());
+            spawn(move || {
+                if n < 3 {
+                    meet.wait();
+                }
+                let _notes = NotesThread(thread::current().id(), drops);
+                begun.fetch_add(1, SeqCst);
+                match n % 3 {
+                    0 => coro::sleep(LONG),
+                    1 => channel::<()>(1).1.recv().unwrap_or_default(),
+                    _ => loop {
+                        yield_now();
+                    },
+                }
+            });
+        }
+        // A closed channel's `recv` returns: these have ended.
+        while begun.load(SeqCst) < 60 {
+            yield_now();
+        }
+        coro::stats().unwrap().workers
+    });
+    assert_eq!(threads, 3);
+    let drops = drops.lock().unwrap();
+    assert_eq!(drops.len(), 60);
+    assert!(drops.iter().all(|here| *here), "{drops:?}");
+}
+
+#[test]
+fn who_was_spawned_as_main_returned_is_dropped_or_run_and_never_lost() {
+    for _ in 0..100 {
+        let live = Arc::new(AtomicUsize::new(0));
+        with_workers(2, || {
+            // Spawners on both workers, which go on until they are refused.
+            for _ in 0..4 {
+                let live = live.clone();
+                spawn(move || {
+                    loop {
+                        let counted = Counted::new(&live);
+                        let spawned = coro::CoroutineBuilder::new().spawn(move || drop(counted));
+                        if spawned.is_err() {
+                            return;
+                        }
+                        yield_now();
+                    }
+                });
+            }
+            coro::sleep(Duration::from_micros(300));
+        });
+        assert_eq!(live.load(SeqCst), 0, "each closure was run or dropped");
+    }
+}
+
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(live: &Arc<AtomicUsize>) -> Counted {
+        live.fetch_add(1, SeqCst);
+        Counted(live.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+#[test]
+fn a_panic_ends_its_coroutine_and_no_worker() {
+    with_workers(2, || {
+        let handles: Vec<_> = (0..40)
+            .map(|n| {
+                spawn(move || {
+                    yield_now();
+                    if n % 2 == 0 {
+                        std::panic::resume_unwind(Box::new(n));
+                    }
+                    n
+                })
+            })
+            .collect();
+        for (n, handle) in handles.into_iter().enumerate() {
+            match handle.join() {
+                Ok(value) => assert_eq!((value, n % 2), (n, 1)),
+                Err(error) => assert_eq!(error.try_into_panic().unwrap().downcast_ref(), Some(&n)),
+            }
+        }
+    });
+}
+
+#[test]
+fn mains_panic_ends_all_workers() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let seen = dropped.clone();
+    let result = thread::spawn(move || {
+        with_workers(2, || {
+            for _ in 0..10 {
+                let counted = Counted::new(&seen);
+                spawn(move || {
+                    let _counted = counted;
+                    coro::sleep(LONG);
+                });
+            }
+            std::panic::resume_unwind(Box::new("main's"));
+        });
+    })
+    .join();
+    assert_eq!(result.unwrap_err().downcast_ref(), Some(&"main's"));
+    assert_eq!(dropped.load(SeqCst), 0);
+}
+
+#[test]
+fn ten_thousand_that_are_spawned_one_by_one_are_spread() {
+    // As a server's accepted connections: each is spawned after the last has begun, and waits then.
+    let by_thread = with_workers(2, || {
+        let (report, reports) = channel(16);
+        for _ in 0..10_000 {
+            let report = report.clone();
+            spawn(move || {
+                report.send(thread::current().id()).unwrap();
+                coro::sleep(LONG);
+            });
+            yield_now();
+        }
+        let mut by_thread = BTreeMap::new();
+        for _ in 0..10_000 {
+            *by_thread.entry(format!("{:?}", reports.recv().unwrap())).or_insert(0) += 1;
+        }
+        by_thread
+    });
+    assert_eq!(by_thread.len(), 2, "{by_thread:?}");
+    assert!(by_thread.values().all(|count| *count <= 6500), "1.3 times the mean: {by_thread:?}");
+}
+
+/// Connects one after the other, so that ten thousand need not be open on this side.
+fn connect_and_say(address: std::net::SocketAddr, count: usize) {
+    for n in 0..count {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(&[n as u8]).unwrap();
+        let mut back = [0];
+        stream.read_exact(&mut back).unwrap();
+        assert_eq!(back, [n as u8]);
+    }
+}
+
+#[test]
+fn ten_thousand_connections_that_one_listener_accepts_are_spread() {
+    let (_, most_files) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most_files, most_files).unwrap();
+    let connections = 10_000.min(most_files.saturating_sub(1000) as usize);
+    let by_thread = with_workers(2, || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let clients = [connections / 2, connections - connections / 2]
+            .map(|count| thread::spawn(move || connect_and_say(address, count)));
+        let by_thread = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
+        for stream in listener.incoming().take(connections) {
+            let (mut stream, by_thread) = (stream.unwrap(), by_thread.clone());
+            spawn(move || {
+                let here = format!("{:?}", thread::current().id());
+                *by_thread.lock().unwrap().entry(here).or_default() += 1;
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                stream.write_all(&byte).unwrap();
+                // It stays, as a connection that is used now and then.
+                coro::sleep(LONG);
+            });
+        }
+        while clients.iter().any(|client| !client.is_finished()) {
+            coro::sleep(Duration::from_millis(1));
+        }
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        let by_thread = by_thread.lock().unwrap();
+        by_thread.clone()
+    });
+    assert_eq!(by_thread.values().sum::<usize>(), connections);
+    assert_eq!(by_thread.len(), 2, "{by_thread:?}");
+    let most = by_thread.values().max().unwrap();
+    assert!(most * 2 * 10 <= connections * 13, "1.3 times the mean: {by_thread:?}");
+}
+
+#[test]
+fn counts_are_of_all_workers() {
+    let stats = with_workers(2, || {
+        let handles: Vec<_> = (0..100).map(|_| spawn(yield_now)).collect();
+        handles.into_iter().for_each(|handle| handle.join().unwrap());
+        // Who is joined has ended, and is counted a moment later.
+        while coro::stats().unwrap().alive > 0 {
+            yield_now();
+        }
+        coro::stats().unwrap()
+    });
+    assert_eq!((stats.workers, stats.spawned, stats.alive), (2, 100, 0));
+}
+
+#[test]
+fn nothing_is_alive_only_when_all_have_ended() {
+    for _ in 0..50 {
+        let ended = Arc::new(AtomicUsize::new(0));
+        with_workers(2, || {
+            for _ in 0..20 {
+                let ended = ended.clone();
+                spawn(move || {
+                    let ended_too = ended.clone();
+                    spawn(move || {
+                        yield_now();
+                        ended_too.fetch_add(1, Relaxed);
+                    });
+                    ended.fetch_add(1, Relaxed);
+                });
+            }
+            while coro::stats().unwrap().alive > 0 {
+                yield_now();
+            }
+            assert_eq!(ended.load(SeqCst), 40);
+        });
+    }
+}
+
+#[test]
+fn registry_is_right_on_every_worker() {
+    with_workers(3, || {
+        let handles: Vec<_> = (0..200_u64)
+            .map(|n| {
+                spawn(move || {
+                    for round in 0..10 {
+                        coro::debug::check().unwrap();
+                        if (n + round) % 3 == 0 {
+                            coro::sleep(Duration::from_micros(50));
+                        } else {
+                            spawn(|| coro::debug::check().unwrap()).join().unwrap();
+                        }
+                    }
+                })
+            })
+            .collect();
+        coro::debug::check().unwrap();
+        handles.into_iter().for_each(|handle| handle.join().unwrap());
+    });
+}
+
+#[test]
+fn runtimes_with_several_workers_come_and_go_side_by_side() {
+    let threads = [(); 2].map(|()| {
+        thread::spawn(|| {
+            for round in 0..30_usize {
+                let sum = with_workers(2 + round % 2, || {
+                    let handles: Vec<_> = (0..20)
+                        .map(|n| {
+                            spawn(move || {
+                                (0..n).for_each(|_| yield_now());
+                                n
+                            })
+                        })
+                        .collect();
+                    handles.into_iter().map(|handle| handle.join().unwrap()).sum::<usize>()
+                });
+                assert_eq!(sum, 190);
+            }
+        })
+    });
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
