@@ -33,6 +33,11 @@ impl Transcript {
         self.blocks.iter().filter(move |(name, _)| name == command).map(|(_, text)| text.as_str())
     }
 
+    /// The output of the command at a position.
+    pub(crate) fn nth_block(&self, number: usize) -> &str {
+        &self.blocks[number].1
+    }
+
     /// Takes the output apart; panics if the debugger has not come to the end of all commands.
     fn parse(whole: String, commands: &[&str]) -> Transcript {
         let block = |(number, command): (usize, &&str)| {

@@ -4,6 +4,7 @@
 //! - [`debugger`]: one run of GDB or LLDB, each command's output by itself
 //! - [`backtrace`]: what a debugger printed, as frames; and whether they are those that were expected
 //! - [`image`]: the memory of another process, or of a core
+//! - [`page`]: a page of the documentation whose sessions are what the debugger says
 //! - [`parked`]: a process in which every coroutine waits
 //! - [`registry_reader`]: the debug ABI as an outsider reads it
 //! - [`valgrind`]: where that is
@@ -16,6 +17,7 @@
 pub(crate) mod backtrace;
 pub(crate) mod debugger;
 pub(crate) mod image;
+pub(crate) mod page;
 pub(crate) mod parked;
 pub(crate) mod program;
 pub(crate) mod registry_reader;
