@@ -51,6 +51,10 @@ fn fill(row: &Descriptor, role: Role, address: Option<SocketAddr>, user: u64) {
     // Whoever had the number before may have closed it behind our back: no row says what it was while it changes.
     row.role.store(Role::None as u32, Relaxed);
     fence(Release);
+    // A planted bug: see tests/stepping/plants.rs.
+    if cfg!(coro_plant = "role_first") {
+        row.role.store(role as u32, Release);
+    }
     let (bytes, length) = address.map_or(([0; ADDRESS_LENGTH], 0), |address| as_the_kernel_has_it(&address));
     for (word, chunk) in row.address.iter().zip(bytes.chunks_exact(4)) {
         word.store(u32::from_ne_bytes(chunk.try_into().expect("chunks of four")), Relaxed);
