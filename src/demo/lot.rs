@@ -138,7 +138,7 @@ impl Lot {
                 }
             }
             self.doors.push(address);
-            self.spawn("accept", move || park::wait_in_accept(listener, address))?;
+            self.spawn("accept", move || park::wait_in_accept(listener))?;
             // It can't be woken early.
             if !self.wake {
                 let (listener, first) = deaf_listener().map_err(problem)?;

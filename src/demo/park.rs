@@ -48,8 +48,8 @@ pub(super) fn run(options: &cli::Park) -> Result<(), Problem> {
                     lot.spawn("receive", move || wait_in_receive(&receiver))?;
                 }
                 Way::Send => {
-                    let (sender, value) = (sender.clone(), lot.spawned());
-                    lot.spawn("send", move || wait_in_send(&sender, value))?;
+                    let (sender, number) = (sender.clone(), lot.spawned());
+                    lot.spawn("send", move || wait_in_send(&sender, number))?;
                 }
             }
         }
@@ -110,9 +110,10 @@ pub(super) fn wait_in_write(mut stream: TcpStream) {
 }
 
 #[inline(never)]
-pub(super) fn wait_in_accept(listener: TcpListener, address: SocketAddr) {
+pub(super) fn wait_in_accept(listener: TcpListener) {
+    let address = listener.local_addr();
     let accepted = listener.accept();
-    black_box((&accepted, address));
+    black_box((&accepted, &address));
 }
 
 /// To a listener that doesn't answer. The kernel gives up after two minutes; then it tries again.
@@ -150,15 +151,17 @@ pub(super) fn wait_in_join(last: JoinHandle<()>) {
 
 #[inline(never)]
 pub(super) fn wait_in_mutex(gate: &Mutex<usize>, number: usize) {
+    let started = Instant::now();
     let mut last = gate.lock();
     if let Ok(last) = &mut last {
         **last = number;
     }
-    black_box((number, last.is_ok()));
+    black_box((started, last.is_ok()));
 }
 
 #[inline(never)]
-pub(super) fn wait_in_send(sender: &Sender<usize>, value: usize) {
+pub(super) fn wait_in_send(sender: &Sender<usize>, number: usize) {
+    let value = number * number;
     let result = sender.send(value);
     black_box((value, result.is_ok()));
 }
