@@ -15,7 +15,8 @@ use nix::unistd::Pid;
 use object::{Object, ObjectSymbol};
 use pretty_assertions::assert_eq;
 use support::image::{Image, Process, header_by_note, word};
-use support::registry_reader::{Coroutine, Owner, Registry};
+use support::objects::{Owner, owner};
+use support::registry_reader::{Coroutine, Registry};
 
 /// `main park` with what has been parked; killed in the end.
 struct Park(Child);
@@ -104,7 +105,7 @@ fn twenty_coroutines_wait_in_all_the_ways_there_are() {
 
     let fields = registry.fields("mutex fields").unwrap();
     let mutex = registry.row_at(coroutines["mutex-1"].wait_object.1, &fields).unwrap();
-    assert_eq!(mutex.owner("owner"), Owner::Coroutine(coroutines["owner"].id));
+    assert_eq!(owner(&mutex, "owner"), Owner::Coroutine(coroutines["owner"].id));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! - [`backtrace`]: what a debugger printed, as frames; and whether they are those that were expected
 //! - [`image`]: the memory of another process, or of a core
 //! - [`parked`]: a process in which every coroutine waits
-//! - [`registry_reader`]: the debug ABI as an outsider reads it
+//! - [`registry_reader`]: the debug ABI as an outsider reads it; [`objects`]: what is waited for
 //! - [`valgrind`]: where that is
 //!
 //! Nothing here waits for a length of time. What is missing on the machine is a failure which says how to
@@ -16,6 +16,7 @@
 pub(crate) mod backtrace;
 pub(crate) mod debugger;
 pub(crate) mod image;
+pub(crate) mod objects;
 pub(crate) mod parked;
 pub(crate) mod program;
 pub(crate) mod registry_reader;
