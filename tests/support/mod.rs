@@ -6,7 +6,7 @@
 //! - [`image`]: the memory of another process, or of a core
 //! - [`page`]: a page of the documentation whose sessions are what the debugger says
 //! - [`parked`]: a process in which every coroutine waits
-//! - [`registry_reader`]: the debug ABI as an outsider reads it
+//! - [`registry_reader`]: the debug ABI as an outsider reads it; [`objects`]: what is waited for
 //! - [`valgrind`]: where that is
 //!
 //! Nothing here waits for a length of time. What is missing on the machine is a failure which says how to
@@ -17,6 +17,7 @@
 pub(crate) mod backtrace;
 pub(crate) mod debugger;
 pub(crate) mod image;
+pub(crate) mod objects;
 pub(crate) mod page;
 pub(crate) mod parked;
 pub(crate) mod program;
