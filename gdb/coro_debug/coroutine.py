@@ -33,11 +33,11 @@ class Coroutine:
         self.thread = None
 
     def _field(self, name):
-        return self._row[self.registry.layout.record.index[name]]
+        return self._row[self.registry.index[name]]
 
     def _optional(self, name):
         """A number which older programs' records don't have: 0 then."""
-        at = self.registry.layout.record.index.get(name)
+        at = self.registry.index.get(name)
         return 0 if at is None else self._row[at]
 
     word = property(lambda self: self._field("state"), doc="The state word.")

@@ -3,6 +3,7 @@
 import itertools
 
 from . import source
+from .port import CommandError
 from .walker import READ, Walker
 
 #: Among so many innermost frames the first one that is the user's is sought.
@@ -57,11 +58,14 @@ class Frames:
         if coroutine.has_saved_registers and used is not None and used <= READ:
             return self.of_user(self.walker.chain(coroutine))
         # Of a deep stack, or one that is unlike all others, only so many frames are looked at as are needed.
-        with self._port.open_stack(coroutine) as stack:
-            for frame in itertools.islice(stack, FRAMES):
-                if self.is_users(frame.location):
-                    return frame.location
-        return None
+        if coroutine.state == "exited":
+            return None
+        try:
+            with self._port.open_stack(coroutine) as stack:
+                return next((frame.location for frame in itertools.islice(stack, FRAMES) if self.is_users(frame.location)),
+                            None)
+        except CommandError:
+            return None
 
     def has_function(self, coroutine, expression):
         """Whether a function on a coroutine's stack matches."""

@@ -37,6 +37,10 @@ class Registry:
         pids = port.process_ids()
         #: The process that a debugger looks at is a fork of the one whose runtime this was.
         self.is_forked = bool(pids) and self.header["pid"] not in pids
+        shift, width = self.layout.state_word["state"]
+        self._state_shift, self._state_mask = shift, (1 << width) - 1
+        #: Field of a record -> its place in a row.
+        self.index = self.layout.record.index
         self._texts = {}
         self._by_index = {}
         self._index_by_id = None
@@ -78,8 +82,8 @@ class Registry:
         return word >> shift & (1 << width) - 1
 
     def state_name(self, word):
-        number = self.part("state", word)
-        return self.layout.states.get(number, f"state {number}")
+        number = word >> self._state_shift & self._state_mask
+        return self.layout.states.get(number) or f"state {number}"
 
     def flag_names(self, word):
         """The flags of a state word; their numbers are bits of the whole word."""
@@ -110,8 +114,7 @@ class Registry:
     def count_states(self):
         """How many records are in each state, the free ones too: a `Counter` by the records' own states. Fast: a word of
         each record is looked at."""
-        shift, width = self.layout.state_word["state"]
-        mask = (1 << width) - 1
+        shift, mask = self._state_shift, self._state_mask
         numbers = Counter()
         for _, (words,) in self._records.columns("state"):
             numbers.update([word >> shift & mask for word in words])
@@ -157,8 +160,7 @@ class Registry:
         they become objects."""
         wanted = None if states is None else {number for number, name in self.layout.states.items() if name in states}
         free = {number for number, name in self.layout.states.items() if name == FREE}
-        shift, width = self.layout.state_word["state"]
-        mask = (1 << width) - 1
+        shift, mask = self._state_shift, self._state_mask
         found = []
         for first, (words, ids) in self._records.columns("state", "id"):
             if wanted is None:
@@ -280,8 +282,7 @@ class Registry:
 
     def said_to_run(self, worker):
         """The indices of the records which say that they run on a worker; it may be that no thread is on their stack."""
-        shift, width = self.layout.state_word["state"]
-        mask = (1 << width) - 1
+        shift, mask = self._state_shift, self._state_mask
         running = {number for number, name in self.layout.states.items() if name == RUNNING}
         for first, (words, workers) in self._records.columns("state", "worker"):
             for i, (word, number) in enumerate(zip(words, workers)):

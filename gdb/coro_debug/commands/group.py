@@ -8,6 +8,8 @@ from .list import tell_problems
 
 WAYS = ("bt", "spawn", "wait")
 IDS = 10
+#: Lines of a group's backtrace.
+LINES = 60
 
 
 class Group:
@@ -88,11 +90,15 @@ def describe(group, total, frames, way):
         return line + "    (no backtrace)\n"
     places = [source.text(location) if location is not None else f"{pc:#x}"
               for pc, location in frames.places(group.pcs)]
-    return line + "".join(f"    #{i:<2} {place}\n" for i, place in folded(places))
+    lines = [f"    #{i:<2} {place}\n" for i, place in folded(places)]
+    if len(lines) > LINES:
+        left_out = len(lines) - LINES
+        lines[LINES // 2:LINES // 2 + left_out] = [f"    ... {left_out:,} lines left out: `coro bt {group.ids[0]}` shows them\n"]
+    return line + "".join(lines)
 
 
 def folded(places):
-    """(number, text) of the places, repeats folded."""
+    """(level, text) of the places, repeats folded."""
     for run_ in fold.fold(places):
         for i in range(run_.start, run_.start + run_.period):
             yield i, places[i]
