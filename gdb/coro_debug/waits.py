@@ -138,6 +138,15 @@ def _channel_in_words(reason, wait):
     return f" ({', '.join(facts)})" if facts else ""
 
 
+def summary(coroutine):
+    """`parked for 3.1 s: read fd 7 -> 127.0.0.1:8080`, `running on thread 2`"""
+    told = words(coroutine)
+    if coroutine.is_running:
+        return told or state_in_words(coroutine)
+    age = age_in_words(coroutine)
+    return state_in_words(coroutine) + (f" for {age}" if age else "") + (f": {told}" if told else "")
+
+
 def state_in_words(coroutine):
     """The column STATE: `ready (lent)` for one that has lent its worker."""
     return "ready (lent)" if coroutine.state == "ready" and "lent" in coroutine.flags else coroutine.state

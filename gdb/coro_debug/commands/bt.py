@@ -30,12 +30,8 @@ def run(session, arguments):
 
 
 def header(coroutine):
-    """`coroutine #42 'conn', parked 3.1 s: read fd 7 -> 127.0.0.1:8080`"""
-    line = f"coroutine {text.who(coroutine.id, coroutine.name)}, {waits.state_in_words(coroutine)}"
-    age, words = waits.age_in_words(coroutine), waits.words(coroutine)
-    if coroutine.is_running:
-        return f"{line} {words[len('running '):]}\n" if words else line + "\n"
-    return line + (f" for {age}" if age else "") + (f": {words}" if words else "") + "\n"
+    """`coroutine #42 'conn', parked for 3.1 s: read fd 7 -> 127.0.0.1:8080`"""
+    return f"coroutine {text.who(coroutine.id, coroutine.name)}, {waits.summary(coroutine)}\n"
 
 
 def lines(port, coroutine, limit=LIMIT, is_full=False, is_raw=False):

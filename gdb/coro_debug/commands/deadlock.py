@@ -44,7 +44,8 @@ def run(session, arguments):
 
 
 def survey(registry):
-    """(all edges, the user's coroutines which wait, the longest first, one that can go on by itself or None)."""
+    """(all edges, the user's coroutines which wait, the longest first, one that can go on, or that something outside can
+    wake, or None)."""
     edges, waiting, can_go_on = [], [], None
     for coroutine in registry.each():
         wait = waits.wait_of(coroutine)
@@ -58,6 +59,8 @@ def survey(registry):
         edge = graph.edge_of(coroutine.id, wait)
         if edge is not None:
             edges.append(edge)
+            if edge.thread is not None:
+                can_go_on = can_go_on or coroutine
         waiting.append(coroutine)
     waiting.sort(key=lambda coroutine: (-(coroutine.age or 0), coroutine.id))
     return edges, waiting, can_go_on

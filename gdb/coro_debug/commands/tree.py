@@ -32,9 +32,7 @@ def run(session, arguments):
 def describe(number, coroutine):
     if coroutine is None:
         return f"#{number} (ended)"
-    words, age = waits.words(coroutine), waits.age_in_words(coroutine)
-    state = "" if coroutine.is_running and words else waits.state_in_words(coroutine)
-    return text.who(number, coroutine.name) + " " + ", ".join(part for part in (state, words, age) if part)
+    return f"{text.who(number, coroutine.name)}, {waits.summary(coroutine)}"
 
 
 def nodes(by_id, root=None):

@@ -34,7 +34,7 @@ def lines(registry, coroutine):
             yield f"{indent}{probably}thread {edge.thread}, which runs none of the coroutines: its own backtrace says more"
             return
         other = registry.by_id(edge.target)
-        if edge.target == circle:
+        if circle is not None and edge is edges[-1]:
             yield f"{indent}{probably}{text.who(edge.target, other.name if other else '')} again: a deadlock"
             return
         yield indent + probably + (statement(other) if other else f"#{edge.target} (ended)")
@@ -50,14 +50,12 @@ def edge_from(registry, number):
 
 
 def statement(coroutine):
-    """`#17 'conn' waits 3.1 s: mutex 0x… held by #12 'holder'`"""
-    who, words = text.who(coroutine.id, coroutine.name), waits.words(coroutine)
-    age = waits.age_in_words(coroutine)
-    if coroutine.is_running:
-        return f"{who} is {words}" if words else f"{who} is running"
+    """`#17 'conn' has waited 3.1 s: mutex 0x… held by #12 'holder'`"""
+    who = text.who(coroutine.id, coroutine.name)
     if waits.wait_of(coroutine) is None:
-        return f"{who} is {waits.state_in_words(coroutine)}" + (f", for {age}" if age else "")
-    return f"{who} waits" + (f" {age}" if age else "") + (f": {words}" if words else "")
+        return f"{who} is {waits.summary(coroutine)}"
+    age, words = waits.age_in_words(coroutine), waits.words(coroutine)
+    return f"{who} has waited" + (f" {age}" if age else "") + (f": {words}" if words else "")
 
 
 def ending(coroutine):
