@@ -12,7 +12,7 @@ realigned stack) is never guessed by.
 
 import struct
 
-from . import backtrace
+from . import deep
 from .memory import Unreadable
 from .port import CommandError
 
@@ -169,7 +169,7 @@ class Walker:
     def _unwound(self, coroutine):
         """By the debugger; what it says is learnt."""
         try:
-            frames = backtrace.addresses(self._port, coroutine)
+            frames = deep.addresses(self._port, coroutine)
         except CommandError:
             # Its thread runs (non-stop mode), or it has none: what is known besides is worth a row.
             return ()
