@@ -74,7 +74,7 @@ def _outside(facts):
     if facts.native is not None:
         limit, top = facts.native
         # The kernel lets such a stack grow to its limit, whose last pages it keeps free.
-        is_low = facts.address < limit + (256 << 10) and facts.address >= limit - (1 << 20)
+        is_low = limit - (1 << 20) <= facts.address < limit + min(256 << 10, (top - limit) // 4)
         if is_low and facts.sp - REACH <= facts.address and facts.sp < top:
             return Verdict("native overflow", distance=limit - facts.address)
     return Verdict("elsewhere")
@@ -101,16 +101,30 @@ def weigh(stretches, stack_size):
     return Weight("depth")
 
 
-def advice(weight, used, stack_size):
-    """What to do about an overflow: one sentence. `used`: bytes that were in use or asked for."""
+def advice(weight, used, stack_size, is_whole=False):
+    """What to do about an overflow: one sentence. `used`: bytes that were in use or asked for; `is_whole`: the large frame's
+    size is that of all of it, and not of as much as had been taken."""
     if weight.kind == "recursion":
         return ("unbounded recursion: a bigger stack will not help; limit the depth of "
                 + "/".join(dict.fromkeys(weight.functions)))
     wanted = roomy(max(used, weight.size))
+    if weight.kind == "frame" and not is_whole:
+        return (f"`{weight.functions[0]}` has a frame of more than {_kib(weight.size)} (a large array or a buffer by value): "
+                "box it, or give the coroutine a stack_size(...) of twice the array")
     if weight.kind == "frame":
-        return (f"`{weight.functions[0]}` has a frame of {_kib(weight.size)} or more (a large array or a buffer by value): "
+        return (f"`{weight.functions[0]}` has a frame of {_kib(weight.size)} (a large array or a buffer by value): "
                 f"box it, or give the coroutine stack_size({wanted} * 1024)")
     return f"it needs more than {_kib(stack_size)}: give the coroutine stack_size({wanted} * 1024)"
+
+
+def frame_being_made(code):
+    """How large the frame is that a function is about to take, when it is probing its stack page by page: by the code just
+    before the fault, where LLVM's loop begins with `lea r11, [rsp - size]`. None: it is not doing so."""
+    at = code.rfind(b"\x4c\x8d\x9c\x24")
+    if at < 0 or at + 8 > len(code):
+        return None
+    distance = int.from_bytes(code[at + 4:at + 8], "little", signed=True)
+    return -distance if distance < 0 else None
 
 
 def roomy(size):

@@ -3,11 +3,14 @@
 from .. import backtrace, source, text, verdict
 from .. import options as options_
 from ..command import command
+from ..memory import Unreadable
 from ..port import CommandError
 from ..registry import FREE
 from . import bt
 
 BIGGEST = 4
+#: Bytes of code that are looked at before the fault.
+CODE = 64
 FRAMES = 60
 
 
@@ -147,7 +150,7 @@ class Report:
         return f"of {name}, which has ended" + (f" (spawned at {tenant.spawn_site})" if tenant.spawn_site else "")
 
     def what(self):
-        """`touched 0x…, 176 bytes below the stack, 8 bytes above the stack pointer`"""
+        """`SIGSEGV: touched 0x…, 176 bytes below the stack, 8 bytes above the stack pointer, in f at src/f.rs:3`"""
         if self.address is None:
             return f"{self.signal} on thread {self.thread.number}"
         words = f"{self.signal}: touched {self.address:#x}"
@@ -155,14 +158,14 @@ class Report:
             words += f", {text.plural(self.verdict.distance, 'byte')} below the stack"
         apart = self.address - self.thread.sp
         if abs(apart) < 1 << 24:
-            words += f", {text.plural(abs(apart), 'byte')} {'above' if apart >= 0 else 'below'} the stack pointer"
-        return words
+            words += f", {text.plural(abs(apart), 'byte')} {'above' if apart >= 0 else 'below'} the stack pointer" if apart \
+                else ", at the stack pointer"
+        place = next(iter(self._session.frames(self._registry).locations(self.thread.pc, False)), None)
+        return words + (f", in {source.text(place)}" if place is not None and place.function else "")
 
     def short(self):
         """One line, for a stop."""
-        line = f"{self.headline()} ({self.what()})"
-        place = self._session.frames(self._registry).of_user((self.thread.pc,))
-        return line + (f" in {source.text(place)}" if place is not None else "") + "; `coro crash` says more"
+        return f"{self.headline()} ({self.what()}); `coro crash` says more"
 
     def long(self):
         """The report's lines."""
@@ -172,8 +175,9 @@ class Report:
             return
         coroutine = self.coroutine
         size = coroutine.stack_size
+        used = coroutine.stack_top - self.thread.sp
         yield (f"  stack     {text.size_in_words(size)} {coroutine.stack_limit:#x}..{coroutine.stack_top:#x}"
-               + self._redzone())
+               + self._redzone() + (f"; {text.size_in_words(used)} in use" if used >= 0 else ""))
         if coroutine.spawn_site:
             lifetime = coroutine.lifetime
             parent = self._registry.by_id(coroutine.parent)
@@ -182,6 +186,10 @@ class Report:
                    + (f", by coroutine {text.who(parent.id, parent.name)}" if parent is not None else ""))
         port = self._session.port
         found = backtrace.take(port, coroutine, lambda frame: list(bt.frame_lines(port, frame)), FRAMES, names=_Names())
+        making = verdict.frame_being_made(self._code()) if self.verdict.is_overflow else None
+        if making and found.stretches:
+            # Of the frame that is being made only a part has been taken.
+            found.stretches[0].size = max(found.stretches[0].size, making)
         weight = verdict.weigh(found.stretches, size)
         if self.verdict.is_overflow:
             yield "  verdict   " + weight_in_words(weight, size)
@@ -194,8 +202,15 @@ class Report:
         alive = sum(count for state, count in self._registry.count_states().items() if state != FREE)
         yield f"other coroutines: {alive - 1:,}"
         if self.verdict.is_overflow:
-            used = coroutine.stack_top - min(self.thread.sp, self.address if self.address is not None else self.thread.sp)
-            yield "advice    " + verdict.advice(weight, used, size)
+            used = sum(stretch.size for stretch in found.stretches)
+            yield "advice    " + verdict.advice(weight, used, size, making is not None)
+
+    def _code(self):
+        """The code just before the fault."""
+        try:
+            return self._registry.memory.read(self.thread.pc - CODE, CODE)
+        except Unreadable:
+            return b""
 
     def _redzone(self):
         place = self._registry.locate(self.coroutine.stack_limit)
