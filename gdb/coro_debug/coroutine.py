@@ -162,6 +162,26 @@ class Coroutine:
         address, stride, _ = self.registry.layout.tables["records"]
         return address + self.index * stride
 
+    @property
+    def oddities(self):
+        """What can't be right in its record: sentences."""
+        found = []
+        place = self.registry.locate(self.stack_limit)
+        if place is not None and place.klass is not None:
+            limit, top = place.klass.stack(self.index)
+            if (limit, top) != (self.stack_limit, self.stack_top):
+                found.append(f"its stack is said to be {self.stack_limit:#x}..{self.stack_top:#x}, and its slot has "
+                             f"{limit:#x}..{top:#x}")
+        elif self.kind != "main":
+            found.append(f"its stack is said to be {self.stack_limit:#x}..{self.stack_top:#x}, which is no slot's")
+        if self.has_saved_registers and self.context[0] not in self:
+            found.append(f"its saved stack pointer {self.context[0]:#x} is not on its stack")
+        if self.state.startswith("state "):
+            found.append(f"`{self.state}` is no state")
+        if self.id == 0:
+            found.append("it has no id")
+        return found
+
     def saved_registers(self):
         """DWARF register number -> value, of one that doesn't run; raises `memory.Unreadable`."""
         sp, _pc = self.context

@@ -16,6 +16,7 @@ from .objects import PLAIN_THREAD, Descriptor, socket_address  # noqa: F401
 from .places import Place, StackClass, locate  # noqa: F401
 from .records import Records
 from .source import plain_function  # noqa: F401
+from .text import listing, plural
 
 FREE = "free"
 
@@ -42,6 +43,7 @@ class Registry:
         #: Field of a record -> its place in a row.
         self.index = self.layout.record.index
         self._texts = {}
+        self._has_told_of_strange = False
         self._by_index = {}
         self._index_by_id = None
         self._all = None
@@ -120,8 +122,17 @@ class Registry:
             numbers.update([word >> shift & mask for word in words])
         states = Counter()
         for number, count in numbers.items():
-            states[self.layout.states.get(number, f"state {number}")] += count
+            states[self.state_name(number << self._state_shift)] += count
+        self._tell_of_strange(states)
         return states
+
+    def _tell_of_strange(self, states):
+        """A sentence about records whose state is no known number, by how many are in each state."""
+        strange = {state: count for state, count in states.items() if state.startswith("state ")}
+        if strange and not self._has_told_of_strange:
+            self._has_told_of_strange = True
+            self.problems.append(f"{plural(sum(strange.values()), 'record')} of no known state ({listing(sorted(strange), 3)}): "
+                                 "overwritten, or of a newer version of coro")
 
     @property
     def record_count(self):
@@ -136,12 +147,16 @@ class Registry:
         """All records that ever had a tenant, free ones too, as the threads say what they do. One after the other: a
         million of them are not kept."""
         on_thread = self._runs_where()
+        strange = Counter()
         for index, data in self._records.pieces():
             for row in self.layout.record.struct.iter_unpack(data):
                 coroutine = Coroutine(self, index, row)
                 self._place(coroutine, on_thread)
+                if coroutine.state.startswith("state "):
+                    strange[coroutine.state] += 1
                 yield coroutine
                 index += 1
+        self._tell_of_strange(strange)
 
     def each(self):
         """All coroutines, one after the other, as `records`."""
@@ -187,9 +202,14 @@ class Registry:
             free = {value for value, name in self.layout.states.items() if name == FREE}
             shift, width = self.layout.state_word["state"]
             mask = (1 << width) - 1
-            self._index_by_id = {
-                number_: first + i for first, (words, ids) in self._records.columns("state", "id")
-                for i, (word, number_) in enumerate(zip(words, ids)) if word >> shift & mask not in free}
+            found, count = {}, 0
+            for first, (words, ids) in self._records.columns("state", "id"):
+                alive = [(id_, first + i) for i, (word, id_) in enumerate(zip(words, ids)) if word >> shift & mask not in free]
+                count += len(alive)
+                found.update(alive)
+            self._index_by_id = found
+            if len(found) < count:
+                self.problems.append(f"{plural(count - len(found), 'record')} with an id that another one has, too: overwritten")
         index = self._index_by_id.get(number)
         return None if index is None else self.record(index)
 

@@ -56,6 +56,8 @@ def facts(coroutine, frames, port):
                     + (f"{text.size(used)} of " if used is not None else "") + text.size(coroutine.stack_size)
                     + (" in use" if used is not None else "") + of_class)
     yield "record", f"{coroutine.record_address:#x}, slot {coroutine.index}, generation {coroutine.generation}"
+    for oddity in coroutine.oddities:
+        yield "odd", oddity
     if coroutine.has_saved_registers:
         yield "registers", _registers(coroutine)
     place = frames.user_frame(coroutine)

@@ -30,6 +30,10 @@ def run(session, arguments):
     if rows:
         session.port.write(table.text(session.port.width()))
     session.port.write(_last_line(len(rows), count, counts, options))
+    odd = [coroutine.id for coroutine in rows if coroutine.oddities]
+    if odd:
+        session.port.write(f"coro: {text.plural(len(odd), 'record')} with something that can't be right "
+                           f"({text.listing(odd)}): `coro info {odd[0]}` says what\n")
     tell_problems(session, registry)
 
 
