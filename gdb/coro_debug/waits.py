@@ -101,9 +101,9 @@ def in_words(wait):
     elif "coroutine" in wait:
         text = f"{reason} #{wait['coroutine']} (ended)" if wait["has_ended"] else \
             f"{reason} {who(wait['coroutine'], wait['name'])}"
-    elif reason == "mutex":
+    elif reason == "mutex" and "address" in wait:
         text = f"mutex {wait['address']:#x}" + _holder_in_words(wait)
-    elif reason in ("send", "receive"):
+    elif reason in ("send", "receive") and "address" in wait:
         text = f"{reason} on channel {wait['address']:#x}" + _channel_in_words(reason, wait)
     elif reason == "sleep":
         text = "sleep" if "left" in wait else "sleep, for ever"

@@ -58,15 +58,13 @@ class Pages(memory.Memory):
 
     def with_patches(self, patches):
         """A copy with other bytes at some addresses."""
-        pages = dict(self.pages)
+        changed = {}
         for address, data in patches:
             for i, byte in enumerate(data):
                 number, offset = divmod(address + i, PAGE)
-                if number in pages:
-                    if not isinstance(pages[number], bytearray):
-                        pages[number] = bytearray(pages[number])
-                    pages[number][offset] = byte
-        return Pages({number: bytes(page) for number, page in pages.items()} if patches else pages)
+                if number in self.pages:
+                    changed.setdefault(number, bytearray(self.pages[number]))[offset] = byte
+        return Pages({**self.pages, **{number: bytes(page) for number, page in changed.items()}})
 
 
 class Recorder(memory.Memory):
