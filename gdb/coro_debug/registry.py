@@ -30,9 +30,8 @@ class Registry:
         self.layout = Layout(self.memory, header_address)
         #: Sentences about what is odd or could not be read.
         self.problems = []
-        self.classes = [StackClass(values) for values in self._table("classes", self.layout.klass)]
-        self.workers = [Worker(i, values) for i, values in enumerate(self._table("workers", self.layout.worker))
-                        if values["thread"] != 0]
+        self.classes = [StackClass(self.layout.klass.unpack(data)) for data in self._table("classes")]
+        self.workers = self._read_workers()
         self._check_classes()
         self._records = Records(self.memory, self.layout, self.classes, port.progress, self.problems)
         pids = port.process_ids()
@@ -58,13 +57,22 @@ class Registry:
 
     header = property(lambda self: self.layout.header)
 
-    def _table(self, name, row):
+    def _table(self, name):
+        """The bytes of a table's rows."""
         address, stride, count = self.layout.tables[name]
         try:
             data = self.memory.read(address, stride * count)
         except Unreadable as error:
             raise BadRegistry(f"the table `{name}` can't be read: {error}") from None
-        return [row.unpack(data, stride * i) for i in range(count)]
+        return [data[at:at + stride] for at in range(0, stride * count, stride)]
+
+    def _read_workers(self):
+        """Those that there are: a row without a thread is nobody's."""
+        row = self.layout.worker
+        thread = row.fields["thread"]
+        nobody = bytes(thread.size)
+        return [Worker(i, row.unpack(data)) for i, data in enumerate(self._table("workers"))
+                if data[thread.offset:thread.offset + thread.size] != nobody]
 
     def _check_classes(self):
         _, _, records = self.layout.tables["records"]

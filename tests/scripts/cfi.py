@@ -74,13 +74,16 @@ class Fde:
 
     def __init__(self, cie, start, end, instructions):
         self.cie, self.start, self.end, self.instructions = cie, start, end, instructions
+        self._rows = {}
 
     def row(self, pc):
         """(CFA rule, {register: rule}) at a pc: a rule is ("offset", n), ("register", n), ("expression",), ("undefined",)."""
-        state = {"cfa": None, "rules": {}}
-        _run(self.cie, self.cie.instructions, state, self.start, 1 << 64, {})
-        _run(self.cie, self.instructions, state, self.start, pc, dict(state["rules"]))
-        return state["cfa"], state["rules"]
+        if pc not in self._rows:
+            state = {"cfa": None, "rules": {}}
+            _run(self.cie, self.cie.instructions, state, self.start, 1 << 64, {})
+            _run(self.cie, self.instructions, state, self.start, pc, dict(state["rules"]))
+            self._rows[pc] = state["cfa"], state["rules"]
+        return self._rows[pc]
 
 
 def _run(cie, instructions, state, location, pc, initial):

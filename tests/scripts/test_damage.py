@@ -149,7 +149,7 @@ class Damage(unittest.TestCase):
             dice = random.Random(seed * 1_000_000 + number)
             patches = damage(dice)
             with self.subTest(case=number):
-                self.survives(self.pages.with_patches(patches), dice.sample(LINES, 3), touched=patches[0][0] if patches else 0)
+                self.survives(self.pages.with_patches(patches), dice.sample(LINES, 2), touched=patches[0][0] if patches else 0)
 
     def test_unharmed_it_says_nothing_odd(self):
         text = self.survives(self.pages, ["list"])
@@ -239,7 +239,7 @@ class Damage(unittest.TestCase):
             dice = random.Random(13_000_000 + number)
             kept = {page: data for page, data in self.pages.pages.items() if dice.random() < dice.choice((0.5, 0.9, 0.99))}
             with self.subTest(case=number):
-                self.survives(Pages(kept), dice.sample(LINES, 3))
+                self.survives(Pages(kept), dice.sample(LINES, 2))
 
     def test_heads_of_mutexes_and_channels(self):
         addresses = [coroutine.wait_object for coroutine in self.registry.coroutines()

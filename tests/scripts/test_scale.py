@@ -7,7 +7,7 @@ import struct
 import tracemalloc
 import unittest
 
-from image import ROWS, Image, state_word
+from image import REDZONE, REGION_STACKS, ROWS, STRIDE, Image, state_word
 
 import coro_debug.commands  # noqa: F401 (registers them)
 from coro_debug import coroutine as coroutine_
@@ -24,11 +24,15 @@ def crowd(count):
         image.add(name, state=state, reason="sleep")
     row = ROWS["record"]
     parked, free = (bytearray(row.bytes(**{**image.records[0], "state": state_word(state)})) for state in ("parked", "free"))
-    place = row.offsets["id"]
+    places = [row.offsets[name] for name in ("id", "stack_limit", "stack_top")]
+    assert row.offsets["stack_top"] == places[1] + 8
     pieces = []
     for i in range(count):
         data = free if i % 10 == 9 else parked
-        struct.pack_into("<Q", data, place, count - i)
+        top = REGION_STACKS + (i + 1) * STRIDE
+        struct.pack_into("<Q", data, places[0], count - i)
+        struct.pack_into("<QQ", data, places[1], top - STRIDE + REDZONE, top)
+        struct.pack_into("<Q", data, row.offsets["context"], top - 0x400)
         pieces.append(bytes(data))
     image.record_bytes = b"".join(pieces)
     return image
