@@ -2,9 +2,11 @@
 
 import gdb
 
+from coro_debug import options
+from coro_debug.commands import list as list_
 from coro_debug.port import CommandError
 
-from . import commands, compat, guard, port, selection, stack
+from . import commands, compat, guard, port, selection
 
 SELECT = """\
 Makes GDB's own frame commands show a coroutine: bt, up, down, frame, info locals, p.
@@ -98,7 +100,6 @@ def apply(session, arguments):
     chosen = _chosen(session, which)
     if not chosen:
         raise CommandError("there is no such coroutine; `coro list` shows those there are")
-    from . import sessions
     with port.keeping_focus():
         for coroutine in chosen:
             session.port.write(f"\n{_title(coroutine)}:\n")
@@ -155,8 +156,15 @@ def _chosen(session, words):
     if not words:
         raise CommandError("say which: all, IDs, or filters (`help coro list` shows them)")
     if any(word.startswith("-") for word in words):
-        from coro_debug.commands import matching
-        return matching(session, words)
+        return _matching(session, words)
     if words == ["all"]:
         return session.registry().coroutines()
     return [session.coroutine(word) for word in words]
+
+
+def _matching(session, words):
+    """The coroutines that pass the filters of `coro list`."""
+    chosen = options.parse(words)
+    registry = session.registry(chosen.runtime)
+    options.check(chosen, registry)
+    return list_.selected(registry, session.frames(registry), chosen)[0]
