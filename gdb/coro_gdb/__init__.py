@@ -10,6 +10,12 @@
     frames     how `bt` shows coroutines
     commands   the shared commands, as GDB's own
     select     coro select, coro apply
+    breaks     coro break
+    stepping   coro next, coro step, coro finish
+    skip       coro skip
+    functions  $coro()
+    printers   handles, locks and channels as values
+    stops      what is said by itself at a stop
     compat     what differs between versions of GDB
 
 None of it writes a register or memory of the program's by itself.
@@ -17,9 +23,12 @@ None of it writes a register or memory of the program's by itself.
 
 import gdb
 
+from coro_debug import commands as _shared  # noqa: F401: registers them
 from coro_debug.command import COMMANDS
+from coro_debug.greeting import greeting
 
-from . import commands, compat, frames, guard, port, select, sessions, unwinder
+from . import (breaks, commands, compat, frames, functions, guard, port, printers, select, sessions, skip, stepping, stops,
+               unwinder)
 
 
 def load():
@@ -28,10 +37,15 @@ def load():
     if problem is not None:
         raise gdb.GdbError(f"coro: {problem}")
     commands.register(COMMANDS)
-    select.register()
-    unwinder.register()
-    frames.register()
-    guard.register()
+    for module in (select, breaks, stepping, skip, unwinder, frames, functions, printers, guard, stops):
+        module.register()
+    _listen()
+    sessions.session().port.write(greeting(sessions.session(), gdb.selected_inferior().pid != 0) + "\n")
+    stops.say_verdict()
+
+
+def _listen():
+    """What is known of a program holds until one of these."""
     for event in (gdb.events.stop, gdb.events.cont, gdb.events.exited, gdb.events.memory_changed,
                   gdb.events.register_changed, gdb.events.new_objfile, gdb.events.clear_objfiles,
                   gdb.events.inferior_call):

@@ -41,16 +41,17 @@ _names = []
 class CoroCommand(gdb.Command):
     """One of them. Its documentation is made for GDB: a line for `help coro`, then the usage, then the rest."""
 
-    def __init__(self, name, usage, text, run, kind=gdb.COMMAND_STACK):
+    def __init__(self, name, usage, text, run, kind=gdb.COMMAND_STACK, repeats=False):
         summary, rest = _first_sentence(text)
         self.__doc__ = f"{summary}\nUsage: {usage}" + (f"\n\n{rest}" if rest else "")
-        self._name, self._run = name, run
+        self._run, self._repeats = run, repeats
         self._options = list(dict.fromkeys(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", f"{usage}\n{text}")))
         _names.append(name)
         super().__init__(f"coro {name}", kind)
 
     def invoke(self, arguments, from_tty):
-        self.dont_repeat()
+        if not self._repeats:
+            self.dont_repeat()
         run(lambda: self._run(sessions.session(), arguments))
 
     def complete(self, text, word):
@@ -96,8 +97,7 @@ def register(shared):
     """Makes commands of all those in the shared table."""
     Coro()
     for name, one in shared.items():
-        CoroCommand(name, one.usage, one.summary_and_rest if hasattr(one, "summary_and_rest") else _behind_usage(one.help),
-                    _runner(one))
+        CoroCommand(name, one.usage, _behind_usage(one.help), _runner(one))
     if "list" in shared:
         Alias("info coroutines", "coro list")
 

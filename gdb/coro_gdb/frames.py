@@ -9,7 +9,7 @@ import gdb
 from gdb.FrameDecorator import FrameDecorator
 
 from coro_debug.memory import Unreadable
-from coro_debug.registry import plain_function
+from coro_debug.source import plain_function
 
 from . import selection, sessions, stack
 
@@ -87,6 +87,9 @@ class Plain(FrameDecorator):
 
     def function(self):
         name = super().function()
+        if not isinstance(name, str):
+            # Without debug information it is an address, of which GDB would make the symbol's name.
+            name = self.inferior_frame().name() or name
         return plain_function(name) if isinstance(name, str) else name
 
 

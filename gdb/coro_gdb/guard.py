@@ -16,7 +16,7 @@ import re
 
 import gdb
 
-from . import compat, selection, sessions
+from . import compat, selection, sessions, skip
 
 #: Commands that run the program, or end it.
 RUNNERS = ("next", "step", "nexti", "stepi", "finish", "until", "advance", "continue", "run", "start", "starti", "signal",
@@ -44,6 +44,8 @@ class Before(gdb.Command):
             refuse(name)
         else:
             before_run()
+            if name == "step":
+                skip.prepare()
 
 
 class After(gdb.Command):
@@ -72,6 +74,11 @@ def refuse(name):
 
 # Hooks.
 
+def install_skip():
+    """The one hook that is there from the start: `step` runs through the runtime."""
+    _install("step", "hook-", _MAINTENANCE)
+
+
 def install():
     """Defines the hooks that are not there, and puts ours behind those that the user has made since."""
     for name in RUNNERS + CHANGERS + VIEWERS:
@@ -88,6 +95,7 @@ def _install(name, kind, ours):
     if call in body:
         return
     with contextlib.suppress(gdb.error):
+        # No such command in this version of GDB, or for this kind of program: then it needs no hook.
         gdb.execute("\n".join([f"define {hook}", *body, call, "end"]), to_string=True)
 
 
@@ -229,6 +237,7 @@ def register():
     """Makes the commands that hooks call, and listens to what else may happen."""
     Before()
     After()
+    install_skip()
     gdb.events.cont.connect(_on_cont)
     gdb.events.exited.connect(has_run)
     gdb.events.inferior_call.connect(inferior_call)

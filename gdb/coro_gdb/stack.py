@@ -1,9 +1,11 @@
 """Frames: a coroutine's stack as GDB unwinds it, and which functions stand at an address."""
 
+import re
+
 import gdb
 
 from coro_debug import port
-from coro_debug.registry import plain_function
+from coro_debug.source import plain_function
 
 from . import selection
 
@@ -46,11 +48,12 @@ def location(frame):
     try:
         name = frame.name()
         place = frame.find_sal()
-        file = place.symtab.fullname() if place is not None and place.symtab is not None else None
-        line = place.line if file is not None and place.line else None
+        symtab = place.symtab if place is not None else None
+        line = place.line or None if symtab is not None else None
+        file, path = (symtab.filename, symtab.fullname()) if symtab is not None else (None, None)
     except (gdb.error, UnicodeError):
-        name, file, line = None, None, None
-    return port.Location(plain_function(name) if name else None, file, line)
+        name, file, line, path = None, None, None, None
+    return port.Location(plain_function(name) if name else None, file, line, path)
 
 
 def symbolize(pc, is_return_address):
@@ -84,14 +87,25 @@ def symbolize(pc, is_return_address):
 def _by_blocks(pc):
     try:
         place = gdb.find_pc_line(pc)
-        file = place.symtab.fullname() if place.symtab is not None else None
+        symtab, line = place.symtab, place.line or None
         block = gdb.block_for_pc(pc)
     except (gdb.error, RuntimeError):
         return []
     found = []
     while block is not None and not block.is_static and not block.is_global:
         if block.function is not None:
-            found.append(port.Location(plain_function(block.function.name), file, place.line or None))
-            file, place = block.function.symtab.fullname(), block.function
+            file, path = (symtab.filename, symtab.fullname()) if symtab is not None else (None, None)
+            found.append(port.Location(plain_function(block.function.name), file, line, path))
+            # Of the functions around it is known where they begin, not where they call.
+            symtab, line = block.function.symtab, block.function.line or None
         block = block.superblock
-    return found
+    return found or _by_symbol(pc)
+
+
+def _by_symbol(pc):
+    """By the symbol table alone."""
+    try:
+        symbol = re.match(r"(.+?)(?: \+ \d+)? in section ", gdb.execute(f"info symbol {pc:#x}", to_string=True))
+    except gdb.error:
+        return []
+    return [port.Location(plain_function(symbol[1]))] if symbol is not None else []

@@ -9,7 +9,7 @@ import gdb
 
 from coro_debug.port import CommandError
 
-from . import commands, functions, guard, selection, sessions, stack
+from . import commands, functions, guard, selection, sessions, skip, stack
 
 NEXT = """\
 Runs until this coroutine comes to the next line of its function, or of the caller.
@@ -193,7 +193,6 @@ class Place(gdb.Breakpoint):
 
     def __init__(self, address, target):
         super().__init__(f"*{address:#x}", internal=True)
-        self.silent = True
         self._address, self._target = address, target
         self.is_hit = False
 
@@ -210,7 +209,6 @@ class End(gdb.Breakpoint):
 
     def __init__(self, address, target):
         super().__init__(f"*{address:#x}", internal=True)
-        self.silent = True
         self._target = target
         self.is_hit = False
 
@@ -225,32 +223,47 @@ def _run(session, target, command="continue"):
     end_address = target.who.map.layout.events.get("exit")
     where = {*target.places, *([target.back] if target.back is not None else [])}
     guard.before_run()
+    if command == "step":
+        skip.prepare()
     places = [Place(address, target) for address in sorted(where)]
     end = End(end_address, target) if end_address else None
     try:
-        _go(target, command)
+        is_done = _go(session, target, command)
         is_reached = any(place.is_hit for place in places)
         has_ended = end is not None and end.is_hit
     finally:
         for breakpoint_ in [*places, *([end] if end is not None else [])]:
             if breakpoint_.is_valid():
                 breakpoint_.delete()
-    return _tell(session, target, is_reached or command == "step", has_ended)
+    return _tell(session, target, is_reached or is_done, has_ended)
 
 
-def _go(target, command):
-    """Runs the program until something stops it. GDB's `step` may end up in another coroutine, where the one that it
-    followed has given way in the middle of a line; then the places take over."""
-    gdb.execute(command)
-    if command == "step" and _is_alive():
-        who = sessions.running_here()
-        if who is None or who.id != target.who.id:
-            if not _stopped_by_user():
-                gdb.execute("continue")
+def _go(session, target, command):
+    """Runs the program until something stops it; whether GDB's own `step` has come to where it was to. That may end in
+    another coroutine, where the one that it followed has given way in the middle of a line; then the places take over."""
+    stops = []
+    gdb.events.stop.connect(stops.append)
+    try:
+        text = gdb.execute(command, to_string=True)
+        if command == "step" and _is_alive() and stops and _ended_by_itself(stops[-1]):
+            if _is_in(target):
+                session.port.write(text)
+                return True
+            text = gdb.execute("continue", to_string=True)
+    finally:
+        gdb.events.stop.disconnect(stops.append)
+    session.port.write(text.replace("Continuing.\n", "", 1).lstrip("\n"))
+    return False
 
 
-def _stopped_by_user():
-    return bool(gdb.convenience_variable("bpnum") and False)
+def _ended_by_itself(event):
+    """Whether the program was stopped by no breakpoint and no signal."""
+    return not isinstance(event, (gdb.BreakpointEvent, gdb.SignalEvent))
+
+
+def _is_in(target):
+    who = sessions.running_here()
+    return who is not None and who.id == target.who.id
 
 
 def _is_alive():
@@ -264,9 +277,9 @@ def _tell(session, target, is_reached, has_ended):
     if has_ended:
         session.port.write(f"coro: coroutine {target.who} has come to its end\n")
         return False
-    who = sessions.running_here()
-    if who is not None and who.id == target.who.id:
+    if _is_in(target):
         return is_reached
+    who = sessions.running_here()
     other = f"in coroutine {who}" if who is not None else "in no coroutine"
     session.port.write(f"coro: stopped {other}, before {target.who} has come so far\n")
     return False
