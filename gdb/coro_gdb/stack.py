@@ -11,6 +11,8 @@ from . import selection
 
 #: No real stack has more frames; one that goes on is a circle.
 MOST_FRAMES = 1 << 17
+#: A stack pointer at which there is no memory: nothing is taken there for a caller.
+NOWHERE = 0x1000
 #: No real address lies in more functions, one inlined in the other.
 MOST_INLINED = 128
 
@@ -59,15 +61,23 @@ def location(frame):
 def symbolize(pc, is_return_address):
     """The functions at an address, inlined ones first: those of a frame there, which GDB is given instead of the thread's
     caller. (Its Python interface has no other way to the lines where inlined functions were called.)"""
+    inside = pc - 1 if is_return_address else pc
+    try:
+        has_block = gdb.block_for_pc(inside) is not None
+    except (gdb.error, RuntimeError, OverflowError):
+        has_block = False
+    if not has_block:
+        # No debug information, so nothing inlined; and what a frame of assembly needs to be unwound isn't known.
+        return _by_symbol(inside)
     if gdb.selected_thread() is None or gdb.selected_thread().is_running():
-        return _by_blocks(pc - 1 if is_return_address else pc)
+        return _by_blocks(inside)
     level = gdb.selected_frame().level()
     found = []
     try:
         newest = gdb.newest_frame()
         registers = stack_pointer(newest), newest.pc()
         # A frame behind another one is taken for a caller: the call is looked up at pc - 1.
-        context = registers[0], pc if is_return_address else pc + 1
+        context = NOWHERE, pc if is_return_address else pc + 1
         with selection.temporary(selection.Selection(context, registers)):
             frame = selection.frame_at(selection.first_level())
             for _ in range(MOST_INLINED):
@@ -81,7 +91,7 @@ def symbolize(pc, is_return_address):
         found = []
     finally:
         selection.frame_at(level).select()
-    return [place for place in found if place.function is not None] or _by_blocks(pc - 1 if is_return_address else pc)
+    return [place for place in found if place.function is not None] or _by_blocks(inside)
 
 
 def _by_blocks(pc):
@@ -99,7 +109,7 @@ def _by_blocks(pc):
             # Of the functions around it is known where they begin, not where they call.
             symtab, line = block.function.symtab, block.function.line or None
         block = block.superblock
-    return found or _by_symbol(pc)
+    return found
 
 
 def _by_symbol(pc):
