@@ -13,6 +13,7 @@ realigned stack) is never guessed by.
 import struct
 
 from .memory import Unreadable
+from .port import CommandError
 
 #: Bytes of a stack that are read at once.
 READ = 16384
@@ -113,12 +114,16 @@ class Walker:
     def _unwound(self, coroutine):
         """By the debugger; what it says is learnt."""
         frames = []
-        with self._port.open_stack(coroutine) as stack:
-            for frame in stack:
-                if not frame.is_inlined:
-                    frames.append((frame.pc, frame.sp, frame.is_boundary))
-                if len(frames) == MOST_FRAMES:
-                    break
+        try:
+            with self._port.open_stack(coroutine) as stack:
+                for frame in stack:
+                    if not frame.is_inlined:
+                        frames.append((frame.pc, frame.sp, frame.is_boundary))
+                    if len(frames) == MOST_FRAMES:
+                        break
+        except CommandError:
+            # Its thread runs (non-stop mode), or it has none: what is known besides is worth a row.
+            return ()
         if coroutine.has_saved_registers:
             self._learn(frames)
         return tuple(pc for pc, _, _ in frames)
