@@ -1,5 +1,6 @@
 """Frames: a coroutine's stack as GDB unwinds it, and which functions stand at an address."""
 
+import functools
 import re
 
 import gdb
@@ -19,22 +20,30 @@ MOST_INLINED = 128
 
 def frames(frame, coroutine):
     """A coroutine's frames from that one on, as they are asked for; the boundary is the last one."""
-    top_is_known = coroutine.stack_limit < coroutine.stack_top
+    has_bounds = coroutine.stack_limit < coroutine.stack_top
+    is_certain = True
     for level in range(MOST_FRAMES):
-        if frame is None:
+        if frame is None or (level > 0 and frame.pc() == 0):
             return
         sp = stack_pointer(frame)
         try:
             older = frame.older()
         except gdb.error:
             older = None
-        is_boundary = (frame.type() == gdb.SIGTRAMP_FRAME and top_is_known and sp is not None and sp in coroutine
+        is_boundary = (has_bounds and frame.type() == gdb.SIGTRAMP_FRAME and sp in coroutine
                        and (older is None or stack_pointer(older) not in coroutine))
-        yield port.Frame(level, frame.pc(), sp, location(frame), frame.type() == gdb.INLINE_FRAME, is_boundary,
-                         handle=frame)
+        yield port.Frame(level, frame.pc(), sp, functools.partial(location, frame), frame.type() == gdb.INLINE_FRAME,
+                         is_boundary, is_certain, handle=frame)
         if is_boundary:
             return
+        # Without the module's file there is no call frame information, and GDB guesses.
+        is_certain = is_certain and _has_module(frame.pc())
         frame = older
+
+
+def _has_module(pc):
+    progspace = gdb.current_progspace()
+    return progspace.objfile_for_address(pc) is not None if hasattr(progspace, "objfile_for_address") else True
 
 
 def stack_pointer(frame):
