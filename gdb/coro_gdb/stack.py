@@ -43,7 +43,7 @@ def frames(frame, coroutine):
 
 def _has_module(pc):
     progspace = gdb.current_progspace()
-    return progspace.objfile_for_address(pc) is not None if hasattr(progspace, "objfile_for_address") else True
+    return progspace.filename is not None or progspace.solib_name(pc) is not None
 
 
 def stack_pointer(frame):

@@ -58,6 +58,9 @@ def frame_lines(port, frame, is_full=False, is_raw=False):
     line = f"#{frame.level:<2} "
     if is_raw:
         line += f"{frame.pc:#018x} sp {frame.sp:#x} "
+    elif not is_raw:
+        # Without symbols the address is all there is.
+        function = f"{frame.pc:#x} in {function}"
     line += function + at + place
     if frame.is_inlined:
         line += " (inlined)"
