@@ -51,6 +51,9 @@ def frame_lines(port, frame, is_full=False, is_raw=False):
     arguments = ", ".join(f"{name}={value}" for name, value in port.arguments(frame))
     if location.function:
         function += f" ({arguments})"
+    elif not is_raw:
+        # Without symbols the address is all there is.
+        function = f"{frame.pc:#x} in {function}"
     line = f"#{frame.level:<2} "
     if is_raw:
         line += f"{frame.pc:#018x} sp {frame.sp:#x} "
