@@ -82,12 +82,15 @@ pub(crate) fn gdb_with(options: &[impl AsRef<OsStr>], commands: &[&str]) -> Tran
     ] {
         gdb.arg("-iex").arg(format!("set {setting}"));
     }
+    // GDB takes scripts and commands in the order in which they are given; what stands behind --args is the program's.
+    let end = options.iter().position(|option| option.as_ref() == "--args").unwrap_or(options.len());
+    gdb.args(&options[..end]);
     for (number, command) in commands.iter().enumerate() {
         gdb.arg("-ex").arg(format!("echo \\nBEGIN {number}\\n"));
         gdb.arg("-ex").arg(command);
         gdb.arg("-ex").arg(format!("echo END {number}\\n"));
     }
-    gdb.args(options);
+    gdb.args(&options[end..]);
     Transcript::parse(run(gdb), commands)
 }
 

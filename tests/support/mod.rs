@@ -7,6 +7,7 @@
 //! - [`page`]: a page of the documentation whose sessions are what the debugger says
 //! - [`parked`]: a process in which every coroutine waits
 //! - [`registry_reader`]: the debug ABI as an outsider reads it; [`objects`]: what is waited for
+//! - [`started`]: a program that a page starts in the background
 //! - [`valgrind`]: where that is
 //!
 //! Nothing here waits for a length of time. What is missing on the machine is a failure which says how to
@@ -22,6 +23,7 @@ pub(crate) mod page;
 pub(crate) mod parked;
 pub(crate) mod program;
 pub(crate) mod registry_reader;
+pub(crate) mod started;
 
 use std::process::Command;
 
