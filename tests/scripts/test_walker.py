@@ -28,7 +28,9 @@ class Walking(unittest.TestCase):
         self.assertEqual((walker.exact, walker.walked), (1, 49))
 
     def test_new_orders_of_known_functions_need_no_debugger(self):
-        walker = self.walk([[READ, SERVE], [LOCK, HANDLE], [READ, HANDLE], [LOCK, SERVE], [READ, HANDLE, SERVE], [SERVE]])
+        walker = self.walk(
+            [[READ, SERVE], [LOCK, HANDLE], [READ, HANDLE], [LOCK, SERVE], [READ, HANDLE, SERVE], [SERVE]]
+        )
         self.assertEqual((walker.exact, walker.walked), (2, 4))
 
     def test_many_shapes_at_random(self):
@@ -112,8 +114,16 @@ class Groups(unittest.TestCase):
         session, its, _image = open_stacks([[READ, SERVE]] * 30 + [[LOCK, SERVE]] * 12 + [[LOCK]])
         COMMANDS["group"].run(session, "")
         lines = its.text().splitlines()
-        self.assertEqual(lines[0], "30 coroutines (69.8 %), oldest 1.0 s: #1, #2, #3, #4, #5, #6, #7, #8, #9, #10, ...")
-        self.assertEqual(lines[1:4], ["    #0  app::switch at src/app.rs:7", "    #1  app::f1 at src/app.rs:7",
-                                      "    #2  app::f4 at src/app.rs:7"])
+        self.assertEqual(
+            lines[0], "30 coroutines (69.8 %), oldest 1.0 s: #1, #2, #3, #4, #5, #6, #7, #8, #9, #10, ..."
+        )
+        self.assertEqual(
+            lines[1:4],
+            [
+                "    #0  app::switch at src/app.rs:7",
+                "    #1  app::f1 at src/app.rs:7",
+                "    #2  app::f4 at src/app.rs:7",
+            ],
+        )
         self.assertEqual(lines[-1], "43 coroutines in 3 groups")
         self.assertEqual(its.opened, 2 + 0)

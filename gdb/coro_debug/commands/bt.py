@@ -13,11 +13,11 @@ LIMIT = 200
 def run(session, arguments):
     """coro bt ID|NAME|. [-full] [-limit N] [-raw]
 
-    Shows the backtrace of a coroutine, whether it runs or not. `.` is the one that the selected thread runs. No register is
-    written for it.
+    Shows the backtrace of a coroutine, whether it runs or not. `.` is the one that the selected thread runs.
+    No register is written for it.
 
-    -full shows the local variables of each frame, -limit N at most N frames (0: all), -raw each frame by itself with
-    its address and its stack pointer, where otherwise a recursion is folded.
+    -full shows the local variables of each frame, -limit N at most N frames (0: all), -raw each frame by
+    itself with its address and its stack pointer, where otherwise a recursion is folded.
     """
     options = options_.parse(arguments, switches=("-full", "-raw"), takes_rest=True)
     if len(options.rest) > 1:
@@ -25,7 +25,9 @@ def run(session, arguments):
     coroutine = session.coroutine(options.rest[0] if options.rest else ".", options.runtime)
     session.port.write(header(coroutine))
     limit = LIMIT if options.limit is None else options.limit
-    for line in lines(session.port, coroutine, limit, "-full" in options.switches, "-raw" in options.switches):
+    for line in lines(
+        session.port, coroutine, limit, "-full" in options.switches, "-raw" in options.switches
+    ):
         session.port.write(line + "\n")
 
 

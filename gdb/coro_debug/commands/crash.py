@@ -1,4 +1,5 @@
-"""`coro crash`: what a fault means for the coroutines: whose stack overflowed, whose redzone was hit, and why."""
+"""`coro crash`: what a fault means for the coroutines: whose stack overflowed, whose redzone was hit, and
+why."""
 
 from .. import backtrace, source, text, verdict
 from .. import options as options_
@@ -18,14 +19,16 @@ FRAMES = 60
 def run(session, arguments):
     """coro crash
 
-    Says whose stack has overflowed, or whose redzone was touched. For a program that has stopped at a signal, live or in a
-    core; with the backtrace, the biggest frames, and advice.
+    Says whose stack has overflowed, or whose redzone was touched. For a program that has stopped at a signal,
+    live or in a core; with the backtrace, the biggest frames, and advice.
     """
     options = options_.parse(arguments)
     registry = session.registry(options.runtime)
     report = report_of(session, registry)
     if report is None:
-        raise CommandError("the program has not stopped at a signal that says which memory was touched: there is no crash")
+        raise CommandError(
+            "the program has not stopped at a signal that says which memory was touched: there is no crash"
+        )
     for line in report.long():
         session.port.write(line + "\n")
 
@@ -58,7 +61,8 @@ class Report:
     def __init__(self, session, registry, signal, address, thread):
         self._session, self._registry = session, registry
         self.signal, self.address, self.thread = signal, address, thread
-        #: The coroutine that runs on the thread, by its stack pointer, or by its record where that jumped over a redzone.
+        #: The coroutine that runs on the thread, by its stack pointer, or by its record where that jumped
+        #: over a redzone.
         self.coroutine = registry.running_on(thread)
         self.facts = self._facts()
         self.verdict = verdict.classify(self.facts)
@@ -92,8 +96,8 @@ class Report:
         return None
 
     def _jumped(self, own):
-        """The slot of the one that the records say to run on this thread, when the stack pointer is in another's, below it: a
-        frame larger than the redzone has jumped over that."""
+        """The slot of the one that the records say to run on this thread, when the stack pointer is in
+        another's, below it: a frame larger than the redzone has jumped over that."""
         worker = self._registry.worker_of(self.thread)
         if worker is None or own is None or own.klass is None:
             return None
@@ -109,8 +113,11 @@ class Report:
         return self.verdict.kind not in ("elsewhere", "null", "none")
 
     def who(self):
-        return f"coroutine {text.who(self.coroutine.id, self.coroutine.name)}" if self.coroutine is not None else \
-            f"thread {self.thread.number}"
+        return (
+            f"coroutine {text.who(self.coroutine.id, self.coroutine.name)}"
+            if self.coroutine is not None
+            else f"thread {self.thread.number}"
+        )
 
     def headline(self):
         """What happened, without the address."""
@@ -124,7 +131,10 @@ class Report:
         if kind == "native overflow":
             return f"{who} overflowed its thread's own stack"
         if kind == "underrun":
-            return f"{who} used a wild pointer: into its own redzone, {below} its stack, while its stack pointer is far above"
+            return (
+                f"{who} used a wild pointer: into its own redzone, {below} its stack, while its stack pointer "
+                "is far above"
+            )
         if kind == "above":
             return f"{who} ran off the top of its stack, by {text.plural(distance, 'byte')}"
         if kind == "stranger":
@@ -144,13 +154,20 @@ class Report:
         if slot is None:
             return "no coroutine, behind the last stack"
         tenant = self._registry.record(slot)
-        name = f"coroutine {text.who(tenant.id, tenant.name)}" if tenant.id else f"slot {slot}, which was never used"
+        name = (
+            f"coroutine {text.who(tenant.id, tenant.name)}"
+            if tenant.id
+            else f"slot {slot}, which was never used"
+        )
         if tenant.state != FREE or not tenant.id:
             return name
-        return f"of {name}, which has ended" + (f" (spawned at {tenant.spawn_site})" if tenant.spawn_site else "")
+        return f"of {name}, which has ended" + (
+            f" (spawned at {tenant.spawn_site})" if tenant.spawn_site else ""
+        )
 
     def what(self):
-        """`SIGSEGV: touched 0x…, 176 bytes below the stack, 8 bytes above the stack pointer, in f at src/f.rs:3`"""
+        """`SIGSEGV: touched 0x…, 176 bytes below the stack, 8 bytes above the stack pointer, in f at
+        src/f.rs:3`"""
         if self.address is None:
             return f"{self.signal} on thread {self.thread.number}"
         words = f"{self.signal}: touched {self.address:#x}"
@@ -158,8 +175,11 @@ class Report:
             words += f", {text.plural(self.verdict.distance, 'byte')} below the stack"
         apart = self.address - self.thread.sp
         if abs(apart) < 1 << 24:
-            words += f", {text.plural(abs(apart), 'byte')} {'above' if apart >= 0 else 'below'} the stack pointer" if apart \
+            words += (
+                f", {text.plural(abs(apart), 'byte')} {'above' if apart >= 0 else 'below'} the stack pointer"
+                if apart
                 else ", at the stack pointer"
+            )
         place = next(iter(self._session.frames(self._registry).locations(self.thread.pc, False)), None)
         return words + (f", in {source.text(place)}" if place is not None and place.function else "")
 
@@ -185,7 +205,9 @@ class Report:
                    + (f", {text.duration(lifetime)} ago" if lifetime is not None else "")
                    + (f", by coroutine {text.who(parent.id, parent.name)}" if parent is not None else ""))
         port = self._session.port
-        found = backtrace.take(port, coroutine, lambda frame: list(bt.frame_lines(port, frame)), FRAMES, names=_Names())
+        found = backtrace.take(
+            port, coroutine, lambda frame: list(bt.frame_lines(port, frame)), FRAMES, names=_Names()
+        )
         making = verdict.frame_being_made(self._code()) if self.verdict.is_overflow else None
         if making and found.stretches:
             # Of the frame that is being made only a part has been taken.
@@ -214,7 +236,11 @@ class Report:
 
     def _redzone(self):
         place = self._registry.locate(self.coroutine.stack_limit)
-        return f", redzone {text.size_in_words(place.klass.redzone)}" if place is not None and place.klass is not None else ""
+        return (
+            f", redzone {text.size_in_words(place.klass.redzone)}"
+            if place is not None and place.klass is not None
+            else ""
+        )
 
 
 class _Names:
@@ -234,8 +260,10 @@ def weight_in_words(weight, stack_size):
     """`runaway recursion: parse::odd <-> parse::even, 211 rounds of 928 B`"""
     share = f"{100 * weight.share:.0f} % of the stack"
     if weight.kind == "recursion":
-        return (f"runaway recursion: {' <-> '.join(weight.functions)}, {text.plural(weight.rounds, 'round')} of "
-                f"{text.plural(weight.size, 'byte')} ({share})")
+        return (
+            f"runaway recursion: {' <-> '.join(weight.functions)}, {text.plural(weight.rounds, 'round')} of "
+            f"{text.plural(weight.size, 'byte')} ({share})"
+        )
     if weight.kind == "frame":
         return f"a large frame: {weight.functions[0]}, {text.size_in_words(weight.size)} ({share})"
     return f"many frames together: {text.size_in_words(stack_size)} are not enough"
