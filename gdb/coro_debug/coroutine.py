@@ -6,6 +6,7 @@ from .memory import decode
 NO_WORKER = 0xFFFF_FFFF
 #: Nanoseconds. No real deadline is further away.
 CENTURY = 100 * 365 * 86400 * 10 ** 9
+FREE = "free"
 RUNNING, SWITCHING, LOST = "running", "switching", "lost (fork)"
 
 

@@ -99,7 +99,8 @@ def innermost(stack):
 
 
 def _cycle_at_end(frames):
-    """The cycle in the midst of which the frames end; None: there is none, or its rounds differ in size."""
+    """The cycle in the midst of which the frames end; None: there is none. Its sizes are those of one round:
+    where others differ, it can't be followed."""
     runs = fold.fold(keys(frames))
     last = runs[-1]
     if last.rounds == 1:
@@ -109,18 +110,12 @@ def _cycle_at_end(frames):
         last = runs[-2]
     if last.rounds < ROUNDS:
         return None
-    sizes = None
-    for number in range(last.rounds - 1):
-        start = last.start + number * last.period
-        sps = [frame.sp for frame in frames[start:start + last.period] if not frame.is_inlined]
-        sps.append(frames[start + last.period].sp)
-        now = [above - sp for sp, above in zip(sps, sps[1:])]
-        if sizes is not None and now != sizes:
-            return None
-        sizes = now
-    if not sizes or any(size < 8 or size % 8 for size in sizes):
+    round_ = frames[last.start:last.start + last.period + 1]
+    sps = [frame.sp for frame in round_[:-1] if not frame.is_inlined] + [round_[-1].sp]
+    sizes = [above - sp for sp, above in zip(sps, sps[1:])]
+    if any(size < 8 or size % 8 for size in sizes):
         return None
-    pcs = [frame.pc for frame in frames[last.start:last.start + last.period] if not frame.is_inlined]
+    pcs = [frame.pc for frame in round_[:-1] if not frame.is_inlined]
     return Cycle(last.start, last.period, last.rounds, pcs, sizes)
 
 

@@ -9,13 +9,7 @@ import heapq
 from collections import Counter
 
 from . import objects
-from .coroutine import (
-    LOST,
-    RUNNING,
-    SWITCHING,
-    Coroutine,
-    Worker,
-)  # noqa: F401 (names that others import from here)
+from .coroutine import FREE, LOST, RUNNING, SWITCHING, Coroutine, Worker
 from .layout import BadRegistry, Layout, NotStarted
 from .memory import Unreadable
 from .objects import PLAIN_THREAD, Descriptor, socket_address  # noqa: F401
@@ -23,8 +17,6 @@ from .places import Place, StackClass, locate  # noqa: F401
 from .records import Records
 from .source import plain_function  # noqa: F401
 from .text import listing, plural
-
-FREE = "free"
 
 
 class Registry:

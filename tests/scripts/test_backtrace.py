@@ -3,7 +3,7 @@
 import random
 import unittest
 
-from stacks import ENTRY, SWITCH, function, open_stacks, save_rbx
+from stacks import SWITCH, function, open_stacks, save_rbx
 
 from coro_debug import backtrace, memory, session as session_
 

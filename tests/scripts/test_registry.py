@@ -1,11 +1,13 @@
 """The decoder: who runs, who has which id or name, what lies where."""
 
+import struct
 import unittest
 
-from image import HEADER, NOW, REDZONE, RECORDS, REGION, REGION_STACKS, ROWS, SECOND, STRIDE, Image
+from image import HEAD, HEADER, NOW, RECORDS, REDZONE, REGION, REGION_STACKS, ROWS, SECOND, STRIDE
+from image import Image, ImagePort
 
 import coro_debug.commands  # noqa: F401 (registers them)
-from coro_debug import port
+from coro_debug import memory, port, session
 from coro_debug.command import COMMANDS
 from coro_debug.memory import decode
 from coro_debug.port import CommandError
@@ -95,9 +97,49 @@ class Names(unittest.TestCase):
     def test_a_name_is_whole(self):
         self.assertEqual(self.session.coroutine("xconn").id, 3)
 
+    def test_the_same_bytes_elsewhere_in_a_record_are_no_name(self):
+        image = Image()
+        image.add("other", value=int.from_bytes(b"conn", "little"))
+        image.add("conn", value=int.from_bytes(b"conn", "little"))
+        self.assertEqual(image.open()[0].coroutine("conn").id, 2)
+
     def test_names_move_no_cursor(self):
         self.assertEqual(self.session.coroutine("6").name, "a\\x1b[31mb")
         self.assertEqual(decode(b"\xff\xfeab\0cd"), "\\xff\\xfeab")
+
+
+class Watching(memory.RecordedMemory):
+    """Keeps the length of the longest read."""
+
+    most = 0
+
+    def read(self, address, length):
+        self.most = max(self.most, length)
+        return super().read(address, length)
+
+
+class Sizes(unittest.TestCase):
+    """What a header claims is not read before it has been looked at."""
+
+    def test_a_table_that_claims_hundreds_of_mebibytes_is_not_read(self):
+        image = Image()
+        image.add("a")
+        for table, words in (("workers", "4096 rows of 60000 bytes"), ("states", "1000 rows of 60000 bytes")):
+            pieces = dict(image.pieces())
+            tables = bytearray(pieces[HEAD])
+            at = tables.index(table.encode() + b"\0")
+            tables[at + 32:at + 40] = struct.pack("<II", 60_000, int(words.split()[0]))
+            pieces[HEAD] = bytes(tables)
+            watching = Watching(pieces.items())
+            with self.assertRaisesRegex(CommandError, f"`{table}` claims {words}"):
+                session.Session(ImagePort(watching)).registry()
+            self.assertLess(watching.most, 1 << 20)
+
+    def test_memory_that_is_missing_is_a_sentence(self):
+        def read():
+            raise memory.Unreadable(0x1234, 8)
+        with self.assertRaisesRegex(CommandError, "8 bytes at 0x1234 can't be read: the program's memory"):
+            session.guarded(read)
 
 
 class Places(unittest.TestCase):

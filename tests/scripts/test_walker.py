@@ -91,6 +91,22 @@ class Walking(unittest.TestCase):
             walker.chain(registry.by_id(number))
         self.assertEqual((walker.exact, walker.walked), (2, 0))
 
+    def test_a_chain_that_ends_far_below_the_top_does_not_count(self):
+        # What a coroutine's first frame looks like, in the middle of a stack.
+        stacks = [[READ, SERVE], [READ, SERVE], [SERVE]]
+        session, its, image = open_stacks(stacks)
+        for number in (2, 3):
+            sp = session.registry().by_id(number).context[0]
+            image.stacks[sp] += bytes(0x8000)
+            image.records[number - 1]["stack_top"] += 0x8000
+        its._memory = type(its._memory)(image.pieces())
+        session.__init__(its)
+        registry = session.registry()
+        walker = Walker(its, registry)
+        for coroutine, frames in zip(registry.coroutines(), stacks):
+            self.assertEqual(walker.chain(coroutine), truth(frames))
+        self.assertEqual((walker.exact, walker.walked), (3, 0))
+
     def test_a_stack_that_cannot_be_read_has_no_chain(self):
         session, its, image = open_stacks([[READ], [READ]])
         sp = session.registry().by_id(2).context[0]
