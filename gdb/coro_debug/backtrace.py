@@ -1,7 +1,7 @@
 """A coroutine's backtrace as lines, however deep its stack is: an overflow has thousands of frames.
 
-Repeats are shown as one round, a line that counts them, and the last round. Of a recursion the debugger is asked for the
-innermost and the outermost frames alone: see `deep`.
+Repeats are shown as one round, a line that counts them, and the last round. Of a recursion the debugger is
+asked for the innermost and the outermost frames alone: see `deep`.
 """
 
 from . import deep, fold
@@ -9,7 +9,8 @@ from .deep import keys
 from .text import plural
 
 class Stretch:
-    """A part of a stack: the functions of one round (inlined ones not counted), how many rounds, the bytes of all."""
+    """A part of a stack: the functions of one round (inlined ones not counted), how many rounds, the bytes of
+    all."""
 
     __slots__ = ("functions", "rounds", "size")
 
@@ -18,8 +19,8 @@ class Stretch:
 
 
 class Backtrace:
-    """`lines`: what is shown. `count`: how many frames there are, inlined ones too. `stretches`: what the stack is made of,
-    when that was asked for."""
+    """`lines`: what is shown. `count`: how many frames there are, inlined ones too. `stretches`: what the
+    stack is made of, when that was asked for."""
 
     def __init__(self):
         self.lines, self.stretches, self.count = [], [], 0
@@ -27,9 +28,10 @@ class Backtrace:
 
 
 def take(port, coroutine, render, limit=0, is_exact=False, is_raw=False, names=None):
-    """The `Backtrace` of a coroutine. `render`: a frame's lines; asked of those that are shown, while their stack is open.
-    `limit`: most frames to show, 0 = all. `is_exact`: ask the debugger for each frame. `is_raw`: fold nothing. `names`: a
-    function that names a frame's function; with it, `stretches` are told."""
+    """The `Backtrace` of a coroutine. `render`: a frame's lines; asked of those that are shown, while their
+    stack is open. `limit`: most frames to show, 0 = all. `is_exact`: ask the debugger for each frame.
+    `is_raw`: fold nothing. `names`: a function that names a frame's function; with it, `stretches` are
+    told."""
     if not (is_exact or is_raw) and port.starts_within:
         found = _by_cycle(port, coroutine, render, limit, names)
         if found is not None:
@@ -47,16 +49,20 @@ def _whole(frames, coroutine, render, limit, is_raw, names):
     for part in _limited([part for run in runs for part in _shown(frames, run)], limit):
         found.lines += [part] if isinstance(part, str) else render(part)
     if names is not None:
-        found.stretches = list(_stretches(frames, runs if not is_raw else fold.fold(keys(frames)), coroutine.stack_top,
-                                          names))
+        found.stretches = list(
+            _stretches(frames, runs if not is_raw else fold.fold(keys(frames)), coroutine.stack_top, names)
+        )
     return found
 
 
 def _note(count, period, first, size):
-    """The line in place of all rounds but the first and the last; `first`: the level of the first one's first frame."""
-    return (f"... {count:,} more {'round' if count == 1 else 'rounds'} of "
-            f"{'this frame' if period == 1 else f'these {period} frames'} "
-            f"(#{first + period} to #{first + period * (count + 1) - 1}), {plural(size, 'byte')} of stack each")
+    """The line in place of all rounds but the first and the last; `first`: the level of the first one's first
+    frame."""
+    return (
+        f"... {count:,} more {'round' if count == 1 else 'rounds'} of "
+        f"{'this frame' if period == 1 else f'these {period} frames'} "
+        f"(#{first + period} to #{first + period * (count + 1) - 1}), {plural(size, 'byte')} of stack each"
+    )
 
 
 def _limited(shown, limit):
@@ -76,7 +82,9 @@ def _stretches(frames, runs, top, names):
     """What a list of frames with its runs is made of."""
     for run in runs:
         if run.rounds > 1:
-            functions = tuple(names(frame) for frame in frames[run.start:run.start + run.period] if not frame.is_inlined)
+            functions = tuple(
+                names(frame) for frame in frames[run.start : run.start + run.period] if not frame.is_inlined
+            )
             yield Stretch(functions, run.rounds, _sp(frames, run.end, top) - frames[run.start].sp)
             continue
         for i in range(run.start, run.end):
@@ -89,8 +97,8 @@ def _sp(frames, i, top):
 
 
 def _by_cycle(port, coroutine, render, limit, names):
-    """The backtrace of a stack which ends, as far as was looked, in the midst of a recursion; None: it is not so, or what was
-    found so doesn't hold."""
+    """The backtrace of a stack which ends, as far as was looked, in the midst of a recursion; None: it is not
+    so, or what was found so doesn't hold."""
     found = Backtrace()
     with port.open_stack(coroutine) as stack:
         frames, cycle = deep.innermost(stack)
@@ -101,8 +109,11 @@ def _by_cycle(port, coroutine, render, limit, names):
             return None
         head = frames[:cycle.start + cycle.period]
         runs = fold.fold(keys(frames[:cycle.start]))
-        shown = _limited([part for run in runs for part in _shown(frames, run)]
-                         + frames[cycle.start:cycle.start + cycle.period], limit and max(limit - limit // 4, cycle.period))
+        shown = _limited(
+            [part for run in runs for part in _shown(frames, run)]
+            + frames[cycle.start : cycle.start + cycle.period],
+            limit and max(limit - limit // 4, cycle.period),
+        )
         for part in shown:
             found.lines += [part] if isinstance(part, str) else render(part)
         if names is not None:
@@ -114,7 +125,8 @@ def _by_cycle(port, coroutine, render, limit, names):
         tail = list(deep.bounded(stack))
         if not deep.is_continued(cycle, tail):
             return None
-        # The recursion's outermost function is called by another one, so its round was not counted by `_follow`.
+        # The recursion's outermost function is called by another one, so its round was not counted by
+        # `_follow`.
         names_of = keys(tail)
         while names_of[cycle.period:2 * cycle.period] == names_of[:cycle.period]:
             del tail[:cycle.period], names_of[:cycle.period]

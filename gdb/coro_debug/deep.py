@@ -1,9 +1,10 @@
 """Deep stacks, without asking the debugger for each of their frames.
 
-The debugger gives the innermost frames. When these are in the midst of a recursion, where the same return addresses come
-again and again at the same distances, the rest of it is followed in the stack's memory, each return address compared with
-the one that has to be there. Where the recursion ends the debugger goes on, from the last round's frame: that it then
-comes to the coroutine's first frame proves that all was right. If not, it has to be asked for every frame.
+The debugger gives the innermost frames. When these are in the midst of a recursion, where the same return
+addresses come again and again at the same distances, the rest of it is followed in the stack's memory, each
+return address compared with the one that has to be there. Where the recursion ends the debugger goes on, from
+the last round's frame: that it then comes to the coroutine's first frame proves that all was right. If not,
+it has to be asked for every frame.
 """
 
 import struct
@@ -41,7 +42,8 @@ def bounded(stack):
 
 
 def keys(frames):
-    """What makes frames alike: the address, and of inlined ones the place in the row of those with one address."""
+    """What makes frames alike: the address, and of inlined ones the place in the row of those with one
+    address."""
     found, depth = [], 0
     for i, frame in enumerate(frames):
         depth = depth + 1 if i and frames[i - 1].pc == frame.pc and frames[i - 1].is_inlined else 0
@@ -59,7 +61,9 @@ def addresses(port, coroutine):
                 return found
             rounds, start = follow(port, cycle, frames, coroutine.stack_top)
             if start is not None:
-                found = [(frame.pc, frame.sp, False) for frame in frames[:cycle.start] if not frame.is_inlined]
+                found = [
+                    (frame.pc, frame.sp, False) for frame in frames[: cycle.start] if not frame.is_inlined
+                ]
                 at = frames[cycle.start].sp
                 for _ in range(rounds - 1):
                     for pc, size in zip(cycle.pcs, cycle.sizes):
@@ -69,13 +73,16 @@ def addresses(port, coroutine):
             with port.open_stack(coroutine, at=start) as stack:
                 tail = list(bounded(stack))
             if is_continued(cycle, tail):
-                return found + [(frame.pc, frame.sp, frame.is_boundary) for frame in tail if not frame.is_inlined]
+                return found + [
+                    (frame.pc, frame.sp, frame.is_boundary) for frame in tail if not frame.is_inlined
+                ]
     with port.open_stack(coroutine) as stack:
         return [(frame.pc, frame.sp, frame.is_boundary) for frame in bounded(stack) if not frame.is_inlined]
 
 
 def innermost(stack):
-    """(the innermost frames, the cycle in whose midst they end); (all frames, None) where there is no cycle."""
+    """(the innermost frames, the cycle in whose midst they end); (all frames, None) where there is no
+    cycle."""
     frames, stack, wanted = [], iter(bounded(stack)), PROBE
     while True:
         for frame in stack:
@@ -92,7 +99,8 @@ def innermost(stack):
 
 
 def _cycle_at_end(frames):
-    """The cycle in the midst of which the frames end; None: there is none, or its rounds differ in size."""
+    """The cycle in the midst of which the frames end; None: there is none. Its sizes are those of one round:
+    where others differ, it can't be followed."""
     runs = fold.fold(keys(frames))
     last = runs[-1]
     if last.rounds == 1:
@@ -102,24 +110,18 @@ def _cycle_at_end(frames):
         last = runs[-2]
     if last.rounds < ROUNDS:
         return None
-    sizes = None
-    for number in range(last.rounds - 1):
-        start = last.start + number * last.period
-        sps = [frame.sp for frame in frames[start:start + last.period] if not frame.is_inlined]
-        sps.append(frames[start + last.period].sp)
-        now = [above - sp for sp, above in zip(sps, sps[1:])]
-        if sizes is not None and now != sizes:
-            return None
-        sizes = now
-    if not sizes or any(size < 8 or size % 8 for size in sizes):
+    round_ = frames[last.start:last.start + last.period + 1]
+    sps = [frame.sp for frame in round_[:-1] if not frame.is_inlined] + [round_[-1].sp]
+    sizes = [above - sp for sp, above in zip(sps, sps[1:])]
+    if any(size < 8 or size % 8 for size in sizes):
         return None
-    pcs = [frame.pc for frame in frames[last.start:last.start + last.period] if not frame.is_inlined]
+    pcs = [frame.pc for frame in round_[:-1] if not frame.is_inlined]
     return Cycle(last.start, last.period, last.rounds, pcs, sizes)
 
 
 def follow(port, cycle, frames, top):
-    """Follows a recursion in the memory of an open stack: (how many of its rounds are complete, the `Start` at the last
-    one's first frame); the latter None where it doesn't go beyond what is known already."""
+    """Follows a recursion in the memory of an open stack: (how many of its rounds are complete, the `Start`
+    at the last one's first frame); the latter None where it doesn't go beyond what is known already."""
     rounds, sp = _count(port.memory, cycle, frames[cycle.start].sp, top)
     # Of the last one only the first frame is proved.
     if rounds <= cycle.rounds:
@@ -129,7 +131,8 @@ def follow(port, cycle, frames, top):
 
 
 def _count(memory, cycle, sp, top):
-    """From a round's first frame on: (how many rounds begin, the stack pointer of the last one's first frame)."""
+    """From a round's first frame on: (how many rounds begin, the stack pointer of the last one's first
+    frame)."""
     size = sum(cycle.sizes)
     rounds = 1
     # From the first frame's stack pointer: where each return address of a round lies, and which it is.
@@ -154,7 +157,11 @@ def _count(memory, cycle, sp, top):
 
 def _registers(port, cycle, frames, sp):
     """The callee-saved registers at the last round's first frame, by where the rounds before save them."""
-    real = [frame for frame in frames[cycle.start:cycle.start + cycle.period * cycle.rounds] if not frame.is_inlined]
+    real = [
+        frame
+        for frame in frames[cycle.start : cycle.start + cycle.period * cycle.rounds]
+        if not frame.is_inlined
+    ]
     count = len(cycle.pcs)
     real = real[: count * min(cycle.rounds, ROUNDS)]
     values = [port.registers(frame) for frame in real]
@@ -170,7 +177,8 @@ def _registers(port, cycle, frames, sp):
 
 
 def _register(memory, register, values, real, count, sizes, sp):
-    """A register's value in the frame whose stack pointer that is: where the nearest frame inside saves it."""
+    """A register's value in the frame whose stack pointer that is: where the nearest frame inside saves
+    it."""
     above = sp
     for position in reversed(range(count)):
         offset = _saved_at(memory, register, values, real, position, count, sizes[position])
@@ -186,8 +194,8 @@ def _register(memory, register, values, real, count, sizes, sp):
 
 
 def _saved_at(memory, register, values, real, position, count, size):
-    """How far below its CFA the frame at that position of a round saves its caller's register: where in each round its
-    value lies; None: nowhere."""
+    """How far below its CFA the frame at that position of a round saves its caller's register: where in each
+    round its value lies; None: nowhere."""
     for offset in range(16, min(PUSHES, size) + 1, 8):
         try:
             if all(memory.word(real[i + 1].sp - offset) == values[i + 1][register]
@@ -199,6 +207,7 @@ def _saved_at(memory, register, values, real, position, count, size):
 
 
 def is_continued(cycle, tail):
-    """Whether the outer frames begin with a round of the recursion, and end where a coroutine's stack does."""
+    """Whether the outer frames begin with a round of the recursion, and end where a coroutine's stack
+    does."""
     pcs = [frame.pc for frame in tail if not frame.is_inlined]
     return pcs[:len(cycle.pcs)] == cycle.pcs and tail[-1].is_boundary

@@ -1,4 +1,5 @@
-"""Coroutines' stacks as places in the source: each address is asked for once, each user's frame found by its file."""
+"""Coroutines' stacks as places in the source: each address is asked for once, each user's frame found by its
+file."""
 
 import itertools
 
@@ -48,7 +49,8 @@ class Frames:
         return None
 
     def user_frame(self, coroutine):
-        """`demo::park::wait_in_read at src/demo/park.rs:120` of a coroutine; '' when there is no such frame."""
+        """`demo::park::wait_in_read at src/demo/park.rs:120` of a coroutine; '' when there is no such
+        frame."""
         place = self.user_place(coroutine)
         return source.text(place) if place is not None else ""
 
@@ -62,8 +64,14 @@ class Frames:
             return None
         try:
             with self._port.open_stack(coroutine) as stack:
-                return next((frame.location for frame in itertools.islice(stack, FRAMES) if self.is_users(frame.location)),
-                            None)
+                return next(
+                    (
+                        frame.location
+                        for frame in itertools.islice(stack, FRAMES)
+                        if self.is_users(frame.location)
+                    ),
+                    None,
+                )
         except CommandError:
             return None
 

@@ -78,7 +78,9 @@ class PatchedMemory(Memory):
 
     def read(self, address, length):
         data = self._beneath.read(address, length)
-        hits = [(at, new) for at, new in self.patches.items() if at < address + length and at + len(new) > address]
+        hits = [
+            (at, new) for at, new in self.patches.items() if at < address + length and at + len(new) > address
+        ]
         if hits:
             data = bytearray(data)
             for at, new in hits:

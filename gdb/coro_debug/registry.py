@@ -1,15 +1,15 @@
 """The coroutines of a program, as its records and its threads' stack pointers say: a snapshot of one stop.
 
-The rule by which a reader knows who runs: *a coroutine runs when a thread's stack pointer lies in its stack*. What the
-record's state says is of the moment when it was stored; a record that says `running` while no thread is on its stack is
-in the middle of a switch, and its saved registers are good: it reads as `switching`.
+The rule by which a reader knows who runs: *a coroutine runs when a thread's stack pointer lies in its stack*.
+What the record's state says is of the moment when it was stored; a record that says `running` while no thread
+is on its stack is in the middle of a switch, and its saved registers are good: it reads as `switching`.
 """
 
 import heapq
 from collections import Counter
 
 from . import objects
-from .coroutine import LOST, RUNNING, SWITCHING, Coroutine, Worker  # noqa: F401 (names that others import from here)
+from .coroutine import FREE, LOST, RUNNING, SWITCHING, Coroutine, Worker
 from .layout import BadRegistry, Layout, NotStarted
 from .memory import Unreadable
 from .objects import PLAIN_THREAD, Descriptor, socket_address  # noqa: F401
@@ -17,8 +17,6 @@ from .places import Place, StackClass, locate  # noqa: F401
 from .records import Records
 from .source import plain_function  # noqa: F401
 from .text import listing, plural
-
-FREE = "free"
 
 
 class Registry:
@@ -81,7 +79,9 @@ class Registry:
             if problem:
                 raise BadRegistry(problem)
             if klass.used > klass.count:
-                self.problems.append(f"the stack class '{klass.name}' claims {klass.used} used slots of {klass.count}")
+                self.problems.append(
+                    f"the stack class '{klass.name}' claims {klass.used} used slots of {klass.count}"
+                )
                 klass.used = klass.count
 
     # What numbers mean.
@@ -104,7 +104,9 @@ class Registry:
         key = address, length
         if key not in self._texts:
             try:
-                self._texts[key] = self.memory.text(address, length) if address and 0 < length <= 4096 else None
+                self._texts[key] = (
+                    self.memory.text(address, length) if address and 0 < length <= 4096 else None
+                )
             except Unreadable:
                 self._texts[key] = None
         return self._texts[key]
@@ -112,18 +114,21 @@ class Registry:
     @property
     def source_prefix(self):
         """How the paths of the runtime's own source files begin; None when not known."""
-        return self.source_text(self.header.get("source_prefix", 0), self.header.get("source_prefix_length", 0))
+        return self.source_text(
+            self.header.get("source_prefix", 0), self.header.get("source_prefix_length", 0)
+        )
 
     @property
     def source_exceptions(self):
-        """What below the prefix is the user's all the same: names of files, and of folders with a `/` behind."""
+        """What below the prefix is the user's all the same: names of files, and of folders with a `/`
+        behind."""
         return self.layout.source_exceptions
 
     # Records.
 
     def count_states(self):
-        """How many records are in each state, the free ones too: a `Counter` by the records' own states. Fast: a word of
-        each record is looked at."""
+        """How many records are in each state, the free ones too: a `Counter` by the records' own states.
+        Fast: a word of each record is looked at."""
         shift, mask = self._state_shift, self._state_mask
         numbers = Counter()
         for _, (words,) in self._records.columns("state"):
@@ -139,8 +144,11 @@ class Registry:
         strange = {state: count for state, count in states.items() if state.startswith("state ")}
         if strange and not self._has_told_of_strange:
             self._has_told_of_strange = True
-            self.problems.append(f"{plural(sum(strange.values()), 'record')} of no known state ({listing(sorted(strange), 3)}): "
-                                 "overwritten, or of a newer version of coro")
+            self.problems.append(
+                f"{plural(sum(strange.values()), 'record')} of no known state "
+                f"({listing(sorted(strange), 3)}): "
+                "overwritten, or of a newer version of coro"
+            )
 
     @property
     def record_count(self):
@@ -152,8 +160,8 @@ class Registry:
         return self._records.used()
 
     def records(self):
-        """All records that ever had a tenant, free ones too, as the threads say what they do. One after the other: a
-        million of them are not kept."""
+        """All records that ever had a tenant, free ones too, as the threads say what they do. One after the
+        other: a million of them are not kept."""
         on_thread = self._runs_where()
         strange = Counter()
         for index, data in self._records.pieces():
@@ -179,9 +187,13 @@ class Registry:
         return self._all
 
     def first_by_id(self, count, states=None):
-        """The `count` coroutines with the lowest ids; with `states`, of those whose record says one of them. Fast: only
-        they become objects."""
-        wanted = None if states is None else {number for number, name in self.layout.states.items() if name in states}
+        """The `count` coroutines with the lowest ids; with `states`, of those whose record says one of them.
+        Fast: only they become objects."""
+        wanted = (
+            None
+            if states is None
+            else {number for number, name in self.layout.states.items() if name in states}
+        )
         free = {number for number, name in self.layout.states.items() if name == FREE}
         shift, mask = self._state_shift, self._state_mask
         found = []
@@ -212,12 +224,19 @@ class Registry:
             mask = (1 << width) - 1
             found, count = {}, 0
             for first, (words, ids) in self._records.columns("state", "id"):
-                alive = [(id_, first + i) for i, (word, id_) in enumerate(zip(words, ids)) if word >> shift & mask not in free]
+                alive = [
+                    (id_, first + i)
+                    for i, (word, id_) in enumerate(zip(words, ids))
+                    if word >> shift & mask not in free
+                ]
                 count += len(alive)
                 found.update(alive)
             self._index_by_id = found
             if len(found) < count:
-                self.problems.append(f"{plural(count - len(found), 'record')} with an id that another one has, too: overwritten")
+                self.problems.append(
+                    f"{plural(count - len(found), 'record')} with an id that another one has, too: "
+                    "overwritten"
+                )
         index = self._index_by_id.get(number)
         return None if index is None else self.record(index)
 
@@ -246,14 +265,15 @@ class Registry:
         return self._on_thread
 
     def record_index_of(self, thread):
-        """The record of the coroutine that runs on a thread, by its stack pointer; None: none does, or not known."""
+        """The record of the coroutine that runs on a thread, by its stack pointer; None: none does, or not
+        known."""
         if thread.sp is None:
             return None
         place = self.locate(thread.sp)
         if place is not None:
             return place.index if place.kind in ("stack", "redzone") else None
-        # On a native stack: a worker's main. By its bounds, and not by the thread's number, which in a PID namespace is
-        # another one to the debugger.
+        # On a native stack: a worker's main. By its bounds, and not by the thread's number, which in a PID
+        # namespace is another one to the debugger.
         for worker in self.workers:
             main = self._raw_record(worker.values["main"])
             if main is not None and thread.sp in main:
@@ -279,8 +299,8 @@ class Registry:
             coroutine.state = LOST if self.is_forked else self._switching_or_elsewhere(coroutine)
 
     def _switching_or_elsewhere(self, coroutine):
-        """No thread is on its stack, but it is said to run: either it is in the middle of a switch, or its thread stands on
-        a signal's stack, or can't be asked since it runs on."""
+        """No thread is on its stack, but it is said to run: either it is in the middle of a switch, or its
+        thread stands on a signal's stack, or can't be asked since it runs on."""
         worker = next((worker for worker in self.workers if worker.number == coroutine.worker), None)
         if worker is None:
             return SWITCHING
@@ -309,7 +329,8 @@ class Registry:
         return None
 
     def said_to_run(self, worker):
-        """The indices of the records which say that they run on a worker; it may be that no thread is on their stack."""
+        """The indices of the records which say that they run on a worker; it may be that no thread is on
+        their stack."""
         shift, mask = self._state_shift, self._state_mask
         running = {number for number, name in self.layout.states.items() if name == RUNNING}
         for first, (words, workers) in self._records.columns("state", "worker"):
@@ -337,7 +358,8 @@ class Registry:
 
 
 def open_registries(port):
-    """A registry of each runtime in the program that has started, and sentences about those that can't be read."""
+    """A registry of each runtime in the program that has started, and sentences about those that can't be
+    read."""
     registries, problems, seen = [], [], set()
     for address in port.header_addresses():
         if address in seen:

@@ -1,13 +1,14 @@
 """Walks stacks by what was learnt of others: a hundred thousand in seconds.
 
-Unwinding exactly, by the program's CFI, is the debugger's work and costs it a millisecond a stack. But most of a program's
-coroutines stand where many others do. So one is unwound exactly, and teaches how large the frame is that each return
-address belongs to; others are walked by these sizes in Python, from one memory read.
+Unwinding exactly, by the program's CFI, is the debugger's work and costs it a millisecond a stack. But most
+of a program's coroutines stand where many others do. So one is unwound exactly, and teaches how large the
+frame is that each return address belongs to; others are walked by these sizes in Python, from one memory
+read.
 
-A chain counts only if each of its return addresses was learnt with one size, and if it ends exactly where a coroutine's
-first frame lies: the frame of `entry`, with the start function's address at its stack pointer, just below the stack's
-top. Whatever doesn't fit is unwound exactly. A return address that was seen with two sizes (a frame of variable size, a
-realigned stack) is never guessed by.
+A chain counts only if each of its return addresses was learnt with one size, and if it ends exactly where a
+coroutine's first frame lies: the frame of `entry`, with the start function's address at its stack pointer,
+just below the stack's top. Whatever doesn't fit is unwound exactly. A return address that was seen with two
+sizes (a frame of variable size, a realigned stack) is never guessed by.
 """
 
 import struct
@@ -24,7 +25,8 @@ HIGHEST = 4096
 
 
 class Shape:
-    """A way that many coroutines have gone: where the return addresses lie above the saved stack pointer, and which."""
+    """A way that many coroutines have gone: where the return addresses lie above the saved stack pointer, and
+    which."""
 
     __slots__ = ("pcs", "offsets", "end", "words", "_struct")
 
@@ -116,7 +118,8 @@ class Walker:
         self.exact = self.walked = 0
 
     def chain(self, coroutine):
-        """The pcs of a coroutine's frames, innermost first, inlined ones not counted; () when it can't be unwound."""
+        """The pcs of a coroutine's frames, innermost first, inlined ones not counted; () when it can't be
+        unwound."""
         if coroutine.has_saved_registers:
             pcs = self._by_what_is_known(coroutine)
             if pcs is not None:

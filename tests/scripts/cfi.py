@@ -1,4 +1,5 @@
-"""Unwinding by `.eh_frame`, for the plain port: as much of DWARF's call frame information as x86-64 compilers emit."""
+"""Unwinding by `.eh_frame`, for the plain port: as much of DWARF's call frame information as x86-64 compilers
+emit."""
 
 import struct
 from bisect import bisect_right
@@ -77,7 +78,8 @@ class Fde:
         self._rows = {}
 
     def row(self, pc):
-        """(CFA rule, {register: rule}) at a pc: a rule is ("offset", n), ("register", n), ("expression",), ("undefined",)."""
+        """(CFA rule, {register: rule}) at a pc: a rule is ("offset", n), ("register", n), ("expression",),
+        ("undefined",)."""
         if pc not in self._rows:
             state = {"cfa": None, "rules": {}}
             _run(self.cie, self.cie.instructions, state, self.start, 1 << 64, {})
@@ -174,7 +176,8 @@ class Table:
 
 
 def step(memory, fde, registers, pc):
-    """The caller's registers; None: there is no caller, or it can't be told. `pc`: by which the row is sought."""
+    """The caller's registers; None: there is no caller, or it can't be told. `pc`: by which the row is
+    sought."""
     cfa_rule, rules = fde.row(pc)
     if cfa_rule is None or registers.get(cfa_rule[0]) is None or rules.get(RIP) == ("undefined",):
         return None

@@ -1,6 +1,8 @@
-"""A registry made by hand: header, tables, records, stacks, as bytes; and a port that reads it. No program runs.
+"""A registry made by hand: header, tables, records, stacks, as bytes; and a port that reads it. No program
+runs.
 
-It has the debug ABI's shape, but numbers and offsets of its own: what reads it by knowing the runtime's fails here.
+It has the debug ABI's shape, but numbers and offsets of its own: what reads it by knowing the runtime's fails
+here.
 """
 
 import contextlib
@@ -16,27 +18,82 @@ SECOND = 10 ** 9
 NOW = 5000 * SECOND
 
 #: Field -> (size, kind); they lie in this order, each aligned to its size.
-RECORD = {"since": (8, 5), "context": (16, 7), "id": (8, 4), "wait_reason": (4, 1), "kind": (4, 1), "state": (8, 8),
-          "link": (8, 2), "worker": (4, 1), "spawn_line": (4, 1), "wait_object": (8, 1), "wait_deadline": (8, 5),
-          "parent": (8, 4), "stack_limit": (8, 2), "stack_top": (8, 2), "spawn_file": (8, 2), "spawn_file_length": (4, 1),
-          "spawn_column": (4, 1), "spawned_at": (8, 5), "name": (32, 3), "requests": (4, 1)}
-CLASS = {"base": (8, 2), "name": (16, 3), "stride": (8, 1), "redzone": (8, 1), "first_record": (4, 6), "count": (4, 1),
-         "used": (4, 1)}
+RECORD = {
+    "since": (8, 5),
+    "context": (16, 7),
+    "id": (8, 4),
+    "wait_reason": (4, 1),
+    "kind": (4, 1),
+    "state": (8, 8),
+    "link": (8, 2),
+    "worker": (4, 1),
+    "spawn_line": (4, 1),
+    "wait_object": (8, 1),
+    "wait_deadline": (8, 5),
+    "parent": (8, 4),
+    "stack_limit": (8, 2),
+    "stack_top": (8, 2),
+    "spawn_file": (8, 2),
+    "spawn_file_length": (4, 1),
+    "spawn_column": (4, 1),
+    "spawned_at": (8, 5),
+    "name": (32, 3),
+    "requests": (4, 1),
+}
+CLASS = {
+    "base": (8, 2),
+    "name": (16, 3),
+    "stride": (8, 1),
+    "redzone": (8, 1),
+    "first_record": (4, 6),
+    "count": (4, 1),
+    "used": (4, 1),
+}
 WORKER = {"main": (4, 6), "switch": (4, 6), "io": (4, 6), "thread": (4, 1), "clock": (8, 5), "alive": (8, 1),
           "switches": (8, 1), "policy": (4, 1)}
-HEADER_FIELDS = {"region_base": (8, 2), "region_length": (8, 1), "pid": (4, 1), "redzone_method": (4, 1),
-                 "resume_pc": (8, 2), "end_context": (8, 2), "source_prefix": (8, 2), "source_prefix_length": (8, 1)}
+HEADER_FIELDS = {
+    "region_base": (8, 2),
+    "region_length": (8, 1),
+    "pid": (4, 1),
+    "redzone_method": (4, 1),
+    "resume_pc": (8, 2),
+    "end_context": (8, 2),
+    "source_prefix": (8, 2),
+    "source_prefix_length": (8, 1),
+}
 MUTEX = {"owner": (8, 12), "word": (4, 1), "poisoned": (4, 1)}
-CHANNEL = {"capacity": (8, 1), "length": (8, 1), "senders": (8, 1), "receivers": (8, 1), "last_sender": (8, 12),
-           "last_receiver": (8, 12)}
+CHANNEL = {
+    "capacity": (8, 1),
+    "length": (8, 1),
+    "senders": (8, 1),
+    "receivers": (8, 1),
+    "last_sender": (8, 12),
+    "last_receiver": (8, 12),
+}
 DESCRIPTOR = {"last_user": (8, 4), "role": (4, 1), "address_length": (4, 1), "address": (28, 13)}
 FIELD_KINDS = ["unsigned", "address", "text", "coroutine id", "time", "record index", "context", "state word",
                "saved register", "register value", "free queue", "owner", "socket address"]
 STATES = {"free": 0, "exited": 1, "parked": 2, "running": 3, "ready": 4, "new": 5}
-REASONS = {"none": 0, "sleep": 1, "read": 2, "write": 3, "accept": 4, "connect": 5, "join": 6, "mutex": 7, "send": 8,
-           "receive": 9, "turn": 10, "shutdown": 11}
-OBJECTS_OF = {**dict.fromkeys(REASONS, 0), **dict.fromkeys(("read", "write", "accept", "connect"), 2), "join": 1,
-              **dict.fromkeys(("mutex", "send", "receive"), 3)}
+REASONS = {
+    "none": 0,
+    "sleep": 1,
+    "read": 2,
+    "write": 3,
+    "accept": 4,
+    "connect": 5,
+    "join": 6,
+    "mutex": 7,
+    "send": 8,
+    "receive": 9,
+    "turn": 10,
+    "shutdown": 11,
+}
+OBJECTS_OF = {
+    **dict.fromkeys(REASONS, 0),
+    **dict.fromkeys(("read", "write", "accept", "connect"), 2),
+    "join": 1,
+    **dict.fromkeys(("mutex", "send", "receive"), 3),
+}
 KINDS = {"user": 0, "main": 1, "switch": 2, "io": 3}
 STATE_BITS, FLAG_BITS, EPOCH_BITS, GENERATION_BITS = (8, 4), (12, 8), (20, 20), (40, 24)
 FLAGS = {"waiting": 1 << 12, "notified": 1 << 13, "timed out": 1 << 14, "lent": 1 << 15}
@@ -98,13 +155,26 @@ class Image:
         limit = REGION_STACKS + index * STRIDE + REDZONE
         top = limit + STRIDE - REDZONE
         used = more.pop("used", 0x400)
-        values = {"id": number, "since": NOW - more.pop("age", SECOND), "kind": KINDS[more.pop("kind", "user")],
-                  "state": state_word(state, more.pop("flags", ()), more.pop("generation", 0)),
-                  "wait_reason": REASONS.get(reason, reason), "wait_object": value, "name": name.encode()[:32],
-                  "stack_limit": limit, "stack_top": top, "spawn_file": OBJECTS, "spawn_file_length": len(FILE),
-                  "spawn_line": 10 + index % 3, "spawned_at": NOW - 60 * SECOND, "parent": more.pop("parent", 0),
-                  "worker": more.pop("worker", 0), "wait_deadline": more.pop("deadline", 0),
-                  "context": struct.pack("<QQ", top - used, RESUME), **more}
+        values = {
+            "id": number,
+            "since": NOW - more.pop("age", SECOND),
+            "kind": KINDS[more.pop("kind", "user")],
+            "state": state_word(state, more.pop("flags", ()), more.pop("generation", 0)),
+            "wait_reason": REASONS.get(reason, reason),
+            "wait_object": value,
+            "name": name.encode()[:32],
+            "stack_limit": limit,
+            "stack_top": top,
+            "spawn_file": OBJECTS,
+            "spawn_file_length": len(FILE),
+            "spawn_line": 10 + index % 3,
+            "spawned_at": NOW - 60 * SECOND,
+            "parent": more.pop("parent", 0),
+            "worker": more.pop("worker", 0),
+            "wait_deadline": more.pop("deadline", 0),
+            "context": struct.pack("<QQ", top - used, RESUME),
+            **more,
+        }
         self.records.append(values)
         return number
 
@@ -114,8 +184,8 @@ class Image:
         return values["stack_limit"], values["stack_top"]
 
     def put_stack(self, number, frames, start=0xABCDE):
-        """Lays out a stack: (pc, size) of each frame, innermost first, the first at the resume point; below its top by 64
-        bytes. Gives the stack pointers."""
+        """Lays out a stack: (pc, size) of each frame, innermost first, the first at the resume point; below
+        its top by 64 bytes. Gives the stack pointers."""
         _limit, top = self.stack_of(number)
         end = top - 64 * (1 + number % 16)
         sp = end - sum(size for _, size in frames[:-1])
@@ -137,8 +207,9 @@ class Image:
         return self._put(ROWS["channel"].bytes(**values))
 
     def put_descriptor(self, fd, role, address, last_user=0):
-        self.descriptors[fd] = ROWS["descriptor"].bytes(role=role, address=address, address_length=len(address),
-                                                        last_user=last_user)
+        self.descriptors[fd] = ROWS["descriptor"].bytes(
+            role=role, address=address, address_length=len(address), last_user=last_user
+        )
 
     def _put(self, data):
         address = OBJECTS + 0x1000 + 0x100 * len(self.objects)
@@ -170,8 +241,18 @@ class Image:
         names("field kinds", [(name, i + 1) for i, name in enumerate(FIELD_KINDS)])
         names("states", STATES.items())
         names("flags", FLAGS.items())
-        names("state word", [(name, shift | width << 8) for name, (shift, width) in (
-            ("state", STATE_BITS), ("flags", FLAG_BITS), ("epoch", EPOCH_BITS), ("generation", GENERATION_BITS))])
+        names(
+            "state word",
+            [
+                (name, shift | width << 8)
+                for name, (shift, width) in (
+                    ("state", STATE_BITS),
+                    ("flags", FLAG_BITS),
+                    ("epoch", EPOCH_BITS),
+                    ("generation", GENERATION_BITS),
+                )
+            ],
+        )
         names("wait reasons", REASONS.items())
         names("wait objects", OBJECTS_OF.items())
         names("object kinds", [("nothing", 0), ("coroutine id", 1), ("file descriptor", 2), ("address", 3)])
@@ -181,11 +262,36 @@ class Image:
         names("policies", [("fair", 0)])
         names("descriptor roles", [("stream", 1), ("listener", 2)])
         names("events", [("spawn", CODE)])
-        block("saved registers", b"".join(struct.pack("<24sIIII", name, offset, 8, kind, number) for name, offset, kind, number
-                                          in ((b"rbx", 0, 9, 3), (b"rip", 24, 9, 16), (b"rsp", 32, 10, 7))), 40)
-        block("classes", ROWS["class"].bytes(name=b"default", base=REGION_STACKS, stride=STRIDE, redzone=REDZONE,
-                                             first_record=0, count=count, used=used), ROWS["class"].stride)
-        block("workers", b"".join(ROWS["worker"].bytes(**worker) for worker in self.workers), ROWS["worker"].stride)
+        block(
+            "saved registers",
+            b"".join(
+                struct.pack("<24sIIII", name, offset, 8, kind, number)
+                for name, offset, kind, number in (
+                    (b"rbx", 0, 9, 3),
+                    (b"rip", 24, 9, 16),
+                    (b"rsp", 32, 10, 7),
+                )
+            ),
+            40,
+        )
+        block(
+            "classes",
+            ROWS["class"].bytes(
+                name=b"default",
+                base=REGION_STACKS,
+                stride=STRIDE,
+                redzone=REDZONE,
+                first_record=0,
+                count=count,
+                used=used,
+            ),
+            ROWS["class"].stride,
+        )
+        block(
+            "workers",
+            b"".join(ROWS["worker"].bytes(**worker) for worker in self.workers),
+            ROWS["worker"].stride,
+        )
         if self.has_objects:
             most = max(self.descriptors, default=-1) + 1
             empty = ROWS["descriptor"].bytes()
@@ -193,9 +299,17 @@ class Image:
                   ROWS["descriptor"].stride)
         tables.append(("records", RECORDS, record.stride, count))
         table_bytes = b"".join(struct.pack("<24sQII", name.encode(), *row) for name, *row in tables)
-        header = bytearray(ROWS["header"].bytes(
-            region_base=REGION, region_length=REGION_STACKS - REGION + count * STRIDE + REDZONE, pid=self.pid,
-            redzone_method=1, resume_pc=RESUME, source_prefix=OBJECTS + 0x100, source_prefix_length=len(PREFIX)))
+        header = bytearray(
+            ROWS["header"].bytes(
+                region_base=REGION,
+                region_length=REGION_STACKS - REGION + count * STRIDE + REDZONE,
+                pid=self.pid,
+                redzone_method=1,
+                resume_pc=RESUME,
+                source_prefix=OBJECTS + 0x100,
+                source_prefix_length=len(PREFIX),
+            )
+        )
         fixed = struct.pack("<8sQIIIIQ", b"COROABI\0", HEADER, 1, 1, len(header), len(tables), HEAD + 0x1000)
         head = bytearray(RECORDS - HEAD)
         head[0x1000:0x1000 + len(table_bytes)] = table_bytes
@@ -218,7 +332,9 @@ class ImagePort(port.Port):
 
     name = "image"
 
-    def __init__(self, memory_, pid=77, threads=(), frames=None, places=None, selected=None, fault=None, now=NOW):
+    def __init__(
+        self, memory_, pid=77, threads=(), frames=None, places=None, selected=None, fault=None, now=NOW
+    ):
         self._memory, self.pid, self._threads, self.selected = memory_, pid, list(threads), selected
         self.frames, self.places, self._fault, self._now = frames or {}, places or {}, fault, now
         self.output, self.opened, self.told = [], 0, []

@@ -18,16 +18,21 @@ def function(number, size):
 
 
 class StackPort(ImagePort):
-    """Unwinds by the frames' true sizes, as a debugger does by call frame information. `lies`: {address of a return address:
-    size} where a frame has another size than its like. A frame of `saving` saves rbx 16 bytes below its return address; one
-    of `needing` is found only by rbx, which has to be its own stack pointer."""
+    """Unwinds by the frames' true sizes, as a debugger does by call frame information. `lies`: {address of a
+    return address: size} where a frame has another size than its like. A frame of `saving` saves rbx 16 bytes
+    below its return address; one of `needing` is found only by rbx, which has to be its own stack pointer."""
 
     starts_within = True
 
     def __init__(self, memory_, functions, lies=None, saving=(), needing=(), inlined=(), **more):
         super().__init__(memory_, **more)
         self._sizes = {pc: size for pc, size in functions}
-        self._lies, self._saving, self._needing, self._inlined = lies or {}, set(saving), set(needing), set(inlined)
+        self._lies, self._saving, self._needing, self._inlined = (
+            lies or {},
+            set(saving),
+            set(needing),
+            set(inlined),
+        )
         self.unwound = self.reads = self.starts = 0
         self.is_open = False
 
@@ -55,8 +60,15 @@ class StackPort(ImagePort):
             self.unwound += 1
             depth = 1 + (pc in self._inlined)
             for i in range(depth):
-                yield port.Frame(level, pc, sp, self._location(pc, i), is_inlined=i + 1 < depth, is_boundary=pc == ENTRY,
-                                 handle=rbx)
+                yield port.Frame(
+                    level,
+                    pc,
+                    sp,
+                    self._location(pc, i),
+                    is_inlined=i + 1 < depth,
+                    is_boundary=pc == ENTRY,
+                    handle=rbx,
+                )
                 level += 1
             size = self._lies.get(sp, self._sizes.get(pc))
             if pc == ENTRY or size is None or (pc in self._needing and rbx != sp):
@@ -83,8 +95,8 @@ class StackPort(ImagePort):
 
 
 def open_stacks(stacks, **more):
-    """A session and its port, of coroutines with these stacks: each a list of `function`s, innermost first, between switch
-    and entry."""
+    """A session and its port, of coroutines with these stacks: each a list of `function`s, innermost first,
+    between switch and entry."""
     image = Image()
     functions = {SWITCH}
     for frames in stacks:
@@ -96,8 +108,8 @@ def open_stacks(stacks, **more):
 
 
 def save_rbx(image, number, frames, values):
-    """Writes rbx into the stack of a coroutine, where the frames of those functions save it: {frame's place in the stack:
-    value}."""
+    """Writes rbx into the stack of a coroutine, where the frames of those functions save it: {frame's place
+    in the stack: value}."""
     sp, _ = struct.unpack("<QQ", next(one for one in image.records if one["id"] == number)["context"])
     data = bytearray(image.stacks[sp])
     at = 0

@@ -3,7 +3,7 @@
 import random
 import unittest
 
-from stacks import ENTRY, SWITCH, function, open_stacks, save_rbx
+from stacks import SWITCH, function, open_stacks, save_rbx
 
 from coro_debug import backtrace, memory, session as session_
 
@@ -27,7 +27,9 @@ class Deep(unittest.TestCase):
         exact = lines_of(its, coroutine, names=lambda frame: frame.location.function)
         self.assertEqual((fast.count, fast.is_complete), (exact.count, True))
         self.assertEqual(expand(fast), expand(exact))
-        self.assertEqual(sum(stretch.size for stretch in fast.stretches), sum(stretch.size for stretch in exact.stretches))
+        self.assertEqual(
+            sum(stretch.size for stretch in fast.stretches), sum(stretch.size for stretch in exact.stretches)
+        )
         if most is not None:
             self.assertLess(asked, most)
             self.assertEqual(starts, 1)
@@ -35,9 +37,19 @@ class Deep(unittest.TestCase):
 
     def test_a_recursion_is_followed_in_memory(self):
         fast = self.compare([LEAF] + [A] * 1000 + [OUTER, MAIN], most=300)
-        self.assertEqual(fast.lines, [
-            "#0 app::switch", "#1 app::f0", "#2 app::f1", "... 998 more rounds of this frame (#3 to #1000), 144 bytes of stack each",
-            "#1001 app::f1", "#1002 app::f4", "#1003 app::f5", "#1004 app::entry"])
+        self.assertEqual(
+            fast.lines,
+            [
+                "#0 app::switch",
+                "#1 app::f0",
+                "#2 app::f1",
+                "... 998 more rounds of this frame (#3 to #1000), 144 bytes of stack each",
+                "#1001 app::f1",
+                "#1002 app::f4",
+                "#1003 app::f5",
+                "#1004 app::entry",
+            ],
+        )
 
     def test_of_several_functions(self):
         for cycle in ([A, B], [A, B, C], [A, A, B], [A, B, A, C]):
@@ -51,7 +63,9 @@ class Deep(unittest.TestCase):
 
     def test_inlined_functions_are_counted(self):
         fast = self.compare([LEAF] + [A, B] * 300 + [MAIN], most=300, inlined=[B[0]])
-        self.assertIn("... 298 more rounds of these 3 frames (#5 to #898), 240 bytes of stack each", fast.lines)
+        self.assertIn(
+            "... 298 more rounds of these 3 frames (#5 to #898), 240 bytes of stack each", fast.lines
+        )
 
     def test_what_never_repeats_is_asked_for(self):
         dice = random.Random(4)
@@ -84,7 +98,9 @@ class Deep(unittest.TestCase):
         session, its, _image = open_stacks([[LEAF] + [A] * 1000 + [OUTER, MAIN]])
         frames = its._frames
         # A debugger that loses its way when it begins in the middle.
-        its._frames = lambda coroutine, at: iter(list(frames(coroutine, at))[:3]) if at else frames(coroutine, at)
+        its._frames = lambda coroutine, at: (
+            iter(list(frames(coroutine, at))[:3]) if at else frames(coroutine, at)
+        )
         found = lines_of(its, session.registry().by_id(1))
         self.assertEqual((found.count, found.is_complete), (1005, True))
         self.assertEqual(found.lines[-1], "#1004 app::entry")
@@ -92,16 +108,27 @@ class Deep(unittest.TestCase):
     def test_limits_leave_out_the_middle(self):
         session, its, _image = open_stacks([[LEAF] + [function(20 + i, 32) for i in range(200)] + [MAIN]])
         found = lines_of(its, session.registry().by_id(1), limit=8)
-        self.assertEqual(found.lines, [*(f"#{i} app::{name}" for i, name in enumerate(("switch", "f0", *map("f{}".format, range(20, 24))))),
-                                       "... 196 frames (#6 to #201) left out: `-limit 0` shows all",
-                                       "#202 app::f5", "#203 app::entry"])
+        self.assertEqual(
+            found.lines,
+            [
+                *(
+                    f"#{i} app::{name}"
+                    for i, name in enumerate(("switch", "f0", *map("f{}".format, range(20, 24))))
+                ),
+                "... 196 frames (#6 to #201) left out: `-limit 0` shows all",
+                "#202 app::f5",
+                "#203 app::entry",
+            ],
+        )
 
 
 class Registers(unittest.TestCase):
-    """What lies further out may be found only with a callee-saved register, which is somewhere in the recursion."""
+    """What lies further out may be found only with a callee-saved register, which is somewhere in the
+    recursion."""
 
     def stack(self, frames, saved, saving, needing):
-        """`saved`: {place: rbx as that frame has saved it}; each is the stack pointer of the frame that needs it."""
+        """`saved`: {place: rbx as that frame has saved it}; each is the stack pointer of the frame that needs
+        it."""
         session, its, image = open_stacks([frames])
         sp = session.registry().by_id(1).context[0]
         sps, at = [], sp
@@ -140,7 +167,8 @@ class Registers(unittest.TestCase):
 
 
 def expand(found):
-    """What was found, without regard to which rounds of a recursion are shown: stretches joined where they are alike."""
+    """What was found, without regard to which rounds of a recursion are shown: stretches joined where they
+    are alike."""
     joined = []
     for stretch in found.stretches:
         functions, rounds = stretch.functions, stretch.rounds

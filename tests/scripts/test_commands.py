@@ -45,8 +45,13 @@ class List(unittest.TestCase):
         image = Image()
         for number, age, used in ((30, 5, 0x100), (10, 9, 0x200), (20, 1, 0x300)):
             image.add(f"c{number}", id=number, age=age * SECOND, used=used)
-        for line, expected in (("list", [10, 20, 30]), ("list -sort age", [10, 30, 20]), ("list -sort stack", [20, 10, 30]),
-                               ("list -sort id -limit 2", [10, 20]), ("list -limit 1 -sort age", [10])):
+        for line, expected in (
+            ("list", [10, 20, 30]),
+            ("list -sort age", [10, 30, 20]),
+            ("list -sort stack", [20, 10, 30]),
+            ("list -sort id -limit 2", [10, 20]),
+            ("list -limit 1 -sort age", [10]),
+        ):
             lines = say(image, line).splitlines()
             self.assertEqual([int(row.split()[0]) for row in lines[1:-1]], expected, line)
         self.assertEqual(say(image, "list -limit 2").splitlines()[-1], "showing 2 of 3 coroutines: 3 parked")
@@ -61,8 +66,12 @@ class List(unittest.TestCase):
     def test_the_frame_is_the_users_first_one(self):
         its_session, its, _image = open_stacks([[function(1, 48), function(2, 64)]])
         place = {function(1, 0)[0]: "/home/u/coro/src/park.rs", function(2, 0)[0]: "/home/v/app/src/app.rs"}
-        its.symbolize = lambda pc, _: [Location("app::serve::h0123456789abcdef", "src/app.rs", 7, place[pc])] if pc in place else []
-        self.assertTrue(run(its_session, its, "list").splitlines()[1].endswith("  app::serve at src/app.rs:7"))
+        its.symbolize = lambda pc, _: (
+            [Location("app::serve::h0123456789abcdef", "src/app.rs", 7, place[pc])] if pc in place else []
+        )
+        self.assertTrue(
+            run(its_session, its, "list").splitlines()[1].endswith("  app::serve at src/app.rs:7")
+        )
 
     def test_one_function_among_all_stacks(self):
         its_session, its, _image = open_stacks([[function(1, 48)], [function(2, 64)], [function(1, 48)]])
@@ -90,20 +99,33 @@ class Source(unittest.TestCase):
         def is_users(file, path=None, line=1):
             return source.is_users(Location("f", file, line, path), "/home/u/coro/src/", ["main.rs", "demo/"])
         for file, path, expected in (
-                ("src/app.rs", "/home/v/app/src/app.rs", True), ("src/scheduler/park.rs", "/home/u/coro/src/scheduler/park.rs", False),
-                ("src/demo/park.rs", "/home/u/coro/src/demo/park.rs", True), ("src/main.rs", "/home/u/coro/src/main.rs", True),
-                ("src/demo.rs", "/home/u/coro/src/demo.rs", False), ("src/park.rs", None, False), ("tests/park.rs", None, True),
-                ("/rustc/0123abc/library/std/src/panic.rs", None, False), ("library/core/src/ops/function.rs", None, False),
-                ("/usr/lib/rustlib/src/rust/library/alloc/src/boxed.rs", None, False), ("/home/v/library/books/src/a.rs", None, True),
-                ("./misc/../sysdeps/unix/sysv/linux/epoll_pwait2.c", None, False), ("./nptl/pthread_create.c", None, False),
-                ("../sysdeps/x86_64/start.S", None, False), (None, None, False)):
+            ("src/app.rs", "/home/v/app/src/app.rs", True),
+            ("src/scheduler/park.rs", "/home/u/coro/src/scheduler/park.rs", False),
+            ("src/demo/park.rs", "/home/u/coro/src/demo/park.rs", True),
+            ("src/main.rs", "/home/u/coro/src/main.rs", True),
+            ("src/demo.rs", "/home/u/coro/src/demo.rs", False),
+            ("src/park.rs", None, False),
+            ("tests/park.rs", None, True),
+            ("/rustc/0123abc/library/std/src/panic.rs", None, False),
+            ("library/core/src/ops/function.rs", None, False),
+            ("/usr/lib/rustlib/src/rust/library/alloc/src/boxed.rs", None, False),
+            ("/home/v/library/books/src/a.rs", None, True),
+            ("./misc/../sysdeps/unix/sysv/linux/epoll_pwait2.c", None, False),
+            ("./nptl/pthread_create.c", None, False),
+            ("../sysdeps/x86_64/start.S", None, False),
+            (None, None, False),
+        ):
             self.assertEqual(is_users(file, path), expected, file)
         self.assertFalse(is_users("src/app.rs", "/home/v/app/src/app.rs", None))
 
     def test_how_it_is_written(self):
-        self.assertEqual(source.text(Location("f::h0123456789abcdef", "/rustc/0123abc/library/std/src/a.rs", 3)),
-                         "f at library/std/src/a.rs:3")
-        self.assertEqual((source.text(Location("f")), source.text(Location(None, "a.rs", 3))), ("f", "?? at a.rs:3"))
+        self.assertEqual(
+            source.text(Location("f::h0123456789abcdef", "/rustc/0123abc/library/std/src/a.rs", 3)),
+            "f at library/std/src/a.rs:3",
+        )
+        self.assertEqual(
+            (source.text(Location("f")), source.text(Location(None, "a.rs", 3))), ("f", "?? at a.rs:3")
+        )
 
 
 class Tree(unittest.TestCase):
@@ -114,8 +136,16 @@ class Tree(unittest.TestCase):
         image.add("grandchild", state="ready", parent=2)
         image.add("orphan", state="ready", parent=77)
         lines = say(image, "tree").splitlines()
-        self.assertEqual(lines, ["#1 'main', parked for 1.0 s: sleep, for ever", "  #2 'child', parked for 1.0 s: read fd 4",
-                                 "    #3 'grandchild', ready for 1.0 s", "#77 (ended)", "  #4 'orphan', ready for 1.0 s"])
+        self.assertEqual(
+            lines,
+            [
+                "#1 'main', parked for 1.0 s: sleep, for ever",
+                "  #2 'child', parked for 1.0 s: read fd 4",
+                "    #3 'grandchild', ready for 1.0 s",
+                "#77 (ended)",
+                "  #4 'orphan', ready for 1.0 s",
+            ],
+        )
         self.assertEqual(say(image, "tree 2").splitlines(), [line[2:] for line in lines[1:3]])
         self.assertEqual(say(image, "tree -limit 2").splitlines()[2], "(showing 2; `-limit 0` shows all)")
 
@@ -130,16 +160,33 @@ class OneOfThem(unittest.TestCase):
     def test_info(self):
         image = Image()
         image.add("main")
-        image.add("conn", reason="read", value=7, parent=1, requests=1, generation=5, age=3_100_000_000, used=0x930,
-                  deadline=NOW + SECOND)
+        image.add(
+            "conn",
+            reason="read",
+            value=7,
+            parent=1,
+            requests=1,
+            generation=5,
+            age=3_100_000_000,
+            used=0x930,
+            deadline=NOW + SECOND,
+        )
         its_session, its = image.open()
         its.describe_fd = lambda fd: f"socket:[{fd}00]"
         lines = run(its_session, its, "info conn").splitlines()
-        for expected in ("coroutine     #2 'conn', user", "state         parked for 3.1 s", "waits for     read fd 7, 1.0 s left",
-                         "descriptor    fd 7 is socket:[700]", "requests      cancel",
-                         "spawned       src/app.rs:11, 1 min ago, by #1 'main'", "worker        0 (thread 901)"):
+        for expected in (
+            "coroutine     #2 'conn', user",
+            "state         parked for 3.1 s",
+            "waits for     read fd 7, 1.0 s left",
+            "descriptor    fd 7 is socket:[700]",
+            "requests      cancel",
+            "spawned       src/app.rs:11, 1 min ago, by #1 'main'",
+            "worker        0 (thread 901)",
+        ):
             self.assertIn(expected, lines)
-        self.assertRegex("\n".join(lines), r"stack         0x\w+\.\.0x\w+, 2.3K of 192K in use, class 'default'")
+        self.assertRegex(
+            "\n".join(lines), r"stack         0x\w+\.\.0x\w+, 2.3K of 192K in use, class 'default'"
+        )
         self.assertRegex("\n".join(lines), r"record        0x\w+, slot 1, generation 5")
 
     def test_info_shows_the_users_variables(self):
@@ -147,14 +194,22 @@ class OneOfThem(unittest.TestCase):
         its.arguments = lambda frame: [("fd", "7")]
         its.locals = lambda frame: [("count", "3")]
         text = run(its_session, its, "info 1")
-        self.assertIn("frame         app::switch at src/app.rs:7\n              fd = 7\n              count = 3\n", text)
+        self.assertIn(
+            "frame         app::switch at src/app.rs:7\n              fd = 7\n              count = 3\n", text
+        )
 
     def test_what_is_wanted_is_said(self):
         image = Image()
         image.add("a")
-        for line, words in (("info 1 2", "one coroutine"), ("why", "wants one"), ("bt 1 2", "one coroutine"),
-                            ("group foo", "bt, spawn, wait"), ("thread 7", "no worker 7; there are 0"), ("dump", "one file name"),
-                            ("bt", "runs no coroutine")):
+        for line, words in (
+            ("info 1 2", "one coroutine"),
+            ("why", "wants one"),
+            ("bt 1 2", "one coroutine"),
+            ("group foo", "bt, spawn, wait"),
+            ("thread 7", "no worker 7; there are 0"),
+            ("dump", "one file name"),
+            ("bt", "runs no coroutine"),
+        ):
             with self.assertRaisesRegex(CommandError, words):
                 say(image, line)
 
@@ -171,8 +226,15 @@ class OneOfThem(unittest.TestCase):
         image.add("lender", state="ready", age=9 * SECOND, flags=("lent",))
         _limit, top = image.stack_of(1)
         lines = say(image, "thread", threads=[port.Thread(3, 901, top - 64, 0)]).splitlines()
-        self.assertEqual(lines[:4], ["worker 0      thread 901, the debugger's 3", "  runs        #1 'main'",
-                                     "  coroutines  3 ready, 1 running", "  oldest      #2 'old', ready for 5.0 s"])
+        self.assertEqual(
+            lines[:4],
+            [
+                "worker 0      thread 901, the debugger's 3",
+                "  runs        #1 'main'",
+                "  coroutines  3 ready, 1 running",
+                "  oldest      #2 'old', ready for 5.0 s",
+            ],
+        )
         self.assertIn("  counters    alive 3, switches 12", lines)
 
 
@@ -186,7 +248,10 @@ class Stacks(unittest.TestCase):
         self.assertEqual(lines[2].split(), ["default", "192K", "68K", "4", "4", "3", "1", "21K"])
         self.assertEqual([line.split()[0] for line in lines[5:8]], ["2", "4", "1"])
         self.assertEqual(lines[5].split()[-4:], ["16K", "192K", "8.3", "src/app.rs:11"])
-        self.assertEqual([line.split() for line in lines[10:]], [["1", "16K", "16K", "src/app.rs:11"], ["2", "4K", "2.5K", "src/app.rs:10"]])
+        self.assertEqual(
+            [line.split() for line in lines[10:]],
+            [["1", "16K", "16K", "src/app.rs:11"], ["2", "4K", "2.5K", "src/app.rs:10"]],
+        )
 
 
 class Dump(unittest.TestCase):
@@ -205,15 +270,42 @@ class Dump(unittest.TestCase):
         whole = json.loads(self.dump(session.Session(its), its, "--json"))
         self.assertEqual((whole["format"], whole["version"], len(whole["runtimes"])), ("coro snapshot", 1, 1))
         one = whole["runtimes"][0]
-        self.assertEqual((one["abi"], one["pid"], one["is_forked"], one["now"], one["problems"]), ("1.1", 77, False, NOW, []))
+        self.assertEqual(
+            (one["abi"], one["pid"], one["is_forked"], one["now"], one["problems"]),
+            ("1.1", 77, False, NOW, []),
+        )
         first = one["coroutines"][0]
-        self.assertEqual(set(first), {
-            "id", "name", "kind", "state", "flags", "requests", "worker", "thread", "parent", "age", "lifetime", "wait",
-            "wait_text", "spawned_at", "stack", "record", "context", "backtrace"})
-        self.assertEqual((first["name"], first["age"], first["wait"], first["wait_text"], first["spawned_at"]),
-                         ("Grüße", SECOND, {"reason": "read", "fd": 7}, "read fd 7", {"file": "src/app.rs", "line": 10}))
+        self.assertEqual(
+            set(first),
+            {
+                "id",
+                "name",
+                "kind",
+                "state",
+                "flags",
+                "requests",
+                "worker",
+                "thread",
+                "parent",
+                "age",
+                "lifetime",
+                "wait",
+                "wait_text",
+                "spawned_at",
+                "stack",
+                "record",
+                "context",
+                "backtrace",
+            },
+        )
+        self.assertEqual(
+            (first["name"], first["age"], first["wait"], first["wait_text"], first["spawned_at"]),
+            ("Grüße", SECOND, {"reason": "read", "fd": 7}, "read fd 7", {"file": "src/app.rs", "line": 10}),
+        )
         self.assertEqual([coroutine["backtrace"] for coroutine in one["coroutines"]], [0, 0, 1])
-        self.assertEqual([frame["function"] for frame in one["backtraces"][1]], ["app::switch", "app::f2", "app::entry"])
+        self.assertEqual(
+            [frame["function"] for frame in one["backtraces"][1]], ["app::switch", "app::f2", "app::entry"]
+        )
 
     def test_text(self):
         its_session, its, _image = open_stacks([[function(1, 48)], [function(1, 48)]])
@@ -231,10 +323,25 @@ class Dump(unittest.TestCase):
 
 class Help(unittest.TestCase):
     def test_every_command_has_a_usage_and_a_summary(self):
-        self.assertEqual(list(COMMANDS), ["list", "bt", "group", "tree", "info", "why", "deadlock", "addr", "crash", "stacks",
-                                          "thread", "dump"])
+        self.assertEqual(
+            list(COMMANDS),
+            [
+                "list",
+                "bt",
+                "group",
+                "tree",
+                "info",
+                "why",
+                "deadlock",
+                "addr",
+                "crash",
+                "stacks",
+                "thread",
+                "dump",
+            ],
+        )
         for name, command in COMMANDS.items():
             self.assertRegex(command.usage, rf"^coro {name}( |$)")
             self.assertRegex(command.summary, r"^[A-Z].{15,100}$")
-            self.assertTrue(all(len(line) <= 120 for line in command.help.splitlines()), name)
+            self.assertTrue(all(len(line) <= 110 for line in command.help.splitlines()), name)
         self.assertIn("    -older 5s ", COMMANDS["list"].help)

@@ -1,7 +1,7 @@
 """A registry that has been overwritten: a sentence says what is wrong, and nothing else goes wrong.
 
-The memory of a real program is recorded once; each case changes some of it, and runs commands. Work and memory are bounded by
-counting, so that a hang is a failure and no wait.
+The memory of a real program is recorded once; each case changes some of it, and runs commands. Work and
+memory are bounded by counting, so that a hang is a failure and no wait.
 """
 
 import os
@@ -22,9 +22,31 @@ CASES = int(os.environ.get("CORO_DAMAGE_CASES", "1000"))
 PAGE = 4096
 #: No command on this program's dozen coroutines, whatever is wrong with them, may read more often, or more.
 MOST_READS, MOST_BYTES, MOST_LINES = 100_000, 256 << 20, 20_000
-LINES = ["list", "list -limit 3", "list -state parked -sort age", "bt 5", "bt sender", "bt 10 -full -raw", "group", "group wait",
-         "group spawn", "tree", "tree 4", "info 4", "info 7", "why 5", "why 8", "deadlock", "stacks", "thread", "thread 0",
-         "addr 0x1000010040", "crash", f"dump --json {os.devnull}", f"dump {os.devnull}"]
+LINES = [
+    "list",
+    "list -limit 3",
+    "list -state parked -sort age",
+    "bt 5",
+    "bt sender",
+    "bt 10 -full -raw",
+    "group",
+    "group wait",
+    "group spawn",
+    "tree",
+    "tree 4",
+    "info 4",
+    "info 7",
+    "why 5",
+    "why 8",
+    "deadlock",
+    "stacks",
+    "thread",
+    "thread 0",
+    "addr 0x1000010040",
+    "crash",
+    f"dump --json {os.devnull}",
+    f"dump {os.devnull}",
+]
 
 
 class TooMuch(BaseException):
@@ -149,7 +171,11 @@ class Damage(unittest.TestCase):
             dice = random.Random(seed * 1_000_000 + number)
             patches = damage(dice)
             with self.subTest(case=number):
-                self.survives(self.pages.with_patches(patches), dice.sample(LINES, 2), touched=patches[0][0] if patches else 0)
+                self.survives(
+                    self.pages.with_patches(patches),
+                    dice.sample(LINES, 2),
+                    touched=patches[0][0] if patches else 0,
+                )
 
     def test_unharmed_it_says_nothing_odd(self):
         text = self.survives(self.pages, ["list"])
@@ -168,7 +194,11 @@ class Damage(unittest.TestCase):
         self.cases(2, lambda dice: [(address + dice.randrange(40 * count), some_bytes(dice))])
 
     def test_fields(self):
-        names = [name for name in self.layout.tables if name.endswith("fields") or name in ("saved registers", "field kinds")]
+        names = [
+            name
+            for name in self.layout.tables
+            if name.endswith("fields") or name in ("saved registers", "field kinds")
+        ]
         self.cases(3, lambda dice: self.within(dice, dice.choice(names), 24))
 
     def test_names_of_numbers(self):
@@ -188,8 +218,13 @@ class Damage(unittest.TestCase):
             names = list(self.layout.tables)
             region = self.layout.header
             length = self.offset("header fields", "region_length")
-            patches = [(self.header + length, struct.pack("<Q", 1 << 60)),
-                       (table + 40 * names.index("records") + 36, struct.pack("<I", dice.choice((1 << 28, 1 << 27, 5_000_000))))]
+            patches = [
+                (self.header + length, struct.pack("<Q", 1 << 60)),
+                (
+                    table + 40 * names.index("records") + 36,
+                    struct.pack("<I", dice.choice((1 << 28, 1 << 27, 5_000_000))),
+                ),
+            ]
             address, stride, count = self.layout.tables["classes"]
             row = address + stride * dice.randrange(count)
             for field in ("count", "used"):
@@ -205,16 +240,21 @@ class Damage(unittest.TestCase):
             for name in dice.sample(list(self.layout.record.fields), 3)])
 
     def test_states(self):
-        self.cases(9, lambda dice: [self.field(dice, record, "state", dice.getrandbits(64)) for record in self.records])
+        self.cases(
+            9,
+            lambda dice: [self.field(dice, record, "state", dice.getrandbits(64)) for record in self.records],
+        )
 
     def test_circles(self):
         ids = [coroutine.id for coroutine in self.registry.coroutines()]
 
         def damage(dice):
             """Parents and joins in circles, ids that come twice."""
-            return [self.field(dice, record, name, dice.choice(ids))
-                    for record in self.records for name in dice.sample(("parent", "wait_object", "id", "link"), 2)] + [
-                self.field(dice, record, "wait_reason", self.reason("join")) for record in self.records]
+            return [
+                self.field(dice, record, name, dice.choice(ids))
+                for record in self.records
+                for name in dice.sample(("parent", "wait_object", "id", "link"), 2)
+            ] + [self.field(dice, record, "wait_reason", self.reason("join")) for record in self.records]
         self.cases(10, damage)
 
     def test_names(self):
@@ -228,16 +268,33 @@ class Damage(unittest.TestCase):
             coroutine = self.registry.record((record - self.records[0]) // self.layout.record.stride)
             sp, pc = coroutine.context
             offset = self.layout.record.fields["context"].offset
-            return [(record + offset, struct.pack("<QQ", dice.choice((sp, sp + 8, sp - 8, dice.getrandbits(64), 0)),
-                                                  dice.choice((pc, pc, dice.getrandbits(64), 0)))),
-                    *((sp + 8 * dice.randrange(200), struct.pack("<Q", dice.choice((0, sp, pc, dice.getrandbits(64)))))
-                      for _ in range(20))]
+            return [
+                (
+                    record + offset,
+                    struct.pack(
+                        "<QQ",
+                        dice.choice((sp, sp + 8, sp - 8, dice.getrandbits(64), 0)),
+                        dice.choice((pc, pc, dice.getrandbits(64), 0)),
+                    ),
+                ),
+                *(
+                    (
+                        sp + 8 * dice.randrange(200),
+                        struct.pack("<Q", dice.choice((0, sp, pc, dice.getrandbits(64)))),
+                    )
+                    for _ in range(20)
+                ),
+            ]
         self.cases(12, damage)
 
     def test_missing_pages(self):
         for number in range(CASES):
             dice = random.Random(13_000_000 + number)
-            kept = {page: data for page, data in self.pages.pages.items() if dice.random() < dice.choice((0.5, 0.9, 0.99))}
+            kept = {
+                page: data
+                for page, data in self.pages.pages.items()
+                if dice.random() < dice.choice((0.5, 0.9, 0.99))
+            }
             with self.subTest(case=number):
                 self.survives(Pages(kept), dice.sample(LINES, 2))
 
@@ -245,30 +302,42 @@ class Damage(unittest.TestCase):
         addresses = [coroutine.wait_object for coroutine in self.registry.coroutines()
                      if coroutine.wait_object_kind == "address"]
         self.assertTrue(addresses)
-        self.cases(14, lambda dice: [(address + dice.randrange(-8, 64), some_bytes(dice)) for address in addresses])
+        self.cases(
+            14, lambda dice: [(address + dice.randrange(-8, 64), some_bytes(dice)) for address in addresses]
+        )
 
     # What is said.
 
     def test_what_is_wrong_is_said(self):
         table = struct.unpack("<Q", self.pages.read(self.header + 32, 8))[0]
         klass, stride, _count = self.layout.tables["classes"]
-        default = klass + stride * next(i for i, one in enumerate(self.registry.classes) if one.name == "default")
+        default = klass + stride * next(
+            i for i, one in enumerate(self.registry.classes) if one.name == "default"
+        )
         record, at = self.records[-1], self.layout.record.fields
         state = self.layout.state_word["state"][0]
         word = struct.unpack("<Q", self.pages.read(record + at["state"].offset, 8))[0]
         for patches, words in (
-                ([(self.header, b"XX")], "instead of b'COROABI"), ([(self.header, bytes(8))], "no runtime of this program has started"),
-                ([(self.header + 8, bytes(8))], "it is a copy, or has been overwritten"),
-                ([(self.header + 16, b"\2")], "version 2.*: use the scripts which came with"),
-                ([(self.header + 24, b"\xff\xff\xff\xff")], "it has been overwritten"),
-                ([(self.header + 32, bytes(8))], "leads to memory which is not there"),
-                ([(table + 40, b"nonsense\0")], "has no table"),
-                ([(default + self.layout.klass.fields["base"].offset, b"\xff" * 8)], "do not fit into the region"),
-                ([(default + self.layout.klass.fields["used"].offset, b"\xff\xff\xff")], "used slots of"),
-                ([(record + at["state"].offset, struct.pack("<Q", word | 15 << state))], "1 record of no known state"),
-                ([(record + at["context"].offset, bytes(16))], r"1 record with something that can't be right"),
-                ([(record + at["stack_top"].offset, bytes(8))], r"1 record with something that can't be right"),
-                ([(record + at["id"].offset, struct.pack("<Q", 4))], "an id that another one has")):
+            ([(self.header, b"XX")], "instead of b'COROABI"),
+            ([(self.header, bytes(8))], "no runtime of this program has started"),
+            ([(self.header + 8, bytes(8))], "it is a copy, or has been overwritten"),
+            ([(self.header + 16, b"\2")], "version 2.*: use the scripts which came with"),
+            ([(self.header + 24, b"\xff\xff\xff\xff")], "it has been overwritten"),
+            ([(self.header + 32, bytes(8))], "leads to memory which is not there"),
+            ([(table + 40, b"nonsense\0")], "has no table"),
+            (
+                [(default + self.layout.klass.fields["base"].offset, b"\xff" * 8)],
+                "do not fit into the region",
+            ),
+            ([(default + self.layout.klass.fields["used"].offset, b"\xff\xff\xff")], "used slots of"),
+            (
+                [(record + at["state"].offset, struct.pack("<Q", word | 15 << state))],
+                "1 record of no known state",
+            ),
+            ([(record + at["context"].offset, bytes(16))], r"1 record with something that can't be right"),
+            ([(record + at["stack_top"].offset, bytes(8))], r"1 record with something that can't be right"),
+            ([(record + at["id"].offset, struct.pack("<Q", 4))], "an id that another one has"),
+        ):
             text = self.survives(self.pages.with_patches(patches), ["list", "why 4"])
             self.assertRegex(text, words)
 
@@ -299,7 +368,14 @@ class Damage(unittest.TestCase):
 def some_bytes(dice):
     """What damage may be: zeros, ones, small and large numbers, anything."""
     size = dice.choice((1, 2, 4, 8, 16))
-    return dice.choice((bytes(size), b"\xff" * size, dice.randrange(1 << 12).to_bytes(max(size, 2), "little"), dice.randbytes(size)))
+    return dice.choice(
+        (
+            bytes(size),
+            b"\xff" * size,
+            dice.randrange(1 << 12).to_bytes(max(size, 2), "little"),
+            dice.randbytes(size),
+        )
+    )
 
 
 def run(one, line):

@@ -19,7 +19,9 @@ class Fold(unittest.TestCase):
         for period in range(1, 17):
             for rounds in (3, 4, 100):
                 keys = "<" + letters[:period] * rounds + ">"
-                self.assertEqual(fold(keys), [Run(0, 1, 1), Run(1, period, rounds), Run(1 + period * rounds, 1, 1)])
+                self.assertEqual(
+                    fold(keys), [Run(0, 1, 1), Run(1, period, rounds), Run(1 + period * rounds, 1, 1)]
+                )
         self.assertEqual(fold(letters[:17] * 5), [Run(0, 85, 1)])
 
     def test_a_round_that_is_cut_short_stays_outside(self):

@@ -41,10 +41,15 @@ class Edges(unittest.TestCase):
 
 class Cycles(unittest.TestCase):
     def ids(self, pairs):
-        return [[edge.waiter for edge in cycle] for cycle in graph.cycles([graph.Edge(a, b) for a, b in pairs])]
+        return [
+            [edge.waiter for edge in cycle] for cycle in graph.cycles([graph.Edge(a, b) for a, b in pairs])
+        ]
 
     def test_all_are_found_each_once_from_its_lowest_id(self):
-        self.assertEqual(self.ids([(3, 1), (1, 2), (2, 3), (9, 1), (7, 8), (8, 7), (5, 5), (4, 99)]), [[1, 2, 3], [5], [7, 8]])
+        self.assertEqual(
+            self.ids([(3, 1), (1, 2), (2, 3), (9, 1), (7, 8), (8, 7), (5, 5), (4, 99)]),
+            [[1, 2, 3], [5], [7, 8]],
+        )
         self.assertEqual(self.ids([(1, 2), (2, 3), (3, 4)]), [])
 
     def test_against_a_plain_search(self):
@@ -85,17 +90,21 @@ class Why(unittest.TestCase):
         _limit, top = image.stack_of(busy)
         text = say(image, "why main", threads=[port.Thread(2, 901, top - 64, 0)])
         self.assertEqual(text.splitlines()[0], "#1 'main' has waited 1.0 s: join #2 'worker'")
-        self.assertRegex(text.splitlines()[1], r"^  #2 'worker' has waited 1.0 s: mutex 0x\w+ held by #3 'busy'$")
+        self.assertRegex(
+            text.splitlines()[1], r"^  #2 'worker' has waited 1.0 s: mutex 0x\w+ held by #3 'busy'$"
+        )
         self.assertEqual(text.splitlines()[2:], ["    #3 'busy' is running on thread 2",
                                                  "      it runs: `coro bt` shows what it does"])
 
     def test_it_ends_where_nobody_can_be_named(self):
         for values, ending in (
-                ({"reason": "read", "value": 7}, "it goes on when the kernel says that fd 7 is ready"),
-                ({"reason": "sleep", "deadline": NOW + SECOND}, "it goes on by itself when its time has come"),
-                ({"reason": "sleep"}, "it sleeps for ever"), ({"state": "ready"}, "it can go on: nothing holds it up"),
-                ({"reason": "join", "value": 55}, "what it waits for has ended: it is about to be woken"),
-                ({"state": "exited"}, "it has ended, and is about to wake who joins it")):
+            ({"reason": "read", "value": 7}, "it goes on when the kernel says that fd 7 is ready"),
+            ({"reason": "sleep", "deadline": NOW + SECOND}, "it goes on by itself when its time has come"),
+            ({"reason": "sleep"}, "it sleeps for ever"),
+            ({"state": "ready"}, "it can go on: nothing holds it up"),
+            ({"reason": "join", "value": 55}, "what it waits for has ended: it is about to be woken"),
+            ({"state": "exited"}, "it has ended, and is about to wake who joins it"),
+        ):
             image = self.image()
             image.add("last", **values)
             self.assertEqual(say(image, "why 1").splitlines()[-1].strip(), ending)
@@ -130,7 +139,9 @@ class Deadlock(unittest.TestCase):
     def test_a_circle_with_others_at_work(self):
         text = say(self.circle(state="ready"), "deadlock")
         self.assertIn("deadlock: 3 coroutines wait for each other in a circle\n", text)
-        self.assertRegex(text, r"  #2 'a' has waited 1.0 s: mutex 0x\w+ held by #3 'b' \(spawned at src/app.rs:11\)\n")
+        self.assertRegex(
+            text, r"  #2 'a' has waited 1.0 s: mutex 0x\w+ held by #3 'b' \(spawned at src/app.rs:11\)\n"
+        )
         self.assertNotIn("nobody can go on", text)
         self.assertNotIn("no deadlock", text)
 
@@ -146,8 +157,12 @@ class Deadlock(unittest.TestCase):
         image.add("io", kind="io", state="parked", reason="turn")
         self.assertIn("nobody can go on", say(image, "deadlock"))
         # Who waits for the kernel, for a time, or for a thread can be woken.
-        for values in ({"reason": "read", "value": 3}, {"reason": "sleep", "deadline": NOW + SECOND}, {"state": "new"},
-                       {"reason": "mutex", "value": image.put_mutex(owner=PLAIN_THREAD | 9)}):
+        for values in (
+            {"reason": "read", "value": 3},
+            {"reason": "sleep", "deadline": NOW + SECOND},
+            {"state": "new"},
+            {"reason": "mutex", "value": image.put_mutex(owner=PLAIN_THREAD | 9)},
+        ):
             image.add("other", **values)
             text = say(image, "deadlock")
             image.records.pop()
@@ -159,7 +174,9 @@ class Deadlock(unittest.TestCase):
         image.add("main", state="ready", age=9 * SECOND)
         image.add("young", reason="read", value=5, age=SECOND)
         image.add("old", reason="read", value=4, age=8 * SECOND)
-        self.assertIn("who has waited longest:\n  #3 'old' has waited 8.0 s: read fd 4\n", say(image, "deadlock"))
+        self.assertIn(
+            "who has waited longest:\n  #3 'old' has waited 8.0 s: read fd 4\n", say(image, "deadlock")
+        )
 
     def test_a_probable_circle_says_so(self):
         image = Image()

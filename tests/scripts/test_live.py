@@ -1,4 +1,5 @@
-"""On real programs that wait, read by plain Python: the registry, the words, and stacks that a real compiler has laid out."""
+"""On real programs that wait, read by plain Python: the registry, the words, and stacks that a real compiler
+has laid out."""
 
 import json
 import re
@@ -43,11 +44,17 @@ class Parked(Live):
     def test_each_says_what_it_waits_for(self):
         rows = self.rows()
         for name, words in (
-                ("main", r"parked +sleep, for ever "), ("sleeper", r"parked +sleep, for ever "),
-                ("locker", r"parked +mutex 0x\w+ "), ("joiner", r"parked +join #\d+ 'sleeper' "),
-                ("receiver", r"parked +receive on channel 0x\w+ "), ("sender", r"parked +send on channel 0x\w+ "),
-                ("acceptor", r"parked +accept fd \d+ "), ("reader", r"parked +read fd \d+ "), ("switch", "parked "),
-                ("io", r"running +running on thread 1 ")):
+            ("main", r"parked +sleep, for ever "),
+            ("sleeper", r"parked +sleep, for ever "),
+            ("locker", r"parked +mutex 0x\w+ "),
+            ("joiner", r"parked +join #\d+ 'sleeper' "),
+            ("receiver", r"parked +receive on channel 0x\w+ "),
+            ("sender", r"parked +send on channel 0x\w+ "),
+            ("acceptor", r"parked +accept fd \d+ "),
+            ("reader", r"parked +read fd \d+ "),
+            ("switch", "parked "),
+            ("io", r"running +running on thread 1 "),
+        ):
             self.assertRegex(rows[name], f"^{words}")
         registry = self.session.registry()
         if registry.layout.mutex is not None:
@@ -59,12 +66,16 @@ class Parked(Live):
     def test_each_is_where_its_function_waits(self):
         rows = self.rows()
         for name in ("locker", "joiner", "receiver", "sender", "acceptor", "reader"):
-            self.assertRegex(rows[name], r"parked::park_all::\{\{closure\}\}.* at \S*tests/programs/parked\.rs:\d+$")
+            self.assertRegex(
+                rows[name], r"parked::park_all::\{\{closure\}\}.* at \S*tests/programs/parked\.rs:\d+$"
+            )
         self.assertRegex(rows["sleeper"], r"parked::sleep_with.* at \S*tests/programs/parked\.rs:\d+$")
         self.assertRegex(rows["main"], r"parked::park_all at \S*tests/programs/parked\.rs:\d+$")
 
     def test_filters(self):
-        self.assertEqual(set(self.rows("list -wait io")) & {"acceptor", "reader", "locker"}, {"acceptor", "reader"})
+        self.assertEqual(
+            set(self.rows("list -wait io")) & {"acceptor", "reader", "locker"}, {"acceptor", "reader"}
+        )
         self.assertEqual(set(self.rows("list -fn sleep_with")), {"sleeper"})
         self.assertEqual(set(self.rows("list -kind io")), {"io"})
         self.assertIn("no coroutine passes", self.say("list -older 1d"))
@@ -99,7 +110,9 @@ class Parked(Live):
     def test_the_snapshot_has_the_same(self):
         written = []
         from coro_debug import snapshot
-        snapshot.write_json(self.session.registries(), self.session.frames, written.append, self.port.progress)
+        snapshot.write_json(
+            self.session.registries(), self.session.frames, written.append, self.port.progress
+        )
         whole = json.loads("".join(written))["runtimes"][0]
         by_name = {coroutine["name"]: coroutine for coroutine in whole["coroutines"]}
         self.assertEqual(by_name["reader"]["wait"]["reason"], "read")
@@ -118,7 +131,8 @@ class Deep(Live):
     name = "deep"
 
     def both(self, name):
-        """The backtrace as it is taken, and with every frame asked for; and how many frames were asked for."""
+        """The backtrace as it is taken, and with every frame asked for; and how many frames were asked
+        for."""
         coroutine = self.session.registry().by_name(name)[0]
 
         def render(frame):

@@ -1,11 +1,13 @@
 """The decoder: who runs, who has which id or name, what lies where."""
 
+import struct
 import unittest
 
-from image import HEADER, NOW, REDZONE, RECORDS, REGION, REGION_STACKS, ROWS, SECOND, STRIDE, Image
+from image import HEAD, HEADER, NOW, RECORDS, REDZONE, REGION, REGION_STACKS, ROWS, SECOND, STRIDE
+from image import Image, ImagePort
 
 import coro_debug.commands  # noqa: F401 (registers them)
-from coro_debug import port
+from coro_debug import memory, port, session
 from coro_debug.command import COMMANDS
 from coro_debug.memory import decode
 from coro_debug.port import CommandError
@@ -36,7 +38,9 @@ class WhoRuns(unittest.TestCase):
         self.assertEqual(self.states(port.Thread(1, 901, sp, 0)), ["parked", RUNNING, SWITCHING])
 
     def test_a_thread_on_a_signals_stack_runs_what_the_record_says(self):
-        self.assertEqual(self.states(port.Thread(1, 901, 0x7000_0000_0000, 0)), ["parked", RUNNING, SWITCHING])
+        self.assertEqual(
+            self.states(port.Thread(1, 901, 0x7000_0000_0000, 0)), ["parked", RUNNING, SWITCHING]
+        )
 
     def test_a_thread_that_cannot_be_asked_runs_what_the_record_says(self):
         self.assertEqual(self.states(port.Thread(1, 901, None, None)), ["parked", RUNNING, SWITCHING])
@@ -45,7 +49,9 @@ class WhoRuns(unittest.TestCase):
         self.image.pid = 77
         session, its = self.image.open()
         its.pid = 78
-        self.assertEqual([coroutine.state for coroutine in session.registry().coroutines()], ["parked", LOST, LOST])
+        self.assertEqual(
+            [coroutine.state for coroutine in session.registry().coroutines()], ["parked", LOST, LOST]
+        )
 
     def test_threads_are_asked_for_once(self):
         for _ in range(100):
@@ -77,18 +83,63 @@ class Names(unittest.TestCase):
             self.assertEqual(self.session.coroutine(text).id, 4)
 
     def test_mistakes_say_what_would_do(self):
-        for text, words in (("99", "no coroutine 99"), ("8", "no coroutine 8"), ("nobody", "`coro list` shows"),
-                            ("gone", "`coro list` shows"), ("conn", r"2 coroutines are named `conn`.*\(1, 5\)"),
-                            ("", "is no coroutine's id or name")):
+        for text, words in (
+            ("99", "no coroutine 99"),
+            ("8", "no coroutine 8"),
+            ("nobody", "`coro list` shows"),
+            ("gone", "`coro list` shows"),
+            ("conn", r"2 coroutines are named `conn`.*\(1, 5\)"),
+            ("", "is no coroutine's id or name"),
+        ):
             with self.assertRaisesRegex(CommandError, words):
                 self.session.coroutine(text)
 
     def test_a_name_is_whole(self):
         self.assertEqual(self.session.coroutine("xconn").id, 3)
 
+    def test_the_same_bytes_elsewhere_in_a_record_are_no_name(self):
+        image = Image()
+        image.add("other", value=int.from_bytes(b"conn", "little"))
+        image.add("conn", value=int.from_bytes(b"conn", "little"))
+        self.assertEqual(image.open()[0].coroutine("conn").id, 2)
+
     def test_names_move_no_cursor(self):
         self.assertEqual(self.session.coroutine("6").name, "a\\x1b[31mb")
         self.assertEqual(decode(b"\xff\xfeab\0cd"), "\\xff\\xfeab")
+
+
+class Watching(memory.RecordedMemory):
+    """Keeps the length of the longest read."""
+
+    most = 0
+
+    def read(self, address, length):
+        self.most = max(self.most, length)
+        return super().read(address, length)
+
+
+class Sizes(unittest.TestCase):
+    """What a header claims is not read before it has been looked at."""
+
+    def test_a_table_that_claims_hundreds_of_mebibytes_is_not_read(self):
+        image = Image()
+        image.add("a")
+        for table, words in (("workers", "4096 rows of 60000 bytes"), ("states", "1000 rows of 60000 bytes")):
+            pieces = dict(image.pieces())
+            tables = bytearray(pieces[HEAD])
+            at = tables.index(table.encode() + b"\0")
+            tables[at + 32:at + 40] = struct.pack("<II", 60_000, int(words.split()[0]))
+            pieces[HEAD] = bytes(tables)
+            watching = Watching(pieces.items())
+            with self.assertRaisesRegex(CommandError, f"`{table}` claims {words}"):
+                session.Session(ImagePort(watching)).registry()
+            self.assertLess(watching.most, 1 << 20)
+
+    def test_memory_that_is_missing_is_a_sentence(self):
+        def read():
+            raise memory.Unreadable(0x1234, 8)
+        with self.assertRaisesRegex(CommandError, "8 bytes at 0x1234 can't be read: the program's memory"):
+            session.guarded(read)
 
 
 class Places(unittest.TestCase):
@@ -102,18 +153,30 @@ class Places(unittest.TestCase):
     def test_addr_tells_whose_an_address_is(self):
         top = REGION_STACKS + STRIDE
         for address, words in (
-                (top - 0x200, "coroutine #1 'first', stack, 512 bytes below its top, 0 bytes above its stack pointer"),
-                (top - 0x228, "in the part not in use (40 bytes below its stack pointer)"),
-                (REGION_STACKS + REDZONE - 40, "coroutine #1 'first', redzone, 40 bytes below its stack"),
-                (top + 8, "free slot 1, redzone, 69,624 bytes below its stack; its last tenant was coroutine #2 'ended', "
-                          "spawned at src/app.rs:11"),
-                (top + STRIDE - 8, "free slot 1, stack, 8 bytes below its top"),
-                (top + STRIDE + 8, "slot 2 of the stack class 'default', which was never used"),
-                (REGION_STACKS + 4 * STRIDE + 8, "the redzone behind the last slot of the stack class 'default'"),
-                (RECORDS + ROWS["record"].offsets["parent"], "the record of coroutine #1 'first', its field `parent`"),
-                (RECORDS + ROWS["record"].stride, "the record of free slot 1"),
-                (REGION + 0x1010, "the region's head"), (HEADER, "not in the coroutines' region"),
-                (0, "not in the coroutines' region")):
+            (
+                top - 0x200,
+                "coroutine #1 'first', stack, 512 bytes below its top, 0 bytes above its stack pointer",
+            ),
+            (top - 0x228, "in the part not in use (40 bytes below its stack pointer)"),
+            (REGION_STACKS + REDZONE - 40, "coroutine #1 'first', redzone, 40 bytes below its stack"),
+            (
+                top + 8,
+                "free slot 1, redzone, 69,624 bytes below its stack; "
+                "its last tenant was coroutine #2 'ended', "
+                "spawned at src/app.rs:11",
+            ),
+            (top + STRIDE - 8, "free slot 1, stack, 8 bytes below its top"),
+            (top + STRIDE + 8, "slot 2 of the stack class 'default', which was never used"),
+            (REGION_STACKS + 4 * STRIDE + 8, "the redzone behind the last slot of the stack class 'default'"),
+            (
+                RECORDS + ROWS["record"].offsets["parent"],
+                "the record of coroutine #1 'first', its field `parent`",
+            ),
+            (RECORDS + ROWS["record"].stride, "the record of free slot 1"),
+            (REGION + 0x1010, "the region's head"),
+            (HEADER, "not in the coroutines' region"),
+            (0, "not in the coroutines' region"),
+        ):
             COMMANDS["addr"].run(self.session, hex(address))
             self.assertIn(words, self.port.text(), hex(address))
 
@@ -150,4 +213,6 @@ class Ids(unittest.TestCase):
         image = Image()
         image.add(age=3 * SECOND, deadline=NOW - 5)
         coroutine = image.open()[0].registry().by_id(1)
-        self.assertEqual((coroutine.age, coroutine.time_left, coroutine.lifetime), (3 * SECOND, -5, 60 * SECOND))
+        self.assertEqual(
+            (coroutine.age, coroutine.time_left, coroutine.lifetime), (3 * SECOND, -5, 60 * SECOND)
+        )

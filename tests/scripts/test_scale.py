@@ -23,7 +23,10 @@ def crowd(count):
     for name, state in (("a", "parked"), ("b", "ready")):
         image.add(name, state=state, reason="sleep")
     row = ROWS["record"]
-    parked, free = (bytearray(row.bytes(**{**image.records[0], "state": state_word(state)})) for state in ("parked", "free"))
+    parked, free = (
+        bytearray(row.bytes(**{**image.records[0], "state": state_word(state)}))
+        for state in ("parked", "free")
+    )
     places = [row.offsets[name] for name in ("id", "stack_limit", "stack_top")]
     assert row.offsets["stack_top"] == places[1] + 8
     pieces = []
@@ -79,7 +82,9 @@ class Scale(unittest.TestCase):
         lines = text.splitlines()
         self.assertEqual(len(lines), 22)
         # The last record is free, and so the lowest id is the one before.
-        self.assertEqual([int(line.split()[0]) for line in lines[1:21]], [i for i in range(2, 25) if i % 10 != 1][:20])
+        self.assertEqual(
+            [int(line.split()[0]) for line in lines[1:21]], [i for i in range(2, 25) if i % 10 != 1][:20]
+        )
         self.assertEqual(lines[21], "showing 20 of 900,000 coroutines: 900,000 parked")
         self.assertLess(made, 100)
         # Each record twice: to count, and to find the lowest ids.

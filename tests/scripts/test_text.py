@@ -8,16 +8,38 @@ from coro_debug import text
 class Words(unittest.TestCase):
     def test_durations(self):
         s = 10 ** 9
-        for nanoseconds, words in ((0, "0 ns"), (999, "999 ns"), (1000, "1.0 us"), (1_230_000, "1.2 ms"), (999_960_000, "1.0 s"),
-                                   (999_940_000, "999.9 ms"), (3_140_000_000, "3.1 s"), (59 * s, "59.0 s"), (60 * s, "1 min"),
-                                   (59_960_000_000, "1 min"), (125 * s, "2 min 5 s"), (3600 * s, "1 h"),
-                                   (7500 * s, "2 h 5 min"), (86400 * s, "1 d"), (100_000 * s, "1 d 3 h"),
-                                   (2 ** 64, "213,503 d 23 h"), (-1_200_000, "-1.2 ms")):
+        for nanoseconds, words in (
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1000, "1.0 us"),
+            (1_230_000, "1.2 ms"),
+            (999_960_000, "1.0 s"),
+            (999_940_000, "999.9 ms"),
+            (3_140_000_000, "3.1 s"),
+            (59 * s, "59.0 s"),
+            (60 * s, "1 min"),
+            (59_960_000_000, "1 min"),
+            (125 * s, "2 min 5 s"),
+            (3600 * s, "1 h"),
+            (7500 * s, "2 h 5 min"),
+            (86400 * s, "1 d"),
+            (100_000 * s, "1 d 3 h"),
+            (2**64, "213,503 d 23 h"),
+            (-1_200_000, "-1.2 ms"),
+        ):
             self.assertEqual(text.duration(nanoseconds), words, nanoseconds)
 
     def test_sizes(self):
-        for count, words in ((0, "0"), (1023, "1023"), (1024, "1K"), (2355, "2.3K"), (192 << 10, "192K"), (8 << 20, "8M"),
-                             (33 << 30, "33G"), (1 << 60, "1048576T")):
+        for count, words in (
+            (0, "0"),
+            (1023, "1023"),
+            (1024, "1K"),
+            (2355, "2.3K"),
+            (192 << 10, "192K"),
+            (8 << 20, "8M"),
+            (33 << 30, "33G"),
+            (1 << 60, "1048576T"),
+        ):
             self.assertEqual(text.size(count), words)
         for count, words in ((1, "1 byte"), (40, "40 bytes"), (192 << 10, "192 KiB"), (3 << 19, "1.5 MiB")):
             self.assertEqual(text.size_in_words(count), words)

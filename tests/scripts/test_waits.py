@@ -26,18 +26,28 @@ class Waits(unittest.TestCase):
         image.put_descriptor(7, 1, address("10.0.0.9", 8080))
         image.put_descriptor(9, 1, struct.pack("<H", socket.AF_INET6) + struct.pack(">H", 443) + bytes(4)
                              + socket.inet_pton(socket.AF_INET6, "::1"))
-        for reason, fd, expected in (("read", 7, "read fd 7 -> 10.0.0.9:8080"), ("accept", 3, "accept fd 3 on 127.0.0.1:80"),
-                                     ("write", 9, "write fd 9 -> [::1]:443"), ("connect", 8, "connect fd 8"),
-                                     ("read", 1 << 40, "read fd 0")):
+        for reason, fd, expected in (
+            ("read", 7, "read fd 7 -> 10.0.0.9:8080"),
+            ("accept", 3, "accept fd 3 on 127.0.0.1:80"),
+            ("write", 9, "write fd 9 -> [::1]:443"),
+            ("connect", 8, "connect fd 8"),
+            ("read", 1 << 40, "read fd 0"),
+        ):
             self.assertEqual(words_of(image, image.add(reason=reason, value=fd)), expected)
 
     def test_deadlines(self):
         image = Image()
         for reason, value, deadline, expected in (
-                ("sleep", 0, NOW + 1_200_000_000, "sleep, 1.2 s left"), ("sleep", 0, NOW - SECOND, "sleep, 1.0 s late"),
-                ("sleep", 0, 0, "sleep, for ever"), ("sleep", 0, 2 ** 63, "sleep, for ever"),
-                ("read", 4, NOW + 2_000_000, "read fd 4, 2.0 ms left"), ("turn", 0, 0, "its turn")):
-            self.assertEqual(words_of(image, image.add(reason=reason, value=value, deadline=deadline)), expected)
+            ("sleep", 0, NOW + 1_200_000_000, "sleep, 1.2 s left"),
+            ("sleep", 0, NOW - SECOND, "sleep, 1.0 s late"),
+            ("sleep", 0, 0, "sleep, for ever"),
+            ("sleep", 0, 2**63, "sleep, for ever"),
+            ("read", 4, NOW + 2_000_000, "read fd 4, 2.0 ms left"),
+            ("turn", 0, 0, "its turn"),
+        ):
+            self.assertEqual(
+                words_of(image, image.add(reason=reason, value=value, deadline=deadline)), expected
+            )
 
     def test_joins(self):
         image = Image()
@@ -50,8 +60,13 @@ class Waits(unittest.TestCase):
     def test_mutexes(self):
         image = Image()
         image.add("holder", state="ready")
-        for owner, word, expected in ((1, 2, " held by #1 'holder'"), (0, 0, " free"), (99, 1, " held by #99 (ended)"),
-                                      (PLAIN_THREAD | 4711, 1, " held by thread 4711"), (0, 1, "")):
+        for owner, word, expected in (
+            (1, 2, " held by #1 'holder'"),
+            (0, 0, " free"),
+            (99, 1, " held by #99 (ended)"),
+            (PLAIN_THREAD | 4711, 1, " held by thread 4711"),
+            (0, 1, ""),
+        ):
             at = image.put_mutex(owner=owner, word=word)
             self.assertEqual(words_of(image, image.add(reason="mutex", value=at)), f"mutex {at:#x}{expected}")
         self.assertEqual(words_of(image, image.add(reason="mutex", value=0xdead0000)), "mutex 0xdead0000")
@@ -60,13 +75,25 @@ class Waits(unittest.TestCase):
         image = Image()
         image.add("peer", state="ready")
         for reason, fields, expected in (
-                ("send", {"capacity": 1, "length": 1, "receivers": 1, "last_receiver": 1}, "1 of 1 full, last received by #1"),
-                ("send", {"capacity": 8, "length": 8, "receivers": 2}, "8 of 8 full"),
-                ("receive", {"capacity": 4, "senders": 2, "last_sender": 5}, "empty, 2 senders, last #5"),
-                ("receive", {"capacity": 4, "senders": 1, "last_sender": PLAIN_THREAD | 12}, "empty, 1 sender, last thread 12"),
-                ("receive", {"capacity": 4, "length": 2, "senders": 0}, "2 of 4, 0 senders")):
+            (
+                "send",
+                {"capacity": 1, "length": 1, "receivers": 1, "last_receiver": 1},
+                "1 of 1 full, last received by #1",
+            ),
+            ("send", {"capacity": 8, "length": 8, "receivers": 2}, "8 of 8 full"),
+            ("receive", {"capacity": 4, "senders": 2, "last_sender": 5}, "empty, 2 senders, last #5"),
+            (
+                "receive",
+                {"capacity": 4, "senders": 1, "last_sender": PLAIN_THREAD | 12},
+                "empty, 1 sender, last thread 12",
+            ),
+            ("receive", {"capacity": 4, "length": 2, "senders": 0}, "2 of 4, 0 senders"),
+        ):
             at = image.put_channel(**fields)
-            self.assertEqual(words_of(image, image.add(reason=reason, value=at)), f"{reason} on channel {at:#x} ({expected})")
+            self.assertEqual(
+                words_of(image, image.add(reason=reason, value=at)),
+                f"{reason} on channel {at:#x} ({expected})",
+            )
 
     def test_programs_without_these_tables_are_read_too(self):
         image = Image(has_objects=False)
@@ -78,7 +105,9 @@ class Waits(unittest.TestCase):
         image = Image()
         number = image.add("busy", state="running", reason="read", value=7)
         _limit, top = image.stack_of(number)
-        self.assertEqual(words_of(image, number, threads=[port.Thread(3, 901, top - 64, 1)]), "running on thread 3")
+        self.assertEqual(
+            words_of(image, number, threads=[port.Thread(3, 901, top - 64, 1)]), "running on thread 3"
+        )
         for state in ("ready", "new", "exited"):
             self.assertEqual(words_of(image, image.add(state=state, reason="read", value=7)), "")
 

@@ -28,7 +28,9 @@ class Walking(unittest.TestCase):
         self.assertEqual((walker.exact, walker.walked), (1, 49))
 
     def test_new_orders_of_known_functions_need_no_debugger(self):
-        walker = self.walk([[READ, SERVE], [LOCK, HANDLE], [READ, HANDLE], [LOCK, SERVE], [READ, HANDLE, SERVE], [SERVE]])
+        walker = self.walk(
+            [[READ, SERVE], [LOCK, HANDLE], [READ, HANDLE], [LOCK, SERVE], [READ, HANDLE, SERVE], [SERVE]]
+        )
         self.assertEqual((walker.exact, walker.walked), (2, 4))
 
     def test_many_shapes_at_random(self):
@@ -89,6 +91,22 @@ class Walking(unittest.TestCase):
             walker.chain(registry.by_id(number))
         self.assertEqual((walker.exact, walker.walked), (2, 0))
 
+    def test_a_chain_that_ends_far_below_the_top_does_not_count(self):
+        # What a coroutine's first frame looks like, in the middle of a stack.
+        stacks = [[READ, SERVE], [READ, SERVE], [SERVE]]
+        session, its, image = open_stacks(stacks)
+        for number in (2, 3):
+            sp = session.registry().by_id(number).context[0]
+            image.stacks[sp] += bytes(0x8000)
+            image.records[number - 1]["stack_top"] += 0x8000
+        its._memory = type(its._memory)(image.pieces())
+        session.__init__(its)
+        registry = session.registry()
+        walker = Walker(its, registry)
+        for coroutine, frames in zip(registry.coroutines(), stacks):
+            self.assertEqual(walker.chain(coroutine), truth(frames))
+        self.assertEqual((walker.exact, walker.walked), (3, 0))
+
     def test_a_stack_that_cannot_be_read_has_no_chain(self):
         session, its, image = open_stacks([[READ], [READ]])
         sp = session.registry().by_id(2).context[0]
@@ -112,8 +130,16 @@ class Groups(unittest.TestCase):
         session, its, _image = open_stacks([[READ, SERVE]] * 30 + [[LOCK, SERVE]] * 12 + [[LOCK]])
         COMMANDS["group"].run(session, "")
         lines = its.text().splitlines()
-        self.assertEqual(lines[0], "30 coroutines (69.8 %), oldest 1.0 s: #1, #2, #3, #4, #5, #6, #7, #8, #9, #10, ...")
-        self.assertEqual(lines[1:4], ["    #0  app::switch at src/app.rs:7", "    #1  app::f1 at src/app.rs:7",
-                                      "    #2  app::f4 at src/app.rs:7"])
+        self.assertEqual(
+            lines[0], "30 coroutines (69.8 %), oldest 1.0 s: #1, #2, #3, #4, #5, #6, #7, #8, #9, #10, ..."
+        )
+        self.assertEqual(
+            lines[1:4],
+            [
+                "    #0  app::switch at src/app.rs:7",
+                "    #1  app::f1 at src/app.rs:7",
+                "    #2  app::f4 at src/app.rs:7",
+            ],
+        )
         self.assertEqual(lines[-1], "43 coroutines in 3 groups")
         self.assertEqual(its.opened, 2 + 0)

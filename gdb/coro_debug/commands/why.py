@@ -10,8 +10,9 @@ from ..port import CommandError
 def run(session, arguments):
     """coro why ID|NAME
 
-    Shows why a coroutine doesn't go on. It says what it waits for, and of the one who would have to act what that one waits
-    for, to the end: one who runs, a descriptor, a deadline, a thread that is not a worker's, or a circle.
+    Shows why a coroutine doesn't go on. It says what it waits for, and of the one who would have to act what
+    that one waits for, to the end: one who runs, a descriptor, a deadline, a thread that is not a worker's,
+    or a circle.
     """
     options = options_.parse(arguments, takes_rest=True)
     if len(options.rest) != 1:
@@ -31,7 +32,8 @@ def lines(registry, coroutine):
         indent = "  " * depth
         probably = "" if edge.is_certain else "probably "
         if edge.target is None:
-            yield f"{indent}{probably}thread {edge.thread}, which runs none of the coroutines: its own backtrace says more"
+            who = f"{indent}{probably}thread {edge.thread}"
+            yield f"{who}, which runs none of the coroutines: its own backtrace says more"
             return
         other = registry.by_id(edge.target)
         if circle is not None and edge is edges[-1]:
@@ -64,7 +66,11 @@ def ending(coroutine):
     if wait is None:
         if coroutine.state == "exited":
             return "it has ended, and is about to wake who joins it"
-        return "it can go on: nothing holds it up" if not coroutine.is_running else "it runs: `coro bt` shows what it does"
+        return (
+            "it can go on: nothing holds it up"
+            if not coroutine.is_running
+            else "it runs: `coro bt` shows what it does"
+        )
     if "fd" in wait:
         return f"it goes on when the kernel says that fd {wait['fd']} is ready"
     if wait["reason"] == "sleep" or "left" in wait:
@@ -75,8 +81,11 @@ def ending(coroutine):
         return "the mutex is free: it is about to be woken"
     if wait["reason"] in ("send", "receive"):
         side = "receivers" if wait["reason"] == "send" else "senders"
-        return f"whoever has one of the channel's {wait[side]:,} {side} could act" if wait.get(side, 0) > 1 else \
-            "nobody is known who would have to act"
+        return (
+            f"whoever has one of the channel's {wait[side]:,} {side} could act"
+            if wait.get(side, 0) > 1
+            else "nobody is known who would have to act"
+        )
     if wait["reason"] == "shutdown":
         return "it waits for all other coroutines to end"
     return "nobody is known who would have to act"
