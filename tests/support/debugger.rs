@@ -33,6 +33,11 @@ impl Transcript {
         self.blocks.iter().filter(move |(name, _)| name == command).map(|(_, text)| text.as_str())
     }
 
+    /// The output of the command at a position.
+    pub(crate) fn nth_block(&self, number: usize) -> &str {
+        &self.blocks[number].1
+    }
+
     /// Takes the output apart; panics if the debugger has not come to the end of all commands.
     fn parse(whole: String, commands: &[&str]) -> Transcript {
         let block = |(number, command): (usize, &&str)| {
@@ -66,15 +71,26 @@ pub(crate) fn gdb(program: &Path, arguments: &[&str], commands: &[&str]) -> Tran
 pub(crate) fn gdb_with(options: &[impl AsRef<OsStr>], commands: &[&str]) -> Transcript {
     let mut gdb = Command::new("gdb");
     gdb.args(["-nx", "-q", "-batch"]);
-    for setting in ["debuginfod enabled off", "pagination off", "confirm off", "width 0", "height 0"] {
+    for setting in [
+        "debuginfod enabled off",
+        "pagination off",
+        "confirm off",
+        "width 0",
+        "height 0",
+        // Programs have scripts in them; GDB would say that it does not run these.
+        "auto-load python-scripts off",
+    ] {
         gdb.arg("-iex").arg(format!("set {setting}"));
     }
+    // GDB takes scripts and commands in the order in which they are given; what stands behind --args is the program's.
+    let end = options.iter().position(|option| option.as_ref() == "--args").unwrap_or(options.len());
+    gdb.args(&options[..end]);
     for (number, command) in commands.iter().enumerate() {
         gdb.arg("-ex").arg(format!("echo \\nBEGIN {number}\\n"));
         gdb.arg("-ex").arg(command);
         gdb.arg("-ex").arg(format!("echo END {number}\\n"));
     }
-    gdb.args(options);
+    gdb.args(&options[end..]);
     Transcript::parse(run(gdb), commands)
 }
 

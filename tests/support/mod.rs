@@ -4,8 +4,10 @@
 //! - [`debugger`]: one run of GDB or LLDB, each command's output by itself
 //! - [`backtrace`]: what a debugger printed, as frames; and whether they are those that were expected
 //! - [`image`]: the memory of another process, or of a core
+//! - [`page`]: a page of the documentation whose sessions are what the debugger says
 //! - [`parked`]: a process in which every coroutine waits
-//! - [`registry_reader`]: the debug ABI as an outsider reads it
+//! - [`registry_reader`]: the debug ABI as an outsider reads it; [`objects`]: what is waited for
+//! - [`started`]: a program that a page starts in the background
 //! - [`valgrind`]: where that is
 //!
 //! Nothing here waits for a length of time. What is missing on the machine is a failure which says how to
@@ -16,9 +18,12 @@
 pub(crate) mod backtrace;
 pub(crate) mod debugger;
 pub(crate) mod image;
+pub(crate) mod objects;
+pub(crate) mod page;
 pub(crate) mod parked;
 pub(crate) mod program;
 pub(crate) mod registry_reader;
+pub(crate) mod started;
 
 use std::process::Command;
 

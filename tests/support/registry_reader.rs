@@ -177,6 +177,12 @@ impl<'i> Registry<'i> {
         Ok(rows.into_iter().map(|bytes| Row { bytes, fields }).collect())
     }
 
+    /// What lies at an address: a row of no table, with the fields that a table says it has.
+    pub(crate) fn row_at<'f>(&self, address: u64, fields: &'f Fields) -> Result<Row<'f>, String> {
+        let length = fields.values().map(|field| field.offset + field.size).max().unwrap_or(0);
+        Ok(Row { bytes: read(self.image, address, length)?, fields })
+    }
+
     /// The header at an address (its own, or its copy's), with the fields that the table says it has.
     pub(crate) fn header_row<'f>(&self, address: u64, fields: &'f Fields) -> Result<Row<'f>, String> {
         Ok(Row { bytes: read(self.image, address, self.header.size as usize)?, fields })
@@ -217,6 +223,11 @@ impl<'i> Registry<'i> {
         }
         coroutines.retain(|coroutine| coroutine.state != "free");
         Ok(coroutines)
+    }
+
+    /// How many rows a table has.
+    pub(crate) fn count(&self, table: &str) -> Result<u32, String> {
+        Ok(self.tables.get(table).ok_or(format!("there is no table `{table}`"))?.count)
     }
 
     /// The parts of a state word, by name.
@@ -342,6 +353,14 @@ impl<'f> Row<'f> {
         assert_eq!((field.kind.as_str(), field.size), ("free queue", 16), "`{name}`");
         let (head, count) = (word(&self.bytes, field.offset), word(&self.bytes, field.offset + 8));
         ((head >> 32) as u32, head as u32, count as u32)
+    }
+
+    /// A field of a kind, as it is.
+    #[track_caller]
+    pub(super) fn bytes(&self, name: &str, kind: &str) -> &[u8] {
+        let field = self.field(name);
+        assert_eq!(field.kind, kind, "`{name}`");
+        &self.bytes[field.offset..][..field.size]
     }
 
     fn field(&self, name: &str) -> &Field {

@@ -1,0 +1,158 @@
+"""A coroutine's backtrace as lines, however deep its stack is: an overflow has thousands of frames.
+
+Repeats are shown as one round, a line that counts them, and the last round. Of a recursion the debugger is
+asked for the innermost and the outermost frames alone: see `deep`.
+"""
+
+from . import deep, fold
+from .deep import keys
+from .text import plural
+
+class Stretch:
+    """A part of a stack: the functions of one round (inlined ones not counted), how many rounds, the bytes of
+    all."""
+
+    __slots__ = ("functions", "rounds", "size")
+
+    def __init__(self, functions, rounds, size):
+        self.functions, self.rounds, self.size = functions, rounds, size
+
+
+class Backtrace:
+    """`lines`: what is shown. `count`: how many frames there are, inlined ones too. `stretches`: what the
+    stack is made of, when that was asked for."""
+
+    def __init__(self):
+        self.lines, self.stretches, self.count = [], [], 0
+        self.is_complete = False
+
+
+def take(port, coroutine, render, limit=0, is_exact=False, is_raw=False, names=None):
+    """The `Backtrace` of a coroutine. `render`: a frame's lines; asked of those that are shown, while their
+    stack is open. `limit`: most frames to show, 0 = all. `is_exact`: ask the debugger for each frame.
+    `is_raw`: fold nothing. `names`: a function that names a frame's function; with it, `stretches` are
+    told."""
+    if not (is_exact or is_raw) and port.starts_within:
+        found = _by_cycle(port, coroutine, render, limit, names)
+        if found is not None:
+            return found
+    with port.open_stack(coroutine) as stack:
+        return _whole(list(deep.bounded(stack)), coroutine, render, limit, is_raw, names)
+
+
+def _whole(frames, coroutine, render, limit, is_raw, names):
+    """Of a list with all frames."""
+    found = Backtrace()
+    found.count = len(frames)
+    found.is_complete = bool(frames) and frames[-1].is_boundary
+    runs = [fold.Run(0, len(frames), 1)] if is_raw else fold.fold(keys(frames))
+    for part in _limited([part for run in runs for part in _shown(frames, run)], limit):
+        found.lines += [part] if isinstance(part, str) else render(part)
+    if names is not None:
+        found.stretches = list(
+            _stretches(frames, runs if not is_raw else fold.fold(keys(frames)), coroutine.stack_top, names)
+        )
+    return found
+
+
+def _note(count, period, first, size):
+    """The line in place of all rounds but the first and the last; `first`: the level of the first one's first
+    frame."""
+    return (
+        f"... {count:,} more {'round' if count == 1 else 'rounds'} of "
+        f"{'this frame' if period == 1 else f'these {period} frames'} "
+        f"(#{first + period} to #{first + period * (count + 1) - 1}), {plural(size, 'byte')} of stack each"
+    )
+
+
+def _limited(shown, limit):
+    """At most `limit` of the frames and lines: most of them the innermost ones, some the outermost."""
+    if not limit or len(shown) <= limit:
+        return shown
+    outer = limit // 4
+    left_out = [part for part in shown[limit - outer:len(shown) - outer] if not isinstance(part, str)]
+    if not left_out:
+        return shown
+    first, last = left_out[0].level, left_out[-1].level
+    note = f"... {plural(last - first + 1, 'frame')} (#{first} to #{last}) left out: `-limit 0` shows all"
+    return [*shown[:limit - outer], note, *shown[len(shown) - outer:]]
+
+
+def _stretches(frames, runs, top, names):
+    """What a list of frames with its runs is made of."""
+    for run in runs:
+        if run.rounds > 1:
+            functions = tuple(
+                names(frame) for frame in frames[run.start : run.start + run.period] if not frame.is_inlined
+            )
+            yield Stretch(functions, run.rounds, _sp(frames, run.end, top) - frames[run.start].sp)
+            continue
+        for i in range(run.start, run.end):
+            if not frames[i].is_inlined:
+                yield Stretch((names(frames[i]),), 1, _sp(frames, i + 1, top) - frames[i].sp)
+
+
+def _sp(frames, i, top):
+    return frames[i].sp if i < len(frames) else top
+
+
+def _by_cycle(port, coroutine, render, limit, names):
+    """The backtrace of a stack which ends, as far as was looked, in the midst of a recursion; None: it is not
+    so, or what was found so doesn't hold."""
+    found = Backtrace()
+    with port.open_stack(coroutine) as stack:
+        frames, cycle = deep.innermost(stack)
+        if cycle is None:
+            return _whole(frames, coroutine, render, limit, False, names)
+        rounds, start = deep.follow(port, cycle, frames, coroutine.stack_top)
+        if start is None:
+            return None
+        head = frames[:cycle.start + cycle.period]
+        runs = fold.fold(keys(frames[:cycle.start]))
+        shown = _limited(
+            [part for run in runs for part in _shown(frames, run)]
+            + frames[cycle.start : cycle.start + cycle.period],
+            limit and max(limit - limit // 4, cycle.period),
+        )
+        for part in shown:
+            found.lines += [part] if isinstance(part, str) else render(part)
+        if names is not None:
+            found.stretches = list(_stretches(head[:cycle.start], runs, frames[cycle.start].sp, names))
+            functions = tuple(names(frame) for frame in frames[cycle.start:cycle.start + cycle.period]
+                              if not frame.is_inlined)
+        first, level = frames[cycle.start].sp, frames[cycle.start].level
+    with port.open_stack(coroutine, at=start) as stack:
+        tail = list(deep.bounded(stack))
+        if not deep.is_continued(cycle, tail):
+            return None
+        # The recursion's outermost function is called by another one, so its round was not counted by
+        # `_follow`.
+        names_of = keys(tail)
+        while names_of[cycle.period:2 * cycle.period] == names_of[:cycle.period]:
+            del tail[:cycle.period], names_of[:cycle.period]
+            rounds += 1
+        found.lines.append(_note(rounds - 2, cycle.period, level, sum(cycle.sizes)))
+        for i, frame in enumerate(tail):
+            frame.level = level + cycle.period * (rounds - 1) + i
+        runs = fold.fold(keys(tail))
+        shown = _limited([part for run in runs for part in _shown(tail, run)], limit // 4)
+        for part in shown:
+            found.lines += [part] if isinstance(part, str) else render(part)
+        if names is not None:
+            after = cycle.period
+            found.stretches.append(Stretch(functions, rounds, _sp(tail, after, coroutine.stack_top) - first))
+            rest = tail[after:]
+            found.stretches += _stretches(rest, fold.fold(keys(rest)), coroutine.stack_top, names)
+    found.count = tail[-1].level + 1
+    found.is_complete = True
+    return found
+
+
+def _shown(frames, run):
+    """Of a run: frames, with a line in place of those left out. A line in place of one frame is no gain."""
+    if (run.rounds - 2) * run.period <= 1:
+        return frames[run.start:run.end]
+    size = (frames[run.end - run.period].sp - frames[run.start].sp) // (run.rounds - 1)
+    return [*frames[run.start:run.start + run.period],
+            _note(run.rounds - 2, run.period, frames[run.start].level, size),
+            *frames[run.end - run.period:run.end]]
