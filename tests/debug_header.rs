@@ -75,6 +75,7 @@ fn header_leads_to_every_table() {
         "kinds",
         "mutex fields",
         "object kinds",
+        "parked",
         "policies",
         "record fields",
         "records",

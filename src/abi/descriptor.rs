@@ -18,7 +18,7 @@
 use std::mem::offset_of;
 
 use super::DebugHeader;
-use super::layout::{CLASS_COUNT, Class, WORKER_COUNT, Worker};
+use super::layout::{CLASS_COUNT, Class, Parked, WORKER_COUNT, Worker};
 use super::objects::{ADDRESS_LENGTH, ChannelHead, Descriptor, MutexHead, Role};
 use super::record::{Kind, NAME_LENGTH, Record, request};
 use super::state::{self, State, flag};
@@ -248,7 +248,7 @@ pub(crate) const POLICIES: [Name; 2] = [name("fair", 0), name("backtrack", 1)];
 const SOURCE_EXCEPTIONS: [Name; 3] = [name("main.rs", 0), name("demo/", 0), name("bin/", 0)];
 
 /// How many tables there are.
-pub(crate) const TABLE_COUNT: usize = 26;
+pub(crate) const TABLE_COUNT: usize = 27;
 
 /// The start of the region: a copy of the header, by which a reader can make sure of it, and all tables but
 /// the records and the descriptors, which follow.
@@ -281,6 +281,7 @@ pub(crate) struct Head {
     field_kinds: [Name; FIELD_KINDS.len()],
     pub(crate) classes: [Class; CLASS_COUNT],
     pub(crate) workers: [Worker; WORKER_COUNT],
+    pub(crate) parked: [Parked; WORKER_COUNT],
 }
 
 const _: () = assert!(NAME_LENGTH == 32, "the record's field table says how long names are");
@@ -322,6 +323,7 @@ impl Head {
             table_at::<Descriptor>("descriptors", descriptors),
             table("classes", &head.classes),
             table("workers", &head.workers),
+            table("parked", &head.parked),
             table("header fields", &head.header_fields),
             table("record fields", &head.record_fields),
             table("class fields", &head.class_fields),

@@ -3,6 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
+use super::wait::WaitReason;
+
 /// Workers that one process can have at a time.
 pub(crate) const WORKER_COUNT: usize = 256;
 
@@ -109,6 +111,12 @@ pub(crate) struct Worker {
     /// Coroutines that it has stolen from other workers, before they began.
     pub(crate) steals: AtomicU64,
 }
+
+/// How many coroutines are parked on a worker, its main among them, by wait reason: a row of the table `parked`. A row of
+/// its own, since it grows with the reasons.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct Parked(pub(crate) [AtomicU32; WaitReason::ALL.len()]);
 
 impl Worker {
     /// For another runtime's worker, which starts with none.

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::abi::layout;
+use crate::abi::wait::WaitReason;
 use crate::error::{Kind, Result};
 use crate::scheduler::team;
 use crate::scheduler::trace::Switch;
@@ -34,6 +35,30 @@ pub struct Stats {
     pub capacity: usize,
     /// Bytes of the deepest stack so far of any coroutine in the process, in whole pages, as touched.
     pub deepest_stack: usize,
+    parked: [usize; WaitReason::ALL.len()],
+}
+
+impl Stats {
+    /// What coroutines wait for, and how many for each: in the words of the debugger's commands. Mains count, too, also
+    /// those of workers which wait for the runtime's end (`shutdown`).
+    ///
+    /// ```
+    /// let parked: Vec<_> = coro::run(|| {
+    ///     let (sender, receiver) = coro::sync::channel(1);
+    ///     let waiting: Vec<_> = (0..3).map(|_| coro::spawn(|| coro::sleep(std::time::Duration::from_secs(60)))).collect();
+    ///     coro::spawn(move || receiver.recv().unwrap_or(0));
+    ///     coro::yield_now();
+    ///     let parked = coro::stats().map(|stats| stats.parked().collect());
+    ///     drop((waiting, sender));
+    ///     parked
+    /// })??;
+    /// assert_eq!(parked, [("sleep", 3), ("receive", 1)]);
+    /// # Ok::<(), coro::Error>(())
+    /// ```
+    pub fn parked(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let counts = WaitReason::ALL.map(WaitReason::name).into_iter().zip(self.parked);
+        counts.filter(|(_, count)| *count > 0)
+    }
 }
 
 /// Counts of the runtime that the caller runs in. The deepest stack is looked for at every slot that was ever used:
@@ -53,10 +78,17 @@ pub struct Stats {
 /// ```
 pub fn stats() -> Result<Stats> {
     let worker = worker::current().ok_or(Kind::Outside { tried: "coro::stats" })?;
-    let rows: Vec<&layout::Worker> = match &worker.seat {
-        Some(seat) => seat.team().rows().collect(),
-        None => vec![worker.row],
+    let indices = match &worker.seat {
+        Some(seat) => seat.team().indices().collect(),
+        None => vec![worker.index],
     };
+    let region = worker.region;
+    let rows: Vec<&layout::Worker> = indices.iter().map(|index| &region.workers()[*index as usize]).collect();
+    let mut parked = [0; WaitReason::ALL.len()];
+    for index in indices {
+        let counts = &region.parked()[index as usize].0;
+        parked.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count.load(Relaxed) as usize);
+    }
     let sum = |counter: fn(&layout::Worker) -> &AtomicU64| -> u64 {
         rows.iter().map(|row| counter(row).load(Relaxed)).sum()
     };
@@ -71,6 +103,7 @@ pub fn stats() -> Result<Stats> {
         steals: sum(|row| &row.steals),
         capacity: worker.region.geometry.capacity(),
         deepest_stack: slots::deepest(worker.region),
+        parked,
     })
 }
 

@@ -108,6 +108,8 @@ impl Running {
             place.store(region.slot(record).0, Relaxed);
         }
         row.clear_counters();
+        let parked = &region.parked()[index as usize];
+        parked.0.iter().for_each(|count| count.store(0, Relaxed));
         row.clock.store(now, Relaxed);
         row.policy.store(policy.number(), Relaxed);
         row.thread.store(process::thread_id(), Relaxed);
@@ -116,6 +118,7 @@ impl Running {
             policy,
             region,
             row,
+            parked,
             remote,
             reactor,
             queue: Queue::default(),

@@ -114,7 +114,10 @@ impl Wait<'_> {
             poll_in_place(worker, record);
         } else if !transition::is_notified(&record.state) {
             worker.budget.set(BUDGET);
+            let parked = &worker.parked.0[reason as usize];
+            parked.store(parked.load(Relaxed) + 1, Relaxed);
             transfer(worker, successor(worker), After::Park);
+            parked.store(parked.load(Relaxed) - 1, Relaxed);
         }
         if let Some(timer) = timer {
             worker.reactor.disarm(timer);

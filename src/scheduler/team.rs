@@ -125,9 +125,9 @@ impl Team {
         seats.collect()
     }
 
-    /// What readers see of each worker.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = &'static layout::Worker> {
-        self.members.iter().map(|member| member.row)
+    /// The numbers of its workers.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = u32> {
+        self.members.iter().map(|member| member.index)
     }
 
     /// Says that main has returned.
@@ -329,7 +329,7 @@ impl Seat {
     }
 
     fn look_at_loads(&self) {
-        self.begun.set(self.team().rows().map(|row| row.alive.load(Relaxed)).sum());
+        self.begun.set(self.team().members.iter().map(|member| member.row.alive.load(Relaxed)).sum());
         self.spawns_to_look.set(SPAWNS_A_LOOK);
     }
 

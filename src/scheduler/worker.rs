@@ -34,6 +34,7 @@ pub(crate) struct Worker {
     pub(crate) region: &'static Region,
     /// What readers see of this worker.
     pub(crate) row: &'static layout::Worker,
+    pub(crate) parked: &'static layout::Parked,
     pub(crate) remote: &'static Remote,
     pub(crate) reactor: Reactor,
     pub(crate) queue: Queue,

@@ -12,7 +12,7 @@ use super::checkers;
 use super::geometry::{DEFAULT_CAPACITY, FEWEST_DESCRIPTORS, Geometry, REDZONE, SlotIndex};
 use super::redzone::Redzones;
 use crate::abi::descriptor::Head;
-use crate::abi::layout::{CLASS_COUNT, Class, ClassName, Worker};
+use crate::abi::layout::{CLASS_COUNT, Class, ClassName, Parked, Worker};
 use crate::abi::objects::Descriptor;
 use crate::abi::record::Record;
 use crate::abi::{DebugHeader, HEADER, MAGIC, MAJOR, MINOR};
@@ -252,6 +252,11 @@ impl Region {
 
     pub(crate) fn workers(&self) -> &'static [Worker] {
         &self.head.workers
+    }
+
+    /// How many coroutines are parked, by worker.
+    pub(crate) fn parked(&self) -> &'static [Parked] {
+        &self.head.parked
     }
 
     /// Puts a class's first `used` slots, with their records, into core dumps.
