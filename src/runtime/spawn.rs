@@ -148,7 +148,7 @@ impl<T> JoinHandle<T> {
     /// returned before it ended; or in a destructor during a panic, when it would have to wait.
     pub fn join(mut self) -> std::result::Result<T, JoinError> {
         self.wait()?;
-        self.half.take().expect("done, and the one handle takes the result once")
+        self.half.take()
     }
 
     /// Waits until the coroutine has ended, and leaves the result where it is. Any number may wait.
