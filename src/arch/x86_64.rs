@@ -262,21 +262,24 @@ pub(super) unsafe extern "C" fn outermost() {
 /// The 64 bytes below `top` are mapped, writable, and nobody else's; `top` is 16-byte aligned.
 pub(crate) unsafe fn init_stack(top: usize, record: usize, start: extern "C" fn(*const ()) -> !) -> usize {
     debug_assert_eq!(top % 16, 0, "the ABI wants a call's stack 16-byte aligned");
-    let (mxcsr, x87_control) = control_words();
     let words = top - size_of::<FirstWords>();
     let frame = ptr::with_exposed_provenance_mut::<SavedFrame>(words - size_of::<SavedFrame>());
     let words = ptr::with_exposed_provenance_mut::<FirstWords>(words);
-    // SAFETY: the caller gives us the bytes below `top`, and `top`'s alignment is that of both.
+    // SAFETY: the caller gives us the bytes below `top`, and `top`'s alignment is that of both. The two instructions store
+    // to the named operands and change nothing else.
     unsafe {
         words.write(FirstWords { start, _unused: 0 });
+        // rbp = 0: walkers of frame pointers (perf, BPF) end here.
         frame.write(SavedFrame {
-            mxcsr,
-            x87_control,
+            mxcsr: 0,
+            x87_control: 0,
             _unused: 0,
             rbx: record,
-            rbp: 0, // walkers of frame pointers (perf, BPF) end here
+            rbp: 0,
             rip: entry as *const () as usize + 1,
         });
+        asm!("stmxcsr [{}]", in(reg) &raw mut (*frame).mxcsr, options(nostack, preserves_flags));
+        asm!("fnstcw [{}]", in(reg) &raw mut (*frame).x87_control, options(nostack, preserves_flags));
     }
     frame.addr()
 }
@@ -323,15 +326,4 @@ pub(crate) unsafe fn find_word(start: usize, end: usize, low: usize, high: usize
         );
     }
     (word.wrapping_sub(low) < high - low).then(|| (place - 8, word))
-}
-
-/// MXCSR without its sticky flags, and the x87 control word.
-fn control_words() -> (u32, u16) {
-    let (mut mxcsr, mut x87_control) = (0_u32, 0_u16);
-    // SAFETY: both instructions store to the named operands and change nothing else.
-    unsafe {
-        asm!("stmxcsr [{}]", in(reg) &raw mut mxcsr, options(nostack, preserves_flags));
-        asm!("fnstcw [{}]", in(reg) &raw mut x87_control, options(nostack, preserves_flags));
-    }
-    (mxcsr & !0x3f, x87_control)
 }

@@ -114,7 +114,7 @@ fn start(
     let slot = worker.slots.acquire(class)?;
     let record = worker.region.record(slot);
     let bounds = worker.region.geometry.bounds(slot).expect("user classes have stacks");
-    prepare_stack(worker.region, record, bounds);
+    prepare_stack(record, bounds.coloured_top(slot));
     let id = worker.next_id();
     registry::publish(
         record,

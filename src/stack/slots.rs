@@ -54,9 +54,10 @@ pub(super) unsafe fn retire(region: &Region, slot: SlotIndex) {
         matches!(word.state(), State::Exited | State::Free),
         "slot {slot:?} is released while {word:?}"
     );
-    let bounds = region.geometry.bounds(slot);
-    checkers::release(record, bounds);
-    if CLOSE_FREE_STACKS && let Some(bounds) = bounds {
+    if checkers::ARE_TOLD {
+        checkers::release(record, region.geometry.bounds(slot));
+    }
+    if CLOSE_FREE_STACKS && let Some(bounds) = region.geometry.bounds(slot) {
         note_depth(bounds);
         // An error costs a check; the slot is usable all the same.
         // SAFETY: the caller says that nobody uses the stack.
@@ -71,15 +72,16 @@ pub(super) unsafe fn retire(region: &Region, slot: SlotIndex) {
 /// Makes a slot's stack usable that was closed when it became free.
 #[inline]
 pub(super) fn open(region: &Region, name: ClassName, slot: SlotIndex) -> Result<SlotIndex> {
-    let bounds = region.geometry.bounds(slot);
-    if CLOSE_FREE_STACKS && let Some(bounds) = bounds {
+    if CLOSE_FREE_STACKS && let Some(bounds) = region.geometry.bounds(slot) {
         let opened = region.redzones.open(slot, bounds.limit, bounds.top - bounds.limit);
         if let Err(error) = opened {
             free::put(&region.class(name).free, region, &[slot]);
             return Err(error);
         }
     }
-    checkers::acquire(region.record(slot), bounds);
+    if checkers::ARE_TOLD {
+        checkers::acquire(region.record(slot), region.geometry.bounds(slot));
+    }
     Ok(slot)
 }
 
