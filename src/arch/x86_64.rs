@@ -293,6 +293,13 @@ pub(crate) fn stack_pointer() -> usize {
     sp
 }
 
+/// Has a cache line brought in that will be used soon. A hint: any address is allowed.
+#[inline(always)]
+pub(crate) fn prefetch(address: usize) {
+    // SAFETY: it changes nothing that a program can see, and doesn't fault.
+    unsafe { asm!("prefetcht0 [{}]", in(reg) address, options(nostack, preserves_flags, readonly)) };
+}
+
 /// The first word in [start, end) with a value from `low` up to `high`: where, and which.
 ///
 /// For stacks, where a checked read would be reported when it hits the redzone around a local: assembly is not
