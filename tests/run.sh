@@ -19,6 +19,7 @@ same_with_mprotect=(
     tidy         # tests no program
     instructions # counts none of the kernel's
     stepping     # redzones are placed by system calls, in which nothing is stepped
+    scripts      # reads registries made by hand, and programs that wait
 )
 
 # The unit and integration tests run once more under AddressSanitizer and its leak checker, except these:
@@ -32,6 +33,7 @@ not_sanitized=(
     memcheck           # another checker, and no two at a time
     instructions       # counts those of usual builds
     stepping           # steps usual builds
+    scripts            # Python; its programs are usual builds
     sanitizer          # builds the program that it tests so by itself
     panic_abort        # builds the program that it tests by itself
 )

@@ -6,9 +6,13 @@ _CRATE_HASH = re.compile(r"::h[0-9a-f]{16}$")
 #: Where the files of Rust's own libraries lie: `/rustc/HASH/library/…`, or where the source is installed.
 _RUSTC = re.compile(r"^/rustc/[0-9a-f.]+/")
 #: glibc's own, as its debug information names them: `./misc/../sysdeps/…`, `./nptl/…`, `../sysdeps/…`.
-_C_LIBRARY = re.compile(r"^(\./[a-z-]+/)?(\.\./)(sysdeps|[a-z-]+)/|^\./(nptl|csu|elf|malloc|string|stdlib|io|misc|socket)/")
-_STANDARD = re.compile(r"(^|/)(rustc/[0-9a-f.]+/|library/(std|core|alloc|panic_unwind|panic_abort|test|backtrace|proc_macro|"
-                       r"compiler-builtins|stdarch|portable-simd|unwind)/)")
+_C_LIBRARY = re.compile(
+    r"^(\./[a-z-]+/)?(\.\./)(sysdeps|[a-z-]+)/|^\./(nptl|csu|elf|malloc|string|stdlib|io|misc|socket)/"
+)
+_STANDARD = re.compile(
+    r"(^|/)(rustc/[0-9a-f.]+/|library/(std|core|alloc|panic_unwind|panic_abort|test|backtrace|proc_macro|"
+    r"compiler-builtins|stdarch|portable-simd|unwind)/)"
+)
 
 
 def plain_function(name):
@@ -17,9 +21,9 @@ def plain_function(name):
 
 
 def is_users(location, prefix, exceptions):
-    """Whether a place is the user's code: by its file, as functions are named otherwise in each profile. `prefix`: where
-    the runtime's own files lie, or None; `exceptions`: files and folders (with a `/` behind) below it which are the user's
-    all the same. A place without a file is nobody's."""
+    """Whether a place is the user's code: by its file, as functions are named otherwise in each profile.
+    `prefix`: where the runtime's own files lie, or None; `exceptions`: files and folders (with a `/` behind)
+    below it which are the user's all the same. A place without a file is nobody's."""
     file = location.path or location.file
     # Without a line it is no place in a source: a naked function, whose file is the compiler's unit.
     if not file or not location.line or _STANDARD.search(file) or _C_LIBRARY.search(location.file or file):
@@ -31,8 +35,8 @@ def is_users(location, prefix, exceptions):
 
 
 def _below(file, prefix):
-    """The path below the prefix; None: it is elsewhere. Where the debug information has a relative path and the debugger
-    no absolute one, it is compared with the prefix's last part: `src/`."""
+    """The path below the prefix; None: it is elsewhere. Where the debug information has a relative path and
+    the debugger no absolute one, it is compared with the prefix's last part: `src/`."""
     if not file.startswith("/"):
         file = prefix.rstrip("/").rpartition("/")[0] + "/" + file
     return file[len(prefix):] if file.startswith(prefix) else None

@@ -8,6 +8,8 @@ from .list import tell_problems
 
 WAYS = ("bt", "spawn", "wait")
 IDS = 10
+#: Lines of a group's backtrace.
+LINES = 60
 
 
 class Group:
@@ -31,15 +33,17 @@ class Group:
 def run(session, arguments):
     """coro group [bt|spawn|wait] [FILTERS]
 
-    Shows the coroutines in groups of those that do the same. That is: those with the same backtrace (bt, the default), spawned at the same place (spawn), or
-    waiting for the same reason (wait). The largest group comes first, each with its number, the first ids, and how long
-    the oldest has been so.
+    Shows the coroutines in groups of those that do the same. That is: those with the same backtrace (bt, the
+    default), spawned at the same place (spawn), or waiting for the same reason (wait). The largest group
+    comes first, each with its number, the first ids, and how long the oldest has been so.
     """
     options = options_.parse(arguments, takes_rest=True)
     way = options.rest.pop(0) if options.rest else "bt"
     if way not in WAYS or options.rest:
-        raise CommandError(f"coroutines are grouped by {', '.join(WAYS)}: `coro group {' '.join([way, *options.rest])}` "
-                           "is none of them")
+        raise CommandError(
+            f"coroutines are grouped by {', '.join(WAYS)}: `coro group {' '.join([way, *options.rest])}` "
+            "is none of them"
+        )
     registry = session.registry(options.runtime)
     options_.check(options, registry)
     frames = session.frames(registry)
@@ -77,7 +81,11 @@ def _wait_key(coroutine):
 def describe(group, total, frames, way):
     """A group's lines."""
     registry = group.example.registry
-    age = f", oldest {'>' if registry.is_clock_old else ''}{text.duration(group.oldest)}" if group.oldest is not None else ""
+    age = (
+        f", oldest {'>' if registry.is_clock_old else ''}{text.duration(group.oldest)}"
+        if group.oldest is not None
+        else ""
+    )
     line = (f"{text.plural(group.count, 'coroutine')} ({100 * group.count / total:.1f} %){age}: "
             f"{text.listing((f'#{number}' for number in group.ids), IDS)}\n")
     if way == "spawn":
@@ -88,11 +96,17 @@ def describe(group, total, frames, way):
         return line + "    (no backtrace)\n"
     places = [source.text(location) if location is not None else f"{pc:#x}"
               for pc, location in frames.places(group.pcs)]
-    return line + "".join(f"    #{i:<2} {place}\n" for i, place in folded(places))
+    lines = [f"    #{i:<2} {place}\n" for i, place in folded(places)]
+    if len(lines) > LINES:
+        left_out = len(lines) - LINES
+        lines[LINES // 2 : LINES // 2 + left_out] = [
+            f"    ... {left_out:,} lines left out: `coro bt {group.ids[0]}` shows them\n"
+        ]
+    return line + "".join(lines)
 
 
 def folded(places):
-    """(number, text) of the places, repeats folded."""
+    """(level, text) of the places, repeats folded."""
     for run_ in fold.fold(places):
         for i in range(run_.start, run_.start + run_.period):
             yield i, places[i]
