@@ -12,8 +12,7 @@ use crate::{coro, has, row};
 #[test]
 fn two_runtimes_in_one_process() {
     let host = program("host", Profile::Debug);
-    program("library", Profile::Debug);
-    let library = host.with_file_name("liblibrary.so");
+    let library = program("library", Profile::Debug);
     let folder = scratch("libraries");
     let copies = ["one.so", "two.so"].map(|name| {
         let copy = folder.join(name);
@@ -31,8 +30,14 @@ fn two_runtimes_in_one_process() {
         crate::seen::frame_of!("sleep_in_library"),
         "print seen",
         "bt -1",
+        "coro select sleeper-1 -runtime 2",
+        "coro select sleeper-1",
+        "thread",
     ];
     let said = coro(&debuggee.attach(), &commands);
+    has(&said, "coro select sleeper-1 -runtime 2", &["'sleeper-1', parked, on thread 3]"]);
+    has(&said, "coro select sleeper-1", &["`sleeper-1` is no coroutine's id or name"]);
+    has(&said, "thread", &["[Current thread is 3 "]);
     has(&said, crate::SOURCE, &["8 coroutines in 2 runtimes"]);
     let first = said.block("coro list -kind user");
     let second = said.block("coro list -kind user -runtime 2");
