@@ -20,9 +20,9 @@ It stays with the coroutine while that waits and others run. Of a selected corou
 next line of the selected frame's function. At the coroutine's end it stops there. With N, N times."""
 
 STEP = """\
-Runs until this coroutine comes to another line, also in a function that is called; what `coro skip` skips is run through.
+Runs until this coroutine comes to another line, also in a function that is called.
 
-It stays with the coroutine while that waits and others run. With N, N times."""
+What `coro skip` skips is run through. It stays with the coroutine while that waits and others run. With N, N times."""
 
 FINISH = """\
 Runs until the selected frame's function has returned, in this coroutine.
