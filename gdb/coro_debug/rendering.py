@@ -3,12 +3,22 @@
 from . import source
 
 
+#: Letters of an argument's value that have room in a frame's line.
+LONGEST_VALUE = 40
+
+
+def short_value(value):
+    """An argument as it is shown in a line: what has parts, or is long, as `...`."""
+    return "..." if len(value) > LONGEST_VALUE or "{" in value or "\n" in value else value
+
+
 def frame_lines(port, frame, is_full=False, is_raw=False):
     """A frame's line, and those of its variables."""
     location = frame.location
-    words = source.text(location)
+    words = source.text(location, is_whole=is_raw or is_full)
     function, at, place = words.partition(" at ")
-    arguments = ", ".join(f"{name}={value}" for name, value in port.arguments(frame))
+    shown = str if is_full else short_value
+    arguments = ", ".join(f"{name}={shown(value)}" for name, value in port.arguments(frame))
     if location.function:
         function += f" ({arguments})"
     line = f"#{frame.level:<2} "

@@ -136,16 +136,18 @@ class Report:
             f" (spawned at {tenant.spawn_site})" if tenant.spawn_site else ""
         )
 
-    def what(self):
-        """`SIGSEGV: touched 0x…, 176 bytes below the stack, 8 bytes above the stack pointer, in f at
-        src/f.rs:3`"""
+    def what(self, is_brief=False):
+        """`SIGSEGV: touched 0x… in its redzone, 176 bytes below the stack, 8 bytes above the stack pointer,
+        in f at src/f.rs:3`; `is_brief`: without the stack pointer."""
         if self.address is None:
             return f"{self.signal} on thread {self.thread.number}"
         words = f"{self.signal}: touched {self.address:#x}"
-        if self.verdict.kind in ("overflow", "underrun", "native overflow") and self.verdict.distance > 0:
+        if self.verdict.kind in ("overflow", "underrun") and self.verdict.distance > 0:
+            words += f" in its redzone, {text.plural(self.verdict.distance, 'byte')} below the stack"
+        elif self.verdict.kind == "native overflow" and self.verdict.distance > 0:
             words += f", {text.plural(self.verdict.distance, 'byte')} below the stack"
         apart = self.address - self.thread.sp
-        if abs(apart) < 1 << 24:
+        if abs(apart) < 1 << 24 and not is_brief:
             words += (
                 f", {text.plural(abs(apart), 'byte')} {'above' if apart >= 0 else 'below'} the stack pointer"
                 if apart
@@ -156,7 +158,12 @@ class Report:
 
     def short(self):
         """One line, for a stop."""
-        return f"{self.headline()} ({self.what()}); `coro crash` says more"
+        words = self.headline()
+        if self.verdict.is_overflow and self.coroutine is not None:
+            found = backtrace.take(self._session.port, self.coroutine, lambda frame: [], names=_Names())
+            weight, _ = self._weighed(found)
+            words += f": {weight_in_words(weight, self.coroutine.stack_size)}"
+        return f"{words} ({self.what(is_brief=True)}); `coro crash` says more"
 
     def long(self):
         """The report's lines."""
@@ -179,11 +186,7 @@ class Report:
         found = backtrace.take(
             port, coroutine, lambda frame: frame_lines(port, frame), FRAMES, names=_Names()
         )
-        making = verdict.frame_being_made(self._code()) if self.verdict.is_overflow else None
-        if making and found.stretches:
-            # Of the frame that is being made only a part has been taken.
-            found.stretches[0].size = max(found.stretches[0].size, making)
-        weight = verdict.weigh(found.stretches, size)
+        weight, is_whole = self._weighed(found)
         if self.verdict.is_overflow:
             yield "  verdict   " + weight_in_words(weight, size)
         yield f"backtrace, innermost first ({text.plural(found.count, 'frame')}):"
@@ -196,7 +199,15 @@ class Report:
         yield f"other coroutines: {alive - 1:,}"
         if self.verdict.is_overflow:
             used = sum(stretch.size for stretch in found.stretches)
-            yield "advice    " + verdict.advice(weight, used, size, making is not None)
+            yield "advice    " + verdict.advice(weight, used, size, is_whole)
+
+    def _weighed(self, found):
+        """What filled the stack, and whether the size of a frame that is being made is known whole."""
+        making = verdict.frame_being_made(self._code()) if self.verdict.is_overflow else None
+        if making and found.stretches:
+            # Of the frame that is being made only a part has been taken.
+            found.stretches[0].size = max(found.stretches[0].size, making)
+        return verdict.weigh(found.stretches, self.coroutine.stack_size), making is not None
 
     def _code(self):
         """The code just before the fault."""
@@ -223,7 +234,7 @@ class _Names:
     def __call__(self, frame):
         if frame.pc not in self._known:
             function = frame.location.function
-            self._known[frame.pc] = source.plain_function(function) if function else f"{frame.pc:#x}"
+            self._known[frame.pc] = source.short_function(function) if function else f"{frame.pc:#x}"
         return self._known[frame.pc]
 
 

@@ -147,7 +147,7 @@ class Report(unittest.TestCase):
         lines = text.splitlines()
         self.assertEqual(lines[0], "coroutine #1 'victim' overflowed its stack")
         self.assertRegex(
-            lines[1], f"  what      SIGSEGV: touched {limit - 176:#x}, 176 bytes below the stack, "
+            lines[1], f"  what      SIGSEGV: touched {limit - 176:#x} in its redzone, 176 bytes below the stack, "
         )
         self.assertIn("192 KiB", lines[2])
         self.assertIn("redzone 68 KiB", lines[2])
@@ -168,9 +168,9 @@ class Report(unittest.TestCase):
         line = crash.one_line(self.session)
         self.assertRegex(
             line,
-            r"^coroutine #1 'victim' overflowed its stack "
-            r"\(SIGSEGV: touched 0x\w+, 176 bytes below the stack, "
-            r".*, in app::f0 at src/app.rs:7\); `coro crash` says more$",
+            r"^coroutine #1 'victim' overflowed its stack: runaway recursion: app::f1, 320 rounds of 592 bytes "
+            r"\(96 % of the stack\) \(SIGSEGV: touched 0x\w+ in its redzone, 176 bytes below the stack, "
+            r"in app::f0 at src/app.rs:7\); `coro crash` says more$",
         )
         self.port._fault = ("SIGSEGV", 0x8, 1)
         self.assertIsNone(crash.one_line(self.session))
