@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Region { length: usize, capacity: usize, source: io::Error },
     /// `CORO_REDZONE` says something that is no redzone method.
     RedzoneSwitch { value: String },
+    /// `CORO_MONITOR` says something that is no switch.
+    MonitorSwitch { value: String },
     /// A redzone could not be placed.
     Redzone { slot: u32, address: usize, length: usize, source: io::Error },
     /// The mprotect fallback would run the process into `vm.max_map_count`.
@@ -95,6 +97,11 @@ impl fmt::Display for Error {
                 f,
                 "the environment has CORO_REDZONE={value:?}, which is no redzone method; use `guard`, `mprotect`, or \
                  unset it"
+            ),
+            Kind::MonitorSwitch { value } => write!(
+                f,
+                "the environment has CORO_MONITOR={value:?}; use `off` for no thread that looks for coroutines which \
+                 compute for long, or unset it"
             ),
             Kind::Redzone { slot, address, length, source } => write!(
                 f,
@@ -202,6 +209,7 @@ impl Error {
             Kind::Capacity { .. }
             | Kind::Geometry { .. }
             | Kind::RedzoneSwitch { .. }
+            | Kind::MonitorSwitch { .. }
             | Kind::WorkerCount { .. }
             | Kind::LonePolicy { .. }
             | Kind::StackSize { .. }

@@ -59,12 +59,13 @@
 //!
 //! # What it does not do
 //!
-//! - A coroutine is not preempted: one that computes without waiting keeps the others from running.
+//! - A coroutine is not preempted: one that computes without waiting keeps the others on its thread from running. One that
+//!   does so for 0.1 s is named on stderr (`CORO_MONITOR=off`: it isn't).
 //! - Its stack does not grow: 192 KiB, or what [`CoroutineBuilder::stack_size`] says, up to 8 MiB. An overrun hits a
 //!   redzone and is a SIGSEGV.
 //! - Calls that block in the system (files, name resolution, other libraries' locks) block the thread.
 //! - Thread-locals, and C functions with static buffers, are shared by all coroutines of the thread.
-//! - It runs on one thread so far, on Linux, on x86-64.
+//! - It runs on Linux, on x86-64. By default it uses one thread; [`Builder::workers`] takes more.
 //!
 //! # Features
 //!
@@ -106,3 +107,8 @@ pub use runtime::stats::{Stats, stats, take_trace};
 pub use scheduler::policy::Policy;
 pub use scheduler::trace::Switch;
 pub use time::sleep;
+
+/// The page's examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../debug-docs/soundness.md")]
+struct Soundness;

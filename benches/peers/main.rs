@@ -4,6 +4,7 @@
 //! cargo build --release --features bench --example peers
 //! target/release/examples/peers CASE [N]        prints `R row value`, a line per figure
 //! target/release/examples/peers echo PORT       (and http) serve until killed
+//! T=2 target/release/examples/peers CASE [N]    on two workers
 //! ```
 //!
 //! The same cases exist for other runtimes, with the same numbers of rounds, so that all can be run in turn on one
@@ -15,10 +16,11 @@ mod scheduler;
 mod servers;
 mod sync;
 mod timers;
+mod workers;
 
 use std::process::ExitCode;
 
-const CASES: &str = "hello, switch [N], yield N, spawn, mem N, pingpong, ring, mutex, tburst, tsteady, echo PORT, \
+const CASES: &str = "hello, switch [N], yield N, spawn, mem N, pingpong, ring, mutex, tburst, tsteady, scale, fair, echo PORT, \
                      http PORT";
 
 fn main() -> ExitCode {
@@ -29,16 +31,17 @@ fn main() -> ExitCode {
         Some(Ok(n)) => n,
         Some(Err(error)) => return complain(&format!("N is no number: {error}")),
     };
-    if std::env::var("T").is_ok_and(|threads| threads != "1") {
-        println!("F {case} coro runs on one thread so far");
-        return ExitCode::SUCCESS;
-    }
+    let workers = match std::env::var("T").map(|threads| threads.parse()) {
+        Err(_) => 1,
+        Ok(Ok(workers)) => workers,
+        Ok(Err(error)) => return complain(&format!("T, the number of threads, is no number: {error}")),
+    };
     // Not within a runtime: there is no scheduler to be measured.
     if case == "switch" {
         raw::switch(n);
         return ExitCode::SUCCESS;
     }
-    let mut builder = coro::Builder::new();
+    let mut builder = coro::Builder::new().workers(workers);
     if case == "mem" {
         builder = builder.max_coroutines(n + 1);
     }
@@ -53,6 +56,8 @@ fn main() -> ExitCode {
             "mutex" => sync::mutex(),
             "tburst" => timers::sleeps(&case, 100_000, 1),
             "tsteady" => timers::sleeps(&case, 10_000, 10),
+            "scale" => workers::scale(),
+            "fair" => workers::fairness(),
             "echo" | "http" => match u16::try_from(n) {
                 Ok(port) if case == "echo" => servers::echo(port),
                 Ok(port) => servers::http(port),

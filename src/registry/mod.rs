@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::abi::layout::ClassName;
 use crate::abi::record::{Kind, Record};
-use crate::abi::state::Key;
+use crate::abi::state::{Key, Word};
 use crate::arch::END;
 use crate::stack::geometry::{SlotIndex, StackBounds};
 use crate::stack::region::{self, Region};
@@ -65,18 +65,46 @@ pub(crate) fn publish(record: &Record, identity: &Identity<'_>) {
     }
 }
 
-/// Where a coroutine was spawned, as a person writes it.
+/// Where a coroutine was spawned, as a person writes it. To be called by whoever owns the coroutine or runs in it; others
+/// ask [`tenant`].
 pub(crate) fn spawn_site(record: &Record) -> String {
-    let file = record.spawn_file.load(Relaxed);
+    site_text(&site(record))
+}
+
+/// A record's words of a spawn site: file, its length, line, column.
+type Site = (*const u8, u32, u32, u32);
+
+fn site(record: &Record) -> Site {
+    let Record { spawn_file, spawn_file_length, spawn_line, spawn_column, .. } = record;
+    let [length, line, column] = [spawn_file_length, spawn_line, spawn_column].map(|part| part.load(Relaxed));
+    (spawn_file.load(Relaxed).cast_const(), length, line, column)
+}
+
+fn site_text((file, length, line, column): &Site) -> String {
     if file.is_null() {
         return "?".into();
     }
-    let length = record.spawn_file_length.load(Relaxed) as usize;
-    // SAFETY: `publish` stored pointer and length of a `Location`'s file, which is 'static. Two tenants' values
-    // could mix only for a caller that doesn't own the coroutine or run in it; all callers do.
-    let file = unsafe { std::slice::from_raw_parts(file, length) };
-    let (line, column) = (record.spawn_line.load(Relaxed), record.spawn_column.load(Relaxed));
+    // SAFETY: `publish` stored pointer and length of a `Location`'s file, which is 'static; they are of one tenant: the
+    // callers see to that.
+    let file = unsafe { std::slice::from_raw_parts(*file, *length as usize) };
     format!("{}:{line}:{column}", String::from_utf8_lossy(file))
+}
+
+/// Who lives in a slot, as any thread may ask.
+#[derive(Debug)]
+pub(crate) struct Tenant {
+    pub(crate) word: Word,
+    pub(crate) id: u64,
+    pub(crate) kind: Kind,
+    pub(crate) name: Option<String>,
+    pub(crate) spawn_site: String,
+}
+
+/// Who lives in a slot; `None`: nobody, or they are changing just now.
+pub(crate) fn tenant(record: &Record) -> Option<Tenant> {
+    let (word, (id, kind, name, site)) =
+        transition::read(&record.state, || (record.id(), record.kind(), record.name(), site(record)))?;
+    Some(Tenant { word, id, kind, name, spawn_site: site_text(&site) })
 }
 
 /// Whom to wake: one wait of one tenant of one slot. A value; it may outlive all three, and does nothing then.

@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::thread;
 
-use super::panic;
 use super::workers::Workers;
+use super::{monitor, panic};
 use crate::abi::layout::WORKER_COUNT;
 use crate::error::{Kind, Result};
 use crate::scheduler::main::Settings;
@@ -131,6 +131,7 @@ impl Builder {
         if count > 1 && self.policy == Policy::Backtrack {
             return Err(Kind::LonePolicy { asked: count }.into());
         }
+        monitor::is_wanted()?;
         let region = region::start(self.max_coroutines)?;
         signal::ignore_sigpipe().map_err(|source| Kind::System { tried: "ignoring SIGPIPE", source })?;
         panic::install_hook();

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::panic::Location;
 use std::ptr;
+use std::sync::atomic::Ordering::Relaxed;
 
+use super::monitor;
 use crate::abi::layout::ClassName;
 use crate::abi::record::Kind as CoroutineKind;
 use crate::abi::wait::WaitReason;
@@ -22,8 +24,9 @@ use crate::stack::geometry::{LARGEST_STACK, class_for};
 
 /// Starts a coroutine that runs `f`; as `std::thread::spawn`.
 ///
-/// It stays on this thread, and runs when this coroutine waits (under `Policy::Backtrack`: at once). A panic in
-/// it ends nothing else: `join` tells of it. Dropping the handle detaches it.
+/// It runs when this coroutine waits (under `Policy::Backtrack`: at once), or sooner, on another thread, if there are
+/// [several](crate::Builder::workers) and one has nothing to do. Where it has begun it stays. A panic in it ends nothing
+/// else: `join` tells of it. Dropping the handle detaches it.
 ///
 /// # Panics
 /// If it can't be spawned: outside a runtime, when main has returned, or when there is no stack left.
@@ -113,6 +116,10 @@ fn start(
         Some(asked) => class_for(asked).ok_or(Kind::StackSize { asked, largest: LARGEST_STACK })?,
     };
     let worker = admit::spawner()?;
+    if worker.row.spawns.load(Relaxed) == 0 {
+        // From now on there is somebody whom another one could keep waiting.
+        monitor::start();
+    }
     let slot = worker.slots.acquire(class)?;
     let record = worker.region.record(slot);
     let bounds = worker.region.geometry.bounds(slot).expect("user classes have stacks");

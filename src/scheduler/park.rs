@@ -240,6 +240,8 @@ pub(crate) fn yield_now() -> Result<()> {
     if let Some(next) = worker.next(Leaving::Yields) {
         transfer(worker, next, After::Requeue);
         cancel::check(record);
+    } else {
+        worker.remote.note_vain_yield();
     }
     Ok(())
 }

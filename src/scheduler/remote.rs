@@ -7,8 +7,8 @@
 
 use std::io;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crossbeam_queue::SegQueue;
 
@@ -24,6 +24,8 @@ pub(crate) struct Remote {
     taken: AtomicBool,
     /// Its thread blocks, or is about to, or hasn't gone on yet though its bell was rung.
     is_blocked: AtomicBool,
+    /// How often a coroutine wanted to give way, and nobody was ready: those turns end, too.
+    vain_yields: AtomicU64,
     inbox: SegQueue<Entry>,
     bell: OnceLock<Eventfd>,
 }
@@ -32,6 +34,7 @@ static REMOTES: [Remote; WORKER_COUNT] = [const {
     Remote {
         taken: AtomicBool::new(false),
         is_blocked: AtomicBool::new(false),
+        vain_yields: AtomicU64::new(0),
         inbox: SegQueue::new(),
         bell: OnceLock::new(),
     }
@@ -64,6 +67,11 @@ pub(crate) fn acquire() -> Result<Place> {
     Ok(place)
 }
 
+/// Of a worker: how often a coroutine wanted to give way, and nobody was ready.
+pub(crate) fn vain_yields(worker: u32) -> u64 {
+    REMOTES[worker as usize].vain_yields.load(Relaxed)
+}
+
 /// Sends a coroutine, which the caller has made ready, to its worker.
 pub(crate) fn send(worker: u32, entry: Entry) {
     let Some(remote) = REMOTES.get(worker as usize) else { return };
@@ -91,6 +99,11 @@ impl Remote {
     /// Whether the worker has nothing to do, as far as it knows.
     pub(super) fn is_blocked(&self) -> bool {
         self.is_blocked.load(Relaxed)
+    }
+
+    /// Counts a yield for which nobody was ready.
+    pub(super) fn note_vain_yield(&self) {
+        self.vain_yields.store(self.vain_yields.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
     fn ring(&self) {

@@ -19,7 +19,7 @@ fn two_runtimes_in_one_process() {
         fs::copy(&library, &copy).unwrap_or_else(|error| panic!("{}: {error}", library.display()));
         copy
     });
-    let debuggee = Debuggee::start(Command::new(&host).args(&copies));
+    let debuggee = Debuggee::start(Command::new(&host).env("CORO_MONITOR", "off").args(&copies));
     let commands = [
         "coro list -kind user",
         "coro list -kind user -runtime 2",
@@ -73,6 +73,7 @@ fn forked_child() {
 fn remote_program() {
     let file = program("seen", Profile::Debug);
     let mut server = Command::new("gdbserver")
+        .env("CORO_MONITOR", "off")
         .args(["--once", "127.0.0.1:0"])
         .arg(&file)
         .arg("parked")
@@ -118,6 +119,7 @@ fn remote_program() {
 fn remote_stripped_program() {
     let debuggee = Debuggee::seen(Profile::Stripped, "parked").asleep();
     let mut server = Command::new("gdbserver")
+        .env("CORO_MONITOR", "off")
         .args(["--once", "--attach", "127.0.0.1:0", &debuggee.pid()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -183,6 +185,7 @@ fn program_goes_on_when_gdb_leaves() {
         let mut debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
         let file = program("seen", Profile::Debug);
         let mut gdb = Command::new("gdb");
+        gdb.env("CORO_MONITOR", "off");
         gdb.args(["-nx", "-q", "-batch", "-iex", "set debuginfod enabled off"]).arg(file);
         gdb.args(["-p", &debuggee.pid(), "-ex", crate::SOURCE]);
         for command in commands {

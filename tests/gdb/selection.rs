@@ -200,6 +200,7 @@ fn selecting_is_refused_where_an_editor_drives() {
     let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
     for interpreter in ["-i=mi", "--interpreter=mi3"] {
         let output = Command::new("gdb")
+            .env("CORO_MONITOR", "off")
             .args(["-nx", "-q", "-batch", interpreter, "-iex", "set debuginfod enabled off"])
             .args(["-iex", "set auto-load python-scripts off", "-p", &debuggee.pid()])
             .args(["-ex", SOURCE, "-ex", "coro bt reader", "-ex", "coro select reader"])

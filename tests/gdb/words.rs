@@ -158,6 +158,7 @@ fn core_of_an_overflow_is_said_at_once() {
     let main = Path::new(env!("CARGO_BIN_EXE_main"));
     let folder = scratch("overflow");
     let status = Command::new("sh")
+        .env("CORO_MONITOR", "off")
         .args(["-c", "ulimit -c unlimited && exec \"$0\" overflow recursion"])
         .arg(main)
         .current_dir(&folder)

@@ -62,6 +62,8 @@ impl Process {
     pub(crate) fn start(program: &Path, arguments: &[&str], seed: u64) -> Process {
         stay_on_one_cpu();
         let mut command = Command::new(program);
+        // Its monitor would be one more thread to step, and has nothing to do with coroutines.
+        command.env("CORO_MONITOR", "off");
         command.args(arguments).env_remove("RUST_BACKTRACE");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // SAFETY: one system call, which touches nothing of ours.

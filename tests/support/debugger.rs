@@ -70,6 +70,8 @@ pub(crate) fn gdb(program: &Path, arguments: &[&str], commands: &[&str]) -> Tran
 #[track_caller]
 pub(crate) fn gdb_with(options: &[impl AsRef<OsStr>], commands: &[&str]) -> Transcript {
     let mut gdb = Command::new("gdb");
+    // The debuggee's monitor would be one more thread in all that is said.
+    gdb.env("CORO_MONITOR", "off");
     gdb.args(["-nx", "-q", "-batch"]);
     for setting in [
         "debuginfod enabled off",
@@ -106,6 +108,8 @@ pub(crate) fn lldb(program: &Path, arguments: &[&str], commands: &[&str]) -> Tra
 #[track_caller]
 pub(crate) fn lldb_with(options: &[impl AsRef<OsStr>], commands: &[&str]) -> Transcript {
     let mut lldb = Command::new(if is_in_path("lldb-19") { "lldb-19" } else { "lldb" });
+    // As above.
+    lldb.env("CORO_MONITOR", "off");
     lldb.args(["--no-lldbinit", "-b", "-Q"]);
     for (number, command) in commands.iter().enumerate() {
         lldb.arg("-o").arg(format!("script print('\\nBEGIN {number}')"));

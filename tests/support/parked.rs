@@ -22,6 +22,7 @@ impl Parked {
 
     pub(crate) fn start_with(profile: Profile, environment: &[(&str, &str)]) -> Parked {
         let mut child = Command::new(program("parked", profile))
+            .env("CORO_MONITOR", "off")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -18,6 +18,7 @@ impl Started {
         let mut words = line.strip_suffix(" &").expect("it runs in the background").split(' ');
         let path = path_of(words.next().expect("there is a program"), main);
         let mut child = Command::new(&path)
+            .env("CORO_MONITOR", "off")
             .args(words)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -1,0 +1,219 @@
+//! The monitor: a thread which looks at all workers of the process, and names a coroutine that keeps its worker from all
+//! others.
+//!
+//! A coroutine isn't preempted, so one that computes for long stops its worker: nobody else there gets a turn, no event
+//! and no timer is looked at. Nothing in the worker itself can notice. What is measured is the CPU time that the worker's
+//! thread has used since its last switch: a thread that waits for a CPU, blocks in a system call, or is stopped by a
+//! debugger or by SIGSTOP, uses none. Under a debugger that steps it, it does use some; but then the monitor was stopped
+//! as well, for most of the time, and after a gap between its own looks it starts anew.
+//!
+//! `CORO_MONITOR=off` does without: for tools which run every thread step by step.
+//!
+//! One thread for the process, from the first spawn on. A look costs a few microseconds; while all workers are idle it
+//! comes three times a second.
+
+use std::collections::VecDeque;
+use std::env;
+use std::io::{self, Write};
+use std::sync::Once;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use crate::abi::layout;
+use crate::abi::record::Kind as CoroutineKind;
+use crate::abi::state::State;
+use crate::error::{Kind, Result};
+use crate::registry::{self, Tenant};
+use crate::scheduler::remote;
+use crate::stack::region::{self, Region};
+use crate::sys::{clock, signal};
+
+/// More CPU time than this (in nanoseconds) without a switch makes a hog.
+const MUCH: u64 = 100_000_000;
+/// Between two looks, in nanoseconds: while somebody works, and while nobody does.
+const BUSY: u64 = 60_000_000;
+const IDLE: u64 = 300_000_000;
+/// A look that comes so much too late was held up: the process was stopped, or the machine has other things to do.
+const GAP: u64 = 200_000_000;
+/// How many of those that were named are remembered, so that each is named once.
+const REMEMBERED: usize = 256;
+
+/// Whether the environment wants a monitor.
+pub(super) fn is_wanted() -> Result<bool> {
+    match env::var_os("CORO_MONITOR") {
+        None => Ok(true),
+        Some(value) if value == "off" => Ok(false),
+        Some(value) => Err(Kind::MonitorSwitch { value: value.to_string_lossy().into_owned() }.into()),
+    }
+}
+
+/// Starts the monitor, if it doesn't run yet, and is wanted.
+#[cold]
+pub(super) fn start() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // It was in order when the runtime started.
+        if !is_wanted().unwrap_or(true) {
+            return;
+        }
+        // What it finds is a help, which a program that can have no more threads does without.
+        let _ = thread::Builder::new().name("coro-monitor".into()).stack_size(128 << 10).spawn(watch);
+    });
+}
+
+/// The monitor's life.
+fn watch() {
+    signal::block_all();
+    let region = region::get().expect("somebody has spawned, so there is a runtime");
+    let mut watched = vec![Watched::default(); region.workers().len()];
+    let mut named = VecDeque::new();
+    let mut pause = BUSY;
+    loop {
+        let before = clock::now();
+        thread::sleep(Duration::from_nanos(pause));
+        if clock::now() - before > pause + GAP {
+            watched.fill(Watched::default());
+        }
+        pause = IDLE;
+        for ((index, row), watched) in (0..).zip(region.workers()).zip(&mut watched) {
+            let Some(now) = Seen::of(index, row) else {
+                *watched = Watched::default();
+                continue;
+            };
+            match watched.look(now) {
+                Turn::Idle => {}
+                Turn::Busy => pause = BUSY,
+                Turn::Long(used) => {
+                    pause = BUSY;
+                    report(region, index, row, used, &mut named);
+                }
+            }
+        }
+    }
+}
+
+/// What is seen of a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    thread: u32,
+    /// Switches, and yields for which nobody was ready.
+    turns: u64,
+    cpu_time: u64,
+}
+
+impl Seen {
+    fn of(index: u32, row: &layout::Worker) -> Option<Seen> {
+        // Acquire: pairs with the worker's start, so that its counters are seen.
+        let thread = row.thread.load(Acquire);
+        // Before the CPU time: a switch that comes between is taken for none, and seen the next time.
+        let turns = row.switches.load(Relaxed).wrapping_add(remote::vain_yields(index));
+        if thread == 0 {
+            return None;
+        }
+        Some(Seen { thread, turns, cpu_time: clock::cpu_time(thread)? })
+    }
+}
+
+/// How long a worker's running coroutine has had its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It has used no CPU time since the last look.
+    Idle,
+    Busy,
+    /// So much CPU time, in nanoseconds, at least.
+    Long(u64),
+}
+
+/// What was seen of a worker at the last look, and when its present turn was first seen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Watched {
+    last: Seen,
+    first: Seen,
+}
+
+impl Watched {
+    fn look(&mut self, now: Seen) -> Turn {
+        let same_turn = (now.thread, now.turns) == (self.first.thread, self.first.turns);
+        if !same_turn {
+            self.first = now;
+        }
+        let is_idle = now == self.last;
+        self.last = now;
+        let used = now.cpu_time - self.first.cpu_time;
+        match used {
+            _ if is_idle => Turn::Idle,
+            _ if used > MUCH => Turn::Long(used),
+            _ => Turn::Busy,
+        }
+    }
+}
+
+/// Names the hog of a worker, unless that was done before, or it keeps nobody waiting.
+fn report(region: &'static Region, index: u32, row: &layout::Worker, used: u64, named: &mut VecDeque<u64>) {
+    let running = registry::of_worker(region, index).filter_map(registry::tenant).find(|tenant| {
+        tenant.word.state() == State::Running
+            && matches!(tenant.kind, CoroutineKind::User | CoroutineKind::Main)
+    });
+    // Perhaps it has just ended.
+    let Some(hog) = running else { return };
+    let others = row.alive.load(Relaxed).saturating_sub(u64::from(hog.kind == CoroutineKind::User));
+    if others == 0 || named.contains(&hog.id) {
+        return;
+    }
+    if named.len() == REMEMBERED {
+        named.pop_front();
+    }
+    named.push_back(hog.id);
+    // Not `eprintln!`, which panics when nobody reads it. The hog's backtrace belongs behind this line: it takes a signal
+    // to the worker's thread (`row.thread`), and an unwinder that may run in its handler.
+    let _ = writeln!(io::stderr(), "{}", sentence(&hog, index, used, others));
+}
+
+fn sentence(hog: &Tenant, worker: u32, used: u64, others: u64) -> String {
+    let Tenant { id, kind, name, spawn_site, .. } = hog;
+    let name = name.as_deref().filter(|_| *kind == CoroutineKind::User);
+    let who = match name {
+        Some(name) => format!("coroutine #{id} '{name}', spawned at {spawn_site},"),
+        None if *kind == CoroutineKind::Main => format!("main (coroutine #{id})"),
+        None => format!("coroutine #{id}, spawned at {spawn_site},"),
+    };
+    format!(
+        "coro: {who} has computed for {} ms without a switch: {others} others of worker {worker}, which have begun, and \
+         all I/O and timers there wait for it; let it call coro::yield_now now and then, or compute on a thread of its own",
+        used / 1_000_000
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(turns: u64, milliseconds: u64) -> Seen {
+        Seen { thread: 1, turns, cpu_time: milliseconds * 1_000_000 }
+    }
+
+    #[test]
+    fn turn_is_long_by_its_own_cpu_time() {
+        let mut watched = Watched::default();
+        // Busy for long, but with switches.
+        for n in 1..100 {
+            assert_eq!(watched.look(seen(n, n * 60)), Turn::Busy);
+        }
+        // The first that is seen of a turn may be its end.
+        assert_eq!(watched.look(seen(100, 7_000)), Turn::Busy);
+        assert_eq!(watched.look(seen(100, 7_000)), Turn::Idle, "stopped, or waiting for a CPU");
+        assert_eq!(watched.look(seen(100, 7_060)), Turn::Busy);
+        assert_eq!(watched.look(seen(100, 7_100)), Turn::Busy);
+        assert_eq!(watched.look(seen(100, 7_120)), Turn::Long(120_000_000));
+        assert_eq!(watched.look(seen(101, 7_180)), Turn::Busy);
+        assert_eq!(watched.look(seen(101, 7_180)), Turn::Idle);
+    }
+
+    #[test]
+    fn another_thread_with_the_same_count_is_another_turn() {
+        let mut watched = Watched::default();
+        assert_eq!(watched.look(seen(5, 50)), Turn::Busy);
+        assert_eq!(watched.look(Seen { thread: 2, ..seen(5, 500) }), Turn::Busy);
+    }
+}

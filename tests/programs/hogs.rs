@@ -1,0 +1,61 @@
+//! Coroutines that keep their workers from others, and some that don't: `hogs WORKERS HOW`. HOW: `user` or `main` computes
+//! until the program is killed; `often` computes for as long in all, but switches; `alone` computes with nobody waiting;
+//! the last two end by themselves after a second of computing. What is said of them goes to stderr.
+
+use std::collections::HashSet;
+use std::env;
+use std::hint::black_box;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use coro::{Builder, CoroutineBuilder, sleep, spawn, yield_now};
+
+const LONG: Duration = Duration::from_secs(1_000_000);
+
+fn main() {
+    let arguments: Vec<String> = env::args().collect();
+    let [_, workers, how] = &arguments[..] else { panic!("usage: hogs WORKERS user|main|often|alone") };
+    let workers = workers.parse().expect("WORKERS is a number");
+    Builder::new().workers(workers).run(|| scene(workers, how)).expect("the runtime starts");
+}
+
+fn scene(workers: usize, how: &str) {
+    if how == "alone" {
+        let other = spawn(|| ());
+        other.join().expect("it does nothing");
+        return compute_for(Duration::from_secs(1));
+    }
+    // Some on each worker.
+    let threads = Arc::new(Mutex::new(HashSet::new()));
+    while threads.lock().expect("nobody panics").len() < workers {
+        let threads = threads.clone();
+        spawn(move || {
+            threads.lock().expect("nobody panics").insert(thread::current().id());
+            sleep(LONG);
+        });
+        sleep(Duration::from_millis(1));
+    }
+    match how {
+        "main" => compute_for(LONG),
+        "often" => {
+            for _ in 0..100 {
+                compute_for(Duration::from_millis(10));
+                yield_now();
+            }
+        }
+        _ => {
+            let hog = CoroutineBuilder::new().name("hog").spawn(|| compute_for(LONG)); // line HOG
+            hog.expect("it starts").join().expect("it is killed first");
+        }
+    }
+}
+
+fn compute_for(duration: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < duration {
+        (0..1000).for_each(|n| {
+            black_box(n);
+        });
+    }
+}
