@@ -116,9 +116,9 @@ fn expected(order: &str, policy: &str) -> Vec<Expected> {
     // Whose turn comes from switch; main waits.
     let by_switch =
         [Function("switch_loop"), Function("start"), Boundary, Function("swap"), Function("transfer")];
-    let main_waits = [Gap, at("{closure}", "NESTED"), Gap, Function("nested"), Gap, Root];
+    let main_waits = [Gap, at("main_work", "NESTED"), Gap, Function("nested"), Gap, Root];
     // Started at once by main.
-    let by_main = [Gap, at("{closure}", "OUTER"), Gap, Function("nested"), Gap, Root];
+    let by_main = [Gap, at("main_work", "OUTER"), Gap, Function("nested"), Gap, Root];
     match (policy, order) {
         ("fair", _) => [&stopped[..], &boundary, &by_switch, &main_waits].concat(),
         (_, "above") => [&stopped[..], &boundary, &outer, &boundary, &by_main].concat(),

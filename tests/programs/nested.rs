@@ -67,14 +67,15 @@ impl Neighbour {
 
 #[inline(never)]
 fn nested(is_below: bool, policy: Policy) -> usize {
-    Builder::new()
-        .policy(policy)
-        .run(|| {
-            let below = is_below.then(Neighbour::new);
-            let outer = coro::spawn(move || outer_work(below)); // line OUTER
-            outer.join().unwrap() // line NESTED
-        })
-        .unwrap()
+    Builder::new().policy(policy).run(|| main_work(is_below)).unwrap()
+}
+
+/// No closure: where that is inlined into std's `__rust_try`, which has no debug information, its frame is lost.
+#[inline(never)]
+fn main_work(is_below: bool) -> usize {
+    let below = is_below.then(Neighbour::new);
+    let outer = coro::spawn(move || outer_work(below)); // line OUTER
+    outer.join().unwrap() // line NESTED
 }
 
 fn main() {
