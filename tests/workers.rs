@@ -452,3 +452,46 @@ fn runtimes_with_several_workers_come_and_go_side_by_side() {
     });
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
+
+#[test]
+fn turns_of_those_who_yield_differ_by_one_at_most_on_each_worker() {
+    for workers in [1, 2] {
+        with_workers(workers, || {
+            // Each worker's own, in the order of their turns; they end after 300.
+            let turns = Arc::new(Mutex::new(BTreeMap::<String, Vec<u32>>::new()));
+            let handles: Vec<_> = (0..100)
+                .map(|_| {
+                    let turns = turns.clone();
+                    spawn(move || {
+                        let here = format!("{:?}", thread::current().id());
+                        let mine = {
+                            let mut turns = turns.lock().unwrap();
+                            let of_worker = turns.entry(here.clone()).or_default();
+                            of_worker.push(0);
+                            of_worker.len() - 1
+                        };
+                        // All have begun before turns are counted.
+                        while turns.lock().unwrap().values().map(Vec::len).sum::<usize>() < 100 {
+                            yield_now();
+                        }
+                        (0..5).for_each(|_| yield_now());
+                        loop {
+                            {
+                                let mut turns = turns.lock().unwrap();
+                                let of_worker = turns.get_mut(&here).unwrap();
+                                of_worker[mine] += 1;
+                                let (least, most) = (of_worker.iter().min(), of_worker.iter().max());
+                                assert!(most.unwrap() - least.unwrap() <= 1, "{of_worker:?}");
+                                if *most.unwrap() >= 300 {
+                                    return;
+                                }
+                            }
+                            yield_now();
+                        }
+                    })
+                })
+                .collect();
+            handles.into_iter().for_each(|handle| handle.join().unwrap());
+        });
+    }
+}

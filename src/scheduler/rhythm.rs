@@ -12,8 +12,9 @@ use std::cell::Cell;
 const MOST: u32 = 61;
 /// A look sooner than this after the last one (in nanoseconds) would hardly find anything.
 const SOON: u64 = 100_000;
-/// What shall not pass between two looks, if the coroutines' turns are short enough.
-const LATE: u64 = 1_000_000;
+/// What shall pass between two looks, if the coroutines' turns are short enough: who is woken by an event or a timer is late
+/// by so much at most, and by those who are ready before him. A look costs a thousandth of it.
+const LATE: u64 = 200_000;
 
 /// A worker's rhythm.
 #[derive(Debug)]
@@ -45,12 +46,9 @@ impl Rhythm {
     /// The clock was looked at, so many nanoseconds after the last poll: says whether io's turn is due.
     pub(super) fn is_due(&self, since_poll: u64) -> bool {
         let interval = self.interval.get();
-        let next = if since_poll > LATE {
-            // As many turns as fit, if they go on like this.
-            (u64::from(interval) * LATE / since_poll).max(1) as u32
-        } else {
-            interval.saturating_mul(2).min(MOST)
-        };
+        // As many turns as fit, if they go on like this; not more than twice as many as the last time.
+        let fit = u64::from(interval) * LATE / since_poll.max(1);
+        let next = fit.clamp(1, u64::from(interval.saturating_mul(2).min(MOST))) as u32;
         self.interval.set(next);
         self.left.set(next);
         since_poll >= SOON
@@ -76,14 +74,18 @@ mod tests {
     fn short_turns_are_counted_long_ones_are_looked_at_sooner() {
         let rhythm = Rhythm::new();
         assert_eq!(turns_until_due(&rhythm, 50), 33 * 61, "100 µs in whole rounds of 61");
-        assert_eq!(turns_until_due(&rhythm, 10_000), 61);
-        assert_eq!(turns_until_due(&rhythm, 1_000_000), 61, "nobody knew");
+        assert_eq!(turns_until_due(&rhythm, 10_000), 61, "nobody knew");
+        assert_eq!(turns_until_due(&rhythm, 10_000), 20, "200 µs");
+        assert_eq!(turns_until_due(&rhythm, 10_000), 20);
+        assert_eq!(turns_until_due(&rhythm, 1_000_000), 20, "nobody knew");
         assert_eq!(turns_until_due(&rhythm, 1_000_000), 1);
-        assert_eq!(turns_until_due(&rhythm, 50_000_000), 2, "its interval had just been doubled");
-        assert_eq!(turns_until_due(&rhythm, 50_000_000), 1);
         assert_eq!(turns_until_due(&rhythm, u64::MAX), 1);
         // Short again: the interval grows back.
         let turns: Vec<_> = (0..6).map(|_| turns_until_due(&rhythm, 10_000)).collect();
-        assert_eq!(turns, [15, 16, 32, 61, 61, 61]);
+        assert_eq!(turns, [15, 10, 20, 20, 20, 20]);
+        // A greedy one that computes for 100 µs at a time.
+        let rhythm = Rhythm::new();
+        let turns: Vec<_> = (0..4).map(|_| turns_until_due(&rhythm, 100_000)).collect();
+        assert_eq!(turns, [61, 2, 2, 2]);
     }
 }
