@@ -38,6 +38,7 @@ not_sanitized=(
     instructions       # counts those of usual builds
     stepping           # steps usual builds
     scripts            # Python; its programs are usual builds
+    monitor            # builds the program that it tests by itself
     sanitizer          # builds the program that it tests so by itself
     panic_abort        # builds the program that it tests by itself
 )

@@ -210,7 +210,8 @@ pub(crate) fn wake(word: &impl Atomic<u64>, key: Key, flags: u64) -> Wake {
     }
 }
 
-#[cfg(test)]
+// loom leaks a little for each thread that uses it.
+#[cfg(all(test, not(feature = "sanitize")))]
 mod models;
 #[cfg(test)]
 mod tests {

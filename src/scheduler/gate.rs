@@ -49,5 +49,6 @@ impl<P: Pool> Gate<P> {
     }
 }
 
-#[cfg(test)]
+// loom leaks a little for each thread that uses it.
+#[cfg(all(test, not(feature = "sanitize")))]
 mod models;

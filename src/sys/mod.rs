@@ -9,7 +9,7 @@ pub(crate) mod epoll;
 pub(crate) mod errno;
 pub(crate) mod eventfd;
 pub(crate) mod memory;
-#[cfg(test)]
+#[cfg(all(test, not(feature = "sanitize")))]
 pub(crate) mod model;
 pub(crate) mod process;
 pub(crate) mod signal;
