@@ -10,6 +10,7 @@
     frames     how `bt` shows coroutines
     commands   the shared commands, as GDB's own
     select     coro select, coro apply
+    gcore      coro gcore
     breaks     coro break
     stepping   coro next, coro step, coro finish
     skip       coro skip
@@ -27,7 +28,7 @@ from coro_debug import commands as _shared  # noqa: F401: registers them
 from coro_debug.command import COMMANDS
 from coro_debug.greeting import greeting
 
-from . import (breaks, commands, compat, frames, functions, guard, port, printers, select, sessions, skip, stepping, stops,
+from . import (breaks, commands, compat, frames, functions, gcore, guard, port, printers, select, sessions, skip, stepping, stops,
                unwinder)
 
 
@@ -37,7 +38,7 @@ def load():
     if problem is not None:
         raise gdb.GdbError(f"coro: {problem}")
     commands.register(COMMANDS)
-    for module in (select, breaks, stepping, skip, unwinder, frames, functions, printers, guard, stops):
+    for module in (select, gcore, breaks, stepping, skip, unwinder, frames, functions, printers, guard, stops):
         module.register()
     _listen()
     sessions.session().port.write(greeting(sessions.session(), gdb.selected_inferior().pid != 0) + "\n")

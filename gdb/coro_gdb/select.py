@@ -6,13 +6,16 @@ from coro_debug import options
 from coro_debug.commands import list as list_
 from coro_debug.port import CommandError
 
-from . import commands, compat, guard, port, selection
+from . import commands, compat, guard, port, selection, stack
+
+#: Among so many innermost frames the first one that is the user's is sought.
+FRAMES = 200
 
 SELECT = """\
 Makes GDB's own frame commands show a coroutine: bt, up, down, frame, info locals, p.
 
 It need not be running; nothing of the program is changed. The thread of its worker gets selected, and there the coroutine's
-innermost frame, frame 1. `coro select .`, or without an ID, goes back to the thread itself; so does every command that
+innermost frame that is your own code: `down` goes into the runtime's. `coro select .`, or without an ID, goes back to the thread itself; so does every command that
 runs the program, before it runs. While a coroutine is selected, `return` and `jump` are refused, and registers can't
 be written: they would be the thread's.
 
@@ -56,7 +59,22 @@ def select(session, arguments):
     guard.install()
     enter(coroutine)
     session.port.write(f"[{_title(coroutine)}, on thread {gdb.selected_thread().num}]\n")
-    gdb.execute(f"frame {selection.first_level()}")
+    gdb.execute(f"frame {level_of_user(session, coroutine)}")
+
+
+def level_of_user(session, coroutine):
+    """The level of the innermost frame of a selected coroutine that is the user's code: there its variables are. The
+    innermost one of all where there is none such."""
+    frames = session.frames(coroutine.registry)
+    first = selection.first_level()
+    level, frame = first, selection.frame_at(first)
+    for _ in range(FRAMES):
+        if frame is None:
+            break
+        if frames.is_users(stack.location(frame)):
+            return level
+        level, frame = level + 1, frame.older()
+    return first
 
 
 def enter(coroutine):
@@ -129,7 +147,7 @@ def _apply_to(session, coroutine, command):
             guard.install()
             chosen = port.selection_of(coroutine)
             with selection.temporary(chosen):
-                selection.frame_at(selection.first_level()).select()
+                selection.frame_at(level_of_user(session, coroutine)).select()
                 gdb.execute(command)
         else:
             raise CommandError(f"it is `{coroutine.state}`, and has no stack to show")
