@@ -194,9 +194,9 @@ fn stays(arguments: &[&str], words: &str) {
 #[test]
 fn what_shall_stay_stays_and_says_how_to_look_at_it() {
     stays(&["park", "100"], "parked 100 coroutines in ");
-    stays(&["park", "100"], "gdb --args ");
-    stays(&["deadlock"], "gdb --args ");
-    stays(&["hang"], "gdb --args ");
+    stays(&["park", "100"], "gdb -x gdb/coro.py --args ");
+    stays(&["deadlock"], "gdb -x gdb/coro.py --args ");
+    stays(&["hang"], "gdb -x gdb/coro.py --args ");
 }
 
 #[test]
