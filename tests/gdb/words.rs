@@ -123,11 +123,17 @@ fn backtraces_are_gdbs_own() {
             } else if let Some((name, _)) = expected.split_once("::h").filter(|_| expected.ends_with(" ()")) {
                 assert_eq!(*shown, format!("{name} ()"));
             } else {
-                assert_eq!(expected, shown);
+                assert_eq!(without_arguments(expected), without_arguments(shown));
             }
         }
     }
     assert!(ours.block("bt").contains("resumed by: ---"), "{ours}");
+}
+
+/// With a filter, of whichever kind, GDB shows some arguments in another way: `x@entry`, values that are partly there.
+fn without_arguments(line: &str) -> (&str, &str) {
+    let (function, rest) = line.split_once(" (").unwrap_or((line, ""));
+    (function, rest.rsplit_once(") at ").map_or("", |(_, place)| place))
 }
 
 /// Not the locals, nor threads' numbers, which differ from run to run.
