@@ -325,7 +325,7 @@ class Damage(unittest.TestCase):
             ([(self.header + 16, b"\2")], "version 2.*: use the scripts which came with"),
             ([(self.header + 24, b"\xff\xff\xff\xff")], "it has been overwritten"),
             ([(self.header + 32, bytes(8))], "leads to memory which is not there"),
-            ([(table + 40, b"nonsense\0")], "has no table"),
+            ([(table + 40 * list(self.layout.tables).index("states"), b"nonsense\0")], "has no table"),
             (
                 [(default + self.layout.klass.fields["base"].offset, b"\xff" * 8)],
                 "do not fit into the region",
