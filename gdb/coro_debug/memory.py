@@ -110,4 +110,6 @@ class RecordedMemory(Memory):
 def decode(data):
     """Text of bytes which ought to be UTF-8, up to the first NUL; nothing in it moves a terminal's cursor."""
     text = bytes(data).split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

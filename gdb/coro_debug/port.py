@@ -121,27 +121,29 @@ class Port:
         targets)."""
         raise NotImplementedError
 
-    #: Whether `open_stack` takes `at`. Without it, the frames of a deep recursion are all asked for.
+    #: Whether `open_stack` takes `at`, and `registers` answers. Without, all frames of a deep recursion are
+    #: asked for.
     starts_within = False
 
     def open_stack(self, coroutine, at=None):
         """A context manager whose value iterates over the `Frame`s of a coroutine, running or not, from the
         innermost on. It ends behind the coroutine's own lowest frame (the boundary, which is the last frame
-        given). Frames' handles are good until it is closed; then everything is as it was. Only one is open at
-        a time.
+        given). Frames' handles are good until it is closed; then everything is as it was. Only one is open
+        at a time. Raises `CommandError` where no stack can be shown at all, as when the thread runs.
 
         A frame is found when the iterator is asked for it, not before: a stack may have thirty thousand, of
         which the shared code wants the first few hundred. It then reads the stack's memory by itself, as far
         as the recursion goes, and opens the stack once more `at` a `Start` further out, for the outermost
         frames; levels are counted from 0 then, too. The frames found so count only if they end with the
-        boundary. Of a coroutine that runs as well: the start lies on its stack, though its thread stands
-        elsewhere on it."""
+        boundary; where there are none, or they can't be unwound, the iteration ends and nothing is raised.
+        Of a coroutine that runs as well: the start lies on its stack, though its thread stands elsewhere."""
         raise NotImplementedError
 
     def registers(self, frame):
         """The callee-saved registers that an open stack's frame goes on with: DWARF number -> value, of those
-        that are known. By several rounds of a recursion it is learnt where they are saved; without them, what
-        lies further out can be unwound only where its frames don't rest on a frame pointer."""
+        that are known. By several rounds of a recursion it is learnt where they are saved, and so which a
+        `Start` has. They are needed: what lies further out may rest on a frame pointer, and the boundary's
+        own call frame information rests on the register with the record's address."""
         return {}
 
     def arguments(self, frame):

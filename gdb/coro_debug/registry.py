@@ -186,24 +186,17 @@ class Registry:
             self._all = list(self.each())
         return self._all
 
-    def first_by_id(self, count, states=None):
-        """The `count` coroutines with the lowest ids; with `states`, of those whose record says one of them.
-        Fast: only they become objects."""
-        wanted = (
-            None
-            if states is None
-            else {number for number, name in self.layout.states.items() if name in states}
-        )
+    def first_by_id(self, count):
+        """The `count` coroutines with the lowest ids. Fast: only they become objects."""
         free = {number for number, name in self.layout.states.items() if name == FREE}
         shift, mask = self._state_shift, self._state_mask
         found = []
         for first, (words, ids) in self._records.columns("state", "id"):
-            if wanted is None:
-                found += [(number, first + i) for i, (word, number) in enumerate(zip(words, ids))
-                          if word >> shift & mask not in free]
-            else:
-                found += [(number, first + i) for i, (word, number) in enumerate(zip(words, ids))
-                          if word >> shift & mask in wanted]
+            found += [
+                (number, first + i)
+                for i, (word, number) in enumerate(zip(words, ids))
+                if word >> shift & mask not in free
+            ]
             if len(found) > 4 * count:
                 found = heapq.nsmallest(count, found)
         return [self.record(index) for _, index in heapq.nsmallest(count, found)]

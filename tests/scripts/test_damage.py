@@ -106,11 +106,11 @@ class Recorder(memory.Memory):
 class DamagedPort(plain_port.PlainPort):
     """The recorded program, with other memory. What is not memory is as it was."""
 
-    def __init__(self, of, memory_):
+    def __init__(self, of, memory_, headers, threads):
         super().__init__(of.pid)
         self._memory = memory_
         self._modules, self._tables, self._places = of._modules, of._tables, of._places
-        self._headers, self._threads_then, self.selected = of.header_addresses(), of.threads(), 1
+        self._headers, self._threads_then, self.selected = headers, threads, 1
 
     def header_addresses(self):
         return self._headers
@@ -139,6 +139,7 @@ class Damage(unittest.TestCase):
         for line in LINES:
             run(cls.program.session, line)
         cls.header = its.header_addresses()[0]
+        cls.then = its.header_addresses(), its.threads()
         cls.layout = Layout(its.memory, cls.header)
         cls.registry = cls.program.session.registry()
         address, stride, _ = cls.layout.tables["records"]
@@ -154,7 +155,7 @@ class Damage(unittest.TestCase):
 
     def survives(self, memory_, lines, touched=0):
         """Runs commands on such memory; what was said."""
-        its = DamagedPort(self.program.port, memory_)
+        its = DamagedPort(self.program.port, memory_, *self.then)
         its.touched = touched
         one = session.Session(its)
         said = [run(one, line) for line in lines]
@@ -324,7 +325,7 @@ class Damage(unittest.TestCase):
             ([(self.header + 16, b"\2")], "version 2.*: use the scripts which came with"),
             ([(self.header + 24, b"\xff\xff\xff\xff")], "it has been overwritten"),
             ([(self.header + 32, bytes(8))], "leads to memory which is not there"),
-            ([(table + 40, b"nonsense\0")], "has no table"),
+            ([(table + 40 * list(self.layout.tables).index("states"), b"nonsense\0")], "has no table"),
             (
                 [(default + self.layout.klass.fields["base"].offset, b"\xff" * 8)],
                 "do not fit into the region",
