@@ -156,7 +156,11 @@ class Report:
 
     def short(self):
         """One line, for a stop."""
-        return f"{self.headline()} ({self.what()}); `coro crash` says more"
+        line = f"{self.headline()} ({self.what()})"
+        if self.verdict.is_overflow and self.coroutine is not None:
+            _found, weight, _making = self._stack()
+            line += f"; it hit its redzone by {weight_in_words(weight, self.coroutine.stack_size)}"
+        return f"{line}; `coro crash` says more"
 
     def long(self):
         """The report's lines."""
@@ -175,15 +179,7 @@ class Report:
             yield (f"  spawned   {coroutine.spawn_site}"
                    + (f", {text.duration(lifetime)} ago" if lifetime is not None else "")
                    + (f", by coroutine {text.who(parent.id, parent.name)}" if parent is not None else ""))
-        port = self._session.port
-        found = backtrace.take(
-            port, coroutine, lambda frame: frame_lines(port, frame), FRAMES, names=_Names()
-        )
-        making = verdict.frame_being_made(self._code()) if self.verdict.is_overflow else None
-        if making and found.stretches:
-            # Of the frame that is being made only a part has been taken.
-            found.stretches[0].size = max(found.stretches[0].size, making)
-        weight = verdict.weigh(found.stretches, size)
+        found, weight, making = self._stack()
         if self.verdict.is_overflow:
             yield "  verdict   " + weight_in_words(weight, size)
         yield f"backtrace, innermost first ({text.plural(found.count, 'frame')}):"
@@ -197,6 +193,18 @@ class Report:
         if self.verdict.is_overflow:
             used = sum(stretch.size for stretch in found.stretches)
             yield "advice    " + verdict.advice(weight, used, size, making is not None)
+
+    def _stack(self):
+        """(the backtrace, what took the stack, size of the frame that is being made or None)."""
+        port = self._session.port
+        found = backtrace.take(
+            port, self.coroutine, lambda frame: frame_lines(port, frame), FRAMES, names=_Names()
+        )
+        making = verdict.frame_being_made(self._code()) if self.verdict.is_overflow else None
+        if making and found.stretches:
+            # Of the frame that is being made only a part has been taken.
+            found.stretches[0].size = max(found.stretches[0].size, making)
+        return found, verdict.weigh(found.stretches, self.coroutine.stack_size), making
 
     def _code(self):
         """The code just before the fault."""

@@ -22,7 +22,7 @@ from . import compat, selection, sessions, skip
 RUNNERS = ("next", "step", "nexti", "stepi", "finish", "until", "advance", "continue", "run", "start", "starti", "signal",
            "queue-signal", "detach", "kill", "reverse-next", "reverse-step", "reverse-nexti", "reverse-stepi",
            "reverse-finish", "reverse-continue", "attach", "core-file", "file", "target", "checkpoint", "restart",
-           "inferior", "disconnect")
+           "disconnect")
 #: Commands that change the thread by the selected frame.
 CHANGERS = ("return", "jump")
 #: Commands that show all threads, as they are.

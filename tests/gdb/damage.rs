@@ -25,7 +25,9 @@ fn damaged_registries_are_a_line_each() {
     }
     // Of a header that is wrong there is nothing to show but that.
     for kind in ["magic", "own address", "major version", "size", "table count", "tables"] {
-        for report in reports.iter().filter(|report| report.starts_with(kind) && report.contains(" coro list: ")) {
+        for report in
+            reports.iter().filter(|report| report.starts_with(kind) && report.contains(" coro list: "))
+        {
             let (_, rest) = report.split_once(" coro list: ").unwrap();
             assert!(rest.starts_with("1 lines: ") && rest[10..].starts_with("error: coro: "), "{report}");
         }

@@ -45,7 +45,10 @@ fn working_program_can_be_attached_to_at_any_moment() {
         assert!(!list.contains(" lost ") && !list.contains(" state "), "attach {attach}: {said}");
         for command in ["coro bt io", "bt -2", "coro group wait"] {
             let block = said.block(command);
-            assert!(!block.contains("coro: ") && !block.contains("corrupt"), "attach {attach}, {command}: {said}");
+            assert!(
+                !block.contains("coro: ") && !block.contains("corrupt"),
+                "attach {attach}, {command}: {said}"
+            );
         }
         assert!(said.block("bt -1").contains("_start") || said.block("bt -1").contains("main"), "{said}");
         assert!(debuggee.lives(), "attach {attach}: {said}");
@@ -93,5 +96,8 @@ fn hundred_thousand_coroutines() {
     assert_eq!(said.block("coro list -state parked -sort age -limit 3").lines().count(), 5, "{said}");
     assert!(said.block("coro bt 99999").contains("coroutine #99999 '"), "{said}");
     let took: Vec<&str> = said.blocks(then).map(str::trim).collect();
-    println!("of 100,000: first 20 {}, oldest 3 {}, a backtrace {}, select and bt {}", took[0], took[1], took[2], took[3]);
+    println!(
+        "of 100,000: first 20 {}, oldest 3 {}, a backtrace {}, select and bt {}",
+        took[0], took[1], took[2], took[3]
+    );
 }

@@ -172,7 +172,7 @@ class Report(unittest.TestCase):
             line,
             r"^coroutine #1 'victim' overflowed its stack "
             r"\(SIGSEGV: touched 0x\w+, 176 bytes below the stack, "
-            r".*, in app::f0 at src/app.rs:7\); `coro crash` says more$",
+            r".*, in app::f0 at src/app.rs:7\); it hit its redzone by .+; `coro crash` says more$",
         )
         self.port._fault = ("SIGSEGV", 0x8, 1)
         self.assertIsNone(crash.one_line(self.session))
