@@ -1,8 +1,10 @@
-"""`coro next`, `coro step`, `coro finish`: they stay with the coroutine, over waits and over what others do meanwhile.
+"""`coro next`, `coro step`, `coro finish`: they stay with the coroutine, over waits and over what others do
+meanwhile.
 
-GDB's own `next` follows the thread. These set breakpoints, for this once, at each line of the function and where it returns
-to, and let the program run: the first of them that is reached on this coroutine's stack, in this call of the function, is
-the next line. Other coroutines that come by run on. Whoever reaches a breakpoint of the user's stops the program, as always.
+GDB's own `next` follows the thread. These set breakpoints, for this once, at each line of the function and
+where it returns to, and let the program run: the first of them that is reached on this coroutine's stack,
+in this call of the function, is the next line. Other coroutines that come by run on. Whoever reaches a
+breakpoint of the user's stops the program, as always.
 """
 
 import re
@@ -13,16 +15,16 @@ from coro_debug.port import CommandError
 
 from . import commands, functions, guard, selection, sessions, skip, stack
 
-NEXT = """\
-Runs until this coroutine comes to the next line of its function, or of the caller.
+NEXT = """\ Runs until this coroutine comes to the next line of its function, or of the caller.
 
-It stays with the coroutine while that waits and others run. Of a selected coroutine that doesn't run: until it comes to the
-next line of the selected frame's function. At the coroutine's end it stops there. With N, N times."""
+It stays with the coroutine while that waits and others run. Of a selected coroutine that doesn't run: until
+it comes to the next line of the selected frame's function. At the coroutine's end it stops there. With N, N
+times."""
 
-STEP = """\
-Runs until this coroutine comes to another line, also in a function that is called.
+STEP = """\ Runs until this coroutine comes to another line, also in a function that is called.
 
-What `coro skip` skips is run through. It stays with the coroutine while that waits and others run. With N, N times."""
+What `coro skip` skips is run through. It stays with the coroutine while that waits and others run. With N,
+N times."""
 
 FINISH = """\
 Runs until the selected frame's function has returned, in this coroutine.
@@ -35,8 +37,11 @@ MOST_PLACES = 4096
 
 def register():
     """The commands."""
-    for name, text, run, usage in (("next", NEXT, next_, "coro next [N]"), ("step", STEP, step, "coro step [N]"),
-                                   ("finish", FINISH, finish, "coro finish")):
+    for name, text, run, usage in (
+        ("next", NEXT, next_, "coro next [N]"),
+        ("step", STEP, step, "coro step [N]"),
+        ("finish", FINISH, finish, "coro finish"),
+    ):
         commands.CoroCommand(name, usage, text, run, gdb.COMMAND_RUNNING, repeats=True)
 
 
@@ -105,7 +110,9 @@ class Target:
             self.around = self.around[1:]
         self.back = caller.pc() if caller is not None and caller.type() != gdb.SIGTRAMP_FRAME else None
         if not self.places and self.back is None:
-            raise CommandError("this function has no line to go to, and nothing of the coroutine is behind it")
+            raise CommandError(
+                "this function has no line to go to, and nothing of the coroutine is behind it"
+            )
 
     def is_reached(self, place):
         """Whether the selected thread, stopped at one of the places, is where it was to get to."""
@@ -193,7 +200,9 @@ def _places(physical, frame, line):
             if block.start < entry.pc < block.end and entry.line and (name, entry.line) != line:
                 found.add(entry.pc)
     if len(found) > MOST_PLACES:
-        raise CommandError(f"this function has {len(found)} places at which a line begins: too many to stop at each")
+        raise CommandError(
+            f"this function has {len(found)} places at which a line begins: too many to stop at each"
+        )
     return found
 
 
@@ -250,8 +259,9 @@ def _run(session, target, command="continue"):
 
 
 def _go(session, target, command):
-    """Runs the program until something stops it; whether GDB's own `step` has come to where it was to. That may end in
-    another coroutine, where the one that it followed has given way in the middle of a line; then the places take over."""
+    """Runs the program until something stops it; whether GDB's own `step` has come to where it was to. That
+    may end in another coroutine, where the one that it followed has given way in the middle of a line; then
+    the places take over."""
     stops = []
     gdb.events.stop.connect(stops.append)
     try:
@@ -262,14 +272,18 @@ def _go(session, target, command):
             gdb.execute("continue", to_string=True)
     finally:
         gdb.events.stop.disconnect(stops.append)
-    if _is_alive() and stops and not any(breakpoint_.number > 0 for breakpoint_ in getattr(stops[-1], "breakpoints", [])) \
-            and not isinstance(stops[-1], gdb.SignalEvent):
+    if (
+        _is_alive()
+        and stops
+        and not any(breakpoint_.number > 0 for breakpoint_ in getattr(stops[-1], "breakpoints", []))
+        and not isinstance(stops[-1], gdb.SignalEvent)
+    ):
         _show(session, target)
     return False
 
 
 def _show(session, target):
-    """Where the coroutine is now, as `next` shows it: the line, and before it the function if that is another one."""
+    """Where the coroutine is now, as `next` shows it: the line, before it the function if that is another."""
     frame = gdb.selected_frame()
     first, _, rest = gdb.execute("frame", to_string=True).partition("\n")
     is_same = _function_of(frame) == target.start and rest

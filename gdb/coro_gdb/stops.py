@@ -1,4 +1,4 @@
-"""What is said by itself when the program has stopped: at a fault in the region of stacks, whose fault it is."""
+"""What is said by itself when the program has stopped: at a fault in the region, whose it is."""
 
 import gdb
 
@@ -7,7 +7,6 @@ from coro_debug.port import CommandError
 from coro_debug.session import guarded
 
 from . import compat, sessions
-
 
 #: Cores that have been spoken of, by inferior and process.
 _told = set()
@@ -34,7 +33,7 @@ def at_stop(event):
 
 
 def say_verdict():
-    """The verdict on the fault at which the selected thread has stopped, where there is one of the region's."""
+    """Says whose the fault is at which the selected thread has stopped, if the region's stacks are in it."""
     session, inferior = sessions.session(), gdb.selected_inferior()
     _told.add((inferior.num, inferior.pid))
     try:

@@ -1,5 +1,6 @@
-"""Damages the registry of a process that waits, by GDB's own `set var`, one thing at a time; after each the commands have to
-say in a line what is wrong, or show what is right all the same. Prints for each kind what was said.
+"""Damages the registry of a process that waits, by GDB's own `set var`, one thing at a time; after each the
+commands have to say in a line what is wrong, or show what is right all the same. Prints for each kind what
+was said.
 
 For tests/gdb/damage.rs, in a GDB that has the commands loaded and is attached to tests/programs/seen.rs.
 """
@@ -10,9 +11,23 @@ from coro_gdb import sessions
 
 MAP = sessions.maps()[0]
 HEADER = MAP.layout.address
-COMMANDS = ("coro list", "coro bt reader", "coro info reader", "coro tree", "coro group", "coro deadlock",
-            "coro select reader", "bt", "coro select .", "print $coro()", "coro list -limit 2", "coro thread",
-            "coro stacks", "coro addr $sp", "bt 1")
+COMMANDS = (
+    "coro list",
+    "coro bt reader",
+    "coro info reader",
+    "coro tree",
+    "coro group",
+    "coro deadlock",
+    "coro select reader",
+    "bt",
+    "coro select .",
+    "print $coro()",
+    "coro list -limit 2",
+    "coro thread",
+    "coro stacks",
+    "coro addr $sp",
+    "bt 1",
+)
 
 
 def word(address):
@@ -59,40 +74,41 @@ FIELDS = {}
 _address, _stride, _count = MAP.layout.tables["header fields"]
 for _i in range(_count):
     FIELDS[MAP.memory.text(_address + _stride * _i, 24)] = int.from_bytes(
-        MAP.memory.read(_address + _stride * _i + 24, 4), "little")
+        MAP.memory.read(_address + _stride * _i + 24, 4), "little"
+    )
 
-BAD = 0xdead_beef_0000
+BAD = 0xDEAD_BEEF_0000
 #: Kind -> (address, values, bytes). With two values each.
 KINDS = {
     "magic": (HEADER, (0x4141414141414141, 1), 8),
     "own address": (HEADER + 8, (HEADER + 64, 0), 8),
-    "major version": (HEADER + 16, (2, 0xffffffff), 4),
-    "size": (HEADER + 24, (0xffffffff, 3), 4),
-    "table count": (HEADER + 28, (0xffffffff, 0), 4),
+    "major version": (HEADER + 16, (2, 0xFFFFFFFF), 4),
+    "size": (HEADER + 24, (0xFFFFFFFF, 3), 4),
+    "table count": (HEADER + 28, (0xFFFFFFFF, 0), 4),
     "tables": (HEADER + 32, (BAD, 8), 8),
-    "record table's count": (table("records") + 36, (0xffffffff, 1), 4),
+    "record table's count": (table("records") + 36, (0xFFFFFFFF, 1), 4),
     "record table's address": (table("records") + 24, (BAD, HEADER), 8),
-    "record table's stride": (table("records") + 32, (0, 0xffffffff), 4),
-    "field table's count": (table("record fields") + 36, (0xffffff, 1), 4),
+    "record table's stride": (table("records") + 32, (0, 0xFFFFFFFF), 4),
+    "field table's count": (table("record fields") + 36, (0xFFFFFF, 1), 4),
     "states' address": (table("states") + 24, (BAD, 0), 8),
-    "region": (header_field("region_base"), (BAD, 0xffffffffffffffff), 8),
+    "region": (header_field("region_base"), (BAD, 0xFFFFFFFFFFFFFFFF), 8),
     "end context": (header_field("end_context"), (BAD, 0), 8),
-    "class base": (class_field("base"), (BAD, 0xffffffffffffffff), 8),
-    "class stride": (class_field("stride"), (1, 0xffffffffffffffff), 8),
-    "class use": (class_field("used"), (0xffffffff, 0x7fffffff), 4),
-    "worker's thread": (worker_field("thread"), (0xffffffff, 1), 4),
-    "worker's main": (worker_field("main"), (0xffffffff, 5), 4),
-    "state": (record("reader", "state"), (0xffffffffffffffff, 0), 8),
-    "saved sp": (record("reader", "context"), (BAD, 0xffffffffffffffff), 8),
+    "class base": (class_field("base"), (BAD, 0xFFFFFFFFFFFFFFFF), 8),
+    "class stride": (class_field("stride"), (1, 0xFFFFFFFFFFFFFFFF), 8),
+    "class use": (class_field("used"), (0xFFFFFFFF, 0x7FFFFFFF), 4),
+    "worker's thread": (worker_field("thread"), (0xFFFFFFFF, 1), 4),
+    "worker's main": (worker_field("main"), (0xFFFFFFFF, 5), 4),
+    "state": (record("reader", "state"), (0xFFFFFFFFFFFFFFFF, 0), 8),
+    "saved sp": (record("reader", "context"), (BAD, 0xFFFFFFFFFFFFFFFF), 8),
     "saved pc": (record("reader", "context") + 8, (BAD, 1), 8),
     "link": (record("reader", "link"), (BAD, record("reader", "context")), 8),
-    "stack's top": (record("reader", "stack_top"), (0, 0xffffffffffffffff), 8),
-    "wait reason": (record("reader", "wait_reason"), (0xff, 0x7f), 1),
-    "wait object": (record("locker", "wait_object"), (BAD, 0xffffffffffffffff), 8),
-    "parent": (record("reader", "parent"), (4, 0xffffffffffffffff), 8),
+    "stack's top": (record("reader", "stack_top"), (0, 0xFFFFFFFFFFFFFFFF), 8),
+    "wait reason": (record("reader", "wait_reason"), (0xFF, 0x7F), 1),
+    "wait object": (record("locker", "wait_object"), (BAD, 0xFFFFFFFFFFFFFFFF), 8),
+    "parent": (record("reader", "parent"), (4, 0xFFFFFFFFFFFFFFFF), 8),
     "spawn file": (record("reader", "spawn_file"), (BAD, 1), 8),
-    "name": (record("reader", "name"), (0x9b9b9b9b9b1b5b1b, 0xffffffffffffffff), 8),
-    "id": (record("locker", "id"), (4, 0xffffffffffffffff), 8),
+    "name": (record("reader", "name"), (0x9B9B9B9B9B1B5B1B, 0xFFFFFFFFFFFFFFFF), 8),
+    "id": (record("locker", "id"), (4, 0xFFFFFFFFFFFFFFFF), 8),
 }
 
 
@@ -104,7 +120,10 @@ def damage():
             try:
                 for command in COMMANDS:
                     said = run(command)
-                    print(f"KIND {kind} {value:#x} {command}: {len(said.splitlines())} lines: {said.strip()[:300]!r}")
+                    print(
+                        f"KIND {kind} {value:#x} {command}: "
+                        f"{len(said.splitlines())} lines: {said.strip()[:300]!r}"
+                    )
             finally:
                 poke(address, before, size)
     print("AFTER " + run("coro list").splitlines()[-1])

@@ -1,5 +1,5 @@
-//! A registry that was overwritten: each command says in a line what is wrong, or shows the rest; none fails, hangs, or
-//! says more than a person would read.
+//! A registry that was overwritten: each command says in a line what is wrong, or shows the rest; none
+//! fails, hangs, or says more than a person would read.
 
 use crate::coro;
 use crate::debuggee::Debuggee;

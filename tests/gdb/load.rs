@@ -12,8 +12,8 @@ fn attaches() -> usize {
     env::var("CORO_ATTACHES").map_or(20, |text| text.parse().expect("CORO_ATTACHES is a number"))
 }
 
-/// A server and its clients, whose coroutines come, wait, wake each other and go: wherever it is stopped, each command has
-/// an answer, and afterwards it works on.
+/// A server and its clients, whose coroutines come, wait, wake each other and go: wherever it is stopped,
+/// each command has an answer, and afterwards it works on.
 #[test]
 fn working_program_can_be_attached_to_at_any_moment() {
     let main = Path::new(env!("CARGO_BIN_EXE_main"));

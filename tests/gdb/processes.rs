@@ -1,4 +1,5 @@
-//! Processes that are more than one program with one runtime on this machine, and what becomes of those that GDB leaves.
+//! Processes that are more than one program with one runtime on this machine, and what becomes of those
+//! that GDB leaves.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -204,7 +205,8 @@ fn program_goes_on_when_gdb_leaves() {
         assert!(debuggee.lives(), "after {commands:?}");
         let state = debuggee.stat();
         assert!(!state.contains(") t ") && !state.contains(") T "), "after {commands:?}: {state}");
-        // It does so with the registers that it had: what comes next is io's heartbeat, and then it sleeps again.
+        // It does so with the registers that it had: what comes next is io's heartbeat, and then it sleeps
+        // again.
         debuggee.asleep();
     }
 }

@@ -1,5 +1,5 @@
-//! A selected coroutine in the place of a thread's stack: its frames can be looked at, and nothing that runs or changes the
-//! program takes them for the thread's.
+//! A selected coroutine in the place of a thread's stack: its frames can be looked at, and nothing that
+//! runs or changes the program takes them for the thread's.
 
 use std::process::Command;
 

@@ -1,6 +1,7 @@
 //! `coro next`, `coro step`, `coro finish`: with one coroutine, while others come by.
 //!
-//! Two coroutines of tests/programs/seen.rs take turns in one function, and give way to each other in the middle of it.
+//! Two coroutines of tests/programs/seen.rs take turns in one function, and give way to each other in the
+//! middle of it.
 
 use crate::support::{Profile, line_of, program};
 use crate::{SEEN, Transcript, coro, has};
@@ -29,7 +30,8 @@ fn next_stays_with_the_coroutine_over_its_waits() {
             commands.extend(["coro next", "print $coro()"]);
         }
         let said = in_one(profile, &commands);
-        // In optimised code a line may be in several pieces. But twice round the loop it comes to each that gives way.
+        // In optimised code a line may be in several pieces. But twice round the loop it comes to each that
+        // gives way.
         if profile == Profile::Debug {
             for (turn, mark) in ["SECOND", "THIRD", "FOURTH"].into_iter().enumerate() {
                 comes_to(&said, "coro next", turn, mark);

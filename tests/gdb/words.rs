@@ -1,4 +1,5 @@
-//! What GDB says with the commands loaded: help, completion, the greeting, values, and at a stack that overflows.
+//! What GDB says with the commands loaded: help, completion, the greeting, values, and at a stack that
+//! overflows.
 
 use std::fs;
 use std::path::Path;
@@ -140,7 +141,8 @@ fn backtraces_are_gdbs_own() {
     assert!(ours.block("bt").contains("resumed by: ---"), "{ours}");
 }
 
-/// With a filter, of whichever kind, GDB shows some arguments in another way: `x@entry`, values that are partly there.
+/// With a filter, of whichever kind, GDB shows some arguments in another way: `x@entry`, values that are
+/// partly there.
 fn without_arguments(line: &str) -> (&str, &str) {
     let (function, rest) = line.split_once(" (").unwrap_or((line, ""));
     (function, rest.rsplit_once(") at ").map_or("", |(_, place)| place))

@@ -1,9 +1,9 @@
-//! What a debugger is to see: coroutines whose functions have locals of known values, in several kinds of process.
-//! `seen parked|fork|threads|steps|panics`.
+//! What a debugger is to see: coroutines whose functions have locals of known values, in several kinds of
+//! process. `seen parked|fork|threads|steps|panics`.
 //!
-//! parked: waits for ever, in coroutines of several kinds. fork: then forks, and both wait. threads: besides, a thread
-//! that computes. steps: two coroutines take turns in one function, two thousand times. panics: some coroutines end, and
-//! one panics.
+//! parked: waits for ever, in coroutines of several kinds. fork: then forks, and both wait. threads:
+//! besides, a thread that computes. steps: two coroutines take turns in one function, two thousand times.
+//! panics: some coroutines end, and one panics.
 //!
 //! Prints `parked` when it is where it is to be looked at; the fork, then, its child's number.
 
