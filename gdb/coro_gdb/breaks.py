@@ -66,35 +66,32 @@ def break_(session, arguments):
             _ours[breakpoint_.number] = event
 
 
+#: What stands behind the location, which may itself have words that begin with a dash.
+_RESTRICTIONS = re.compile(r"""((?:\s-(?:id|name)\s+(?:'[^']*'|"[^"]*"|\S+))*)\s*$""")
+
+
 def _parse(arguments):
     """(location, id, name's expression, condition)"""
-    text, _, condition = re.sub(r"\s-if\s", "\0", f"{arguments} ", count=1).partition("\0")
-    words = command.split(text)
+    text, _, condition = re.sub(r"\s-if\s", "\0", f" {arguments} ", count=1).partition("\0")
+    found = _RESTRICTIONS.search(text)
+    location = text[: found.start()].strip()
+    if not location:
+        raise CommandError("usage: coro break LOCATION|spawn|exit|panic [-id N|-name RE] [-if COND]")
+    words = command.split(found[1])
     number = expression = None
-    # Options stand behind the location, which may have words that look like some.
-    while len(words) >= 2 and words[-2] in ("-id", "-name"):
-        option, value = words[-2:]
+    for option, value in zip(words[::2], words[1::2]):
         if option == "-id":
             number = options.number("-id", value.lstrip("#"))
         else:
-            try:
-                expression = re.compile(value)
-            except re.error as error:
-                raise CommandError(f"`-name {value}`: that is no regular expression: {error}") from None
-        words = words[:-2]
-        text = (
-            re.sub(r"\s-(id|name)\s+\S.*?$", "", text.rstrip())
-            if number is None or expression is None
-            else text
-        )
-    location = (
-        re.split(r"\s-(?:id|name)\s", f" {text} ")[0].strip()
-        if number is not None or expression is not None
-        else text.strip()
-    )
-    if not location:
-        raise CommandError("usage: coro break LOCATION|spawn|exit|panic [-id N|-name RE] [-if COND]")
+            expression = _expression(value)
     return location, number, expression, condition.strip()
+
+
+def _expression(text):
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise CommandError(f"`-name {text}`: that is no regular expression: {error}") from None
 
 
 def _location_of(session, event):
