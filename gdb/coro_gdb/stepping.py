@@ -119,9 +119,10 @@ class Target:
         frame = gdb.newest_frame()
         sp = stack.stack_pointer(frame)
         if not self.slot[0] <= sp < self.slot[1]:
+            # Another coroutine; of them there may be many, and what follows takes longer.
             return False
         if place == self.back:
-            return self.frame_end is None or sp >= self.frame_end
+            return self.frame_end is None or sp == self.frame_end
         physical = frame
         while physical.type() == gdb.INLINE_FRAME:
             physical = physical.older()

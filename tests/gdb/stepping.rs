@@ -180,3 +180,17 @@ fn stepping_needs_a_coroutine() {
     has(&said, "coro finish 3", &["takes no argument"]);
     has(&said, "coro finish", &["the selected thread runs no coroutine: GDB's own commands step it"]);
 }
+
+/// A function that calls itself comes to the same lines, and returns to the same place, further in.
+#[test]
+fn recursion_is_stepped_over() {
+    let file = program("seen", Profile::Debug);
+    let stop = format!("break {SEEN}:{} if n == 3", line_of(SEEN, "DEEPER"));
+    let commands =
+        [stop.as_str(), "run", "delete", "coro next", "coro next", "print n", "coro finish", "print n + 0"];
+    let said = coro(&["--args".as_ref(), file.as_os_str(), "panics".as_ref()], &commands);
+    comes_to(&said, "coro next", 1, "BACK");
+    has(&said, "print n", &["= 3"]);
+    has(&said, "coro finish", &["seen::countdown (n=4)"]);
+    has(&said, "print n + 0", &["= 4"]);
+}

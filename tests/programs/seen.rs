@@ -189,7 +189,7 @@ fn twice(round: u64, who: u64) -> u64 {
 // Ends.
 
 fn end_in_all_ways() {
-    let ends = spawn("ends", || black_box(last_words(5)));
+    let ends = spawn("ends", || black_box(last_words(5) + countdown(4)));
     ends.join().unwrap();
     let panics = spawn("panics", || {
         coro::yield_now();
@@ -206,3 +206,13 @@ fn last_words(n: u64) -> u64 {
     coro::yield_now();
     words
 } // line LAST
+
+#[inline(never)]
+fn countdown(n: u64) -> u64 {
+    if n == 0 {
+        return 0;
+    }
+    let rest = countdown(black_box(n - 1)); // line DEEPER
+    coro::yield_now();
+    rest + 1 // line BACK
+}
