@@ -302,11 +302,18 @@ def register():
     After()
     install_skip()
     gdb.events.cont.connect(_on_cont)
+    gdb.events.stop.connect(_on_stop)
     gdb.events.exited.connect(has_run)
     gdb.events.inferior_call.connect(inferior_call)
     gdb.events.register_changed.connect(register_was_written)
     gdb.events.memory_changed.connect(memory_was_written)
     gdb.events.before_prompt.connect(before_prompt)
+
+
+def _on_stop(_event):
+    # A function that was called has come to a breakpoint, say: a selection is of the stop before.
+    selection.resume()
+    before_run()
 
 
 def _on_cont(event):

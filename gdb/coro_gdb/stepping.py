@@ -93,14 +93,12 @@ class Target:
         self.who = _who_of(selected)
         self.slot = self.who.map.slot_of(self.who.index)
         #: The frame itself may be of an inlined function; the stack is that of the function around it.
-        physical = frame
-        while physical.type() == gdb.INLINE_FRAME:
-            physical = physical.older()
+        physical = _physical(frame)
         caller = physical.older()
         self.start, self.around = _function_of(frame), _functions_around(frame)
         self.line = _line_of(frame)
         #: The stack pointer behind the call: what tells this call from another one of the same function.
-        self.frame_end = stack.stack_pointer(caller) if caller is not None else None
+        self.frame_end = _end_of(frame)
         self.places = set()
         if with_lines:
             self.places |= _places(physical, frame, self.line)
@@ -123,11 +121,7 @@ class Target:
             return False
         if place == self.back:
             return self.frame_end is None or sp == self.frame_end
-        physical = frame
-        while physical.type() == gdb.INLINE_FRAME:
-            physical = physical.older()
-        caller = physical.older()
-        if self.frame_end is not None and (caller is None or stack.stack_pointer(caller) != self.frame_end):
+        if self.frame_end is not None and _end_of(frame) != self.frame_end:
             return False
         # Not in a function that is inlined further in.
         return _function_of(frame) in self.around and _line_of(frame) != self.line
@@ -170,6 +164,19 @@ def _functions_around(frame):
             found.append((block.start, block.function.name))
         block = block.superblock
     return found
+
+
+def _physical(frame):
+    """The frame of the function into which a frame's function is inlined."""
+    while frame.type() == gdb.INLINE_FRAME:
+        frame = frame.older()
+    return frame
+
+
+def _end_of(frame):
+    """The stack pointer behind the call of a frame's function; None: nobody has called it."""
+    caller = _physical(frame).older()
+    return stack.stack_pointer(caller) if caller is not None else None
 
 
 def _line_of(frame):
@@ -287,7 +294,7 @@ def _show(session, target):
     """Where the coroutine is now, as `next` shows it: the line, before it the function if that is another."""
     frame = gdb.selected_frame()
     first, _, rest = gdb.execute("frame", to_string=True).partition("\n")
-    is_same = _function_of(frame) == target.start and rest
+    is_same = rest and _function_of(frame) == target.start and _end_of(frame) == target.frame_end
     session.port.write(rest if is_same else re.sub(r"^#\d+\s+", "", f"{first}\n{rest}"))
 
 
