@@ -21,6 +21,7 @@ same_with_mprotect=(
     instructions # counts none of the kernel's
     stepping     # redzones are placed by system calls, in which nothing is stepped
     scripts      # reads registries made by hand, and programs that wait
+    gdb          # reads records and stacks; where the method matters, a test has both
 )
 
 # The unit and integration tests run once more under AddressSanitizer and its leak checker, except these:
@@ -32,6 +33,7 @@ not_sanitized=(
     debugger_backtrace # GDB and LLDB at every instruction of usual builds
     wait_objects       # GDB and cores of usual and stripped builds
     events             # GDB, on usual and stripped builds
+    gdb                # GDB on usual builds
     cores              # where locals lie, which is in fake stacks then
     bad_input          # address spaces too small for a shadow, SIGSEGV, stack depths told by the addresses of locals
     memcheck           # another checker, and no two at a time

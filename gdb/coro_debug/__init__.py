@@ -13,7 +13,8 @@ tests.
     session    one debugger's view of one program
     frames     stacks as places in the source: `walker` finds the return addresses, `source` tells which are
                the user's code
-    backtrace  a stack as lines: `deep` skips through recursions, `fold` shortens them, `rendering` words frames
+    backtrace  a stack as lines: `deep` skips through recursions, `fold` shortens them, `rendering` words
+               frames
     waits      what a coroutine waits for, in words; `graph`: who waits for whom
     report     what a fault means, in words; `verdict` decides it
     snapshot   all of it as data

@@ -1,8 +1,9 @@
-"""How values of the runtime's types are shown: a handle as the coroutine that it is of, a lock by who has it, a channel by
-what is in it.
+"""How values of the runtime's types are shown: a handle as the coroutine that it is of, a lock by who has
+it, a channel by what is in it.
 
-By the type's name; the fields by theirs, as far as they are there. What can't be told is left out, and what can't be read at
-all is shown as GDB would without this: a printer that fails spoils the backtrace in which it stands.
+By the type's name; the fields by theirs, as far as they are there. What can't be told is left out, and what
+can't be read at all is shown as GDB would without this: a printer that fails spoils the backtrace in which
+it stands.
 """
 
 import re
@@ -91,11 +92,14 @@ class Lookup:
 
 def register():
     """Adds it to those of all programs."""
-    gdb.pretty_printers[:] = [printer for printer in gdb.pretty_printers if getattr(printer, "name", "") != Lookup.name]
+    gdb.pretty_printers[:] = [
+        printer for printer in gdb.pretty_printers if getattr(printer, "name", "") != Lookup.name
+    ]
     gdb.pretty_printers.append(Lookup())
 
 
 # What the texts are made of.
+
 
 def coroutine_text(number):
     """`coroutine #42 'conn', parked 3.1 s: read fd 7`"""
@@ -109,14 +113,19 @@ def coroutine_text(number):
     state = waits.state_in_words(coroutine)
     if coroutine.is_running and words:
         return f"coroutine {text.who(coroutine.id, coroutine.name)}, {words}"
-    return (f"coroutine {text.who(coroutine.id, coroutine.name)}, {state}" + (f" {age}" if age else "")
-            + (f": {words}" if words else ""))
+    return (
+        f"coroutine {text.who(coroutine.id, coroutine.name)}, {state}"
+        + (f" {age}" if age else "")
+        + (f": {words}" if words else "")
+    )
 
 
 def _mutex_text(value):
     """`free`, `locked by #12 'name', others wait`, and whether it is poisoned."""
     registry = _registry()
-    fields = registry.mutex(int(value.address)) if registry is not None and value.address is not None else None
+    fields = (
+        registry.mutex(int(value.address)) if registry is not None and value.address is not None else None
+    )
     if fields is None:
         return "?"
     poisoned = ", poisoned" if fields.get("poisoned") else ""
@@ -137,8 +146,11 @@ def _channel_text(value):
     if fields is None:
         return "?"
     length, capacity = fields["length"], fields["capacity"]
-    parts = [f"{length} of {capacity}" if length else f"empty, room for {capacity}",
-             text.plural(fields["senders"], "sender"), text.plural(fields["receivers"], "receiver")]
+    parts = [
+        f"{length} of {capacity}" if length else f"empty, room for {capacity}",
+        text.plural(fields["senders"], "sender"),
+        text.plural(fields["receivers"], "receiver"),
+    ]
     for name, words in (("last_sender", "last sent by"), ("last_receiver", "last received by")):
         who = waits.person(registry, fields.get(name, 0))
         if who:

@@ -1,4 +1,4 @@
-"""`coro select` and `coro apply`: a coroutine in the place of the selected thread's stack, for as long as the program stands."""
+"""`coro select` and `coro apply`: a coroutine in the place of the selected thread's stack."""
 
 import gdb
 
@@ -14,10 +14,11 @@ FRAMES = 200
 SELECT = """\
 Makes GDB's own frame commands show a coroutine: bt, up, down, frame, info locals, p.
 
-It need not be running; nothing of the program is changed. The thread of its worker gets selected, and there the coroutine's
-innermost frame that is your own code: `down` goes into the runtime's. `coro select .`, or without an ID, goes back to the thread itself; so does every command that
-runs the program, before it runs. While a coroutine is selected, `return` and `jump` are refused, and registers can't
-be written: they would be the thread's.
+It need not be running; nothing of the program is changed. The thread of its worker gets selected, and there
+the coroutine's innermost frame that is your own code: `down` goes into the runtime's. `coro select .`, or
+without an ID, goes back to the thread itself; so does every command that runs the program, before it runs.
+While a coroutine is selected, `return` and `jump` are refused, and registers can't be written: they would be
+the thread's.
 
 A coroutine that runs is selected by its thread."""
 
@@ -41,8 +42,10 @@ def select(session, arguments):
     chosen = options.parse(arguments, takes_rest=True)
     words = chosen.rest
     if compat.is_driven_by_a_program():
-        raise CommandError("under MI the front end would show frames that aren't the thread's: `coro bt ID -full` shows a "
-                           "coroutine's stack and locals here")
+        raise CommandError(
+            "under MI the front end would show frames that aren't the thread's: `coro bt ID -full` shows a "
+            "coroutine's stack and locals here"
+        )
     if len(words) > 1:
         raise CommandError(f"`coro select` takes one coroutine, and not `{arguments.strip()}`")
     if chosen.is_filtered:
@@ -100,8 +103,10 @@ def _back_to_thread(session):
 def _select_running(session, coroutine):
     thread = port.thread_of_number(coroutine.thread.number)
     if thread is None or thread.is_running():
-        raise CommandError(f"the coroutine #{coroutine.id} runs on thread {coroutine.thread.number}, which isn't stopped: "
-                           "`interrupt` stops it")
+        raise CommandError(
+            f"the coroutine #{coroutine.id} runs on thread {coroutine.thread.number}, which isn't stopped: "
+            "`interrupt` stops it"
+        )
     thread.switch()
     selection.drop()
     session.port.write(f"[{_title(coroutine)}, which thread {thread.num} runs]\n")
@@ -114,6 +119,7 @@ def _title(coroutine):
 
 
 # apply
+
 
 def apply(session, arguments):
     """`coro apply`"""

@@ -1,7 +1,8 @@
 //! Coroutines that wait, as the commands show them, and the values of their locals.
 //!
-//! The values are those that tests/programs/seen.rs computes. In optimised builds without full debug information there are
-//! functions and lines, in stripped ones addresses; the registry is the same in all of them.
+//! The values are those that tests/programs/seen.rs computes. In optimised builds without full debug
+//! information there are functions and lines, in stripped ones addresses; the registry is the same in all
+//! of them.
 
 use std::fs;
 
@@ -9,8 +10,8 @@ use crate::debuggee::{Core, Debuggee, scratch};
 use crate::support::{Profile, Transcript, program};
 use crate::{SEEN, coro, has, row};
 
-/// Selects the frame of a function, of the selected one and those behind it. (GDB's `frame function` goes by the
-/// function's range, in which other functions may lie in optimised code.)
+/// Selects the frame of a function, of the selected one and those behind it. (GDB's `frame function` goes
+/// by the function's range, in which other functions may lie in optimised code.)
 macro_rules! frame_of {
     ($function:literal) => {
         concat!(
