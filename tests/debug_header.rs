@@ -52,7 +52,7 @@ fn stripped_program_has_the_note_and_no_symbol() {
     assert!(gdb.block("info address coro_debug_v1").contains("No symbol"), "{gdb}");
     let parked = Parked::start(Profile::Stripped);
     let image = parked.image();
-    assert_eq!(registry(&image).header().version, (1, 0));
+    assert_eq!(registry(&image).header().version, (1, 1));
 }
 
 #[test]
@@ -62,12 +62,18 @@ fn header_leads_to_every_table() {
     let registry = registry(&image);
     let tables = registry.table_names();
     let known = [
+        "channel fields",
         "class fields",
         "classes",
+        "descriptor fields",
+        "descriptor roles",
+        "descriptors",
+        "events",
         "field kinds",
         "flags",
         "header fields",
         "kinds",
+        "mutex fields",
         "object kinds",
         "policies",
         "record fields",
@@ -88,6 +94,7 @@ fn header_leads_to_every_table() {
     assert_eq!(values("flags"), ["waiting", "notified", "timed out", "lent"]);
     assert_eq!(values("kinds"), ["user", "main", "switch", "io"]);
     assert_eq!(values("policies"), ["fair", "backtrack"]);
+    assert_eq!(values("descriptor roles"), ["none", "stream", "listener"]);
     let reasons = values("wait reasons");
     for reason in
         ["none", "turn", "sleep", "join", "read", "write", "accept", "connect", "mutex", "send", "receive"]
@@ -131,14 +138,14 @@ fn classes_and_workers_are_told() {
         (registry.fields("class fields").unwrap(), registry.fields("worker fields").unwrap());
     let classes = registry.rows("classes", None, &class_fields).unwrap();
     let used: Vec<_> = classes.iter().map(|class| (class.text("name"), class.number("used"))).collect();
-    // main; io and switch; the seven others.
-    let expected = [("native", 1), ("service", 2), ("default", 7), ("large", 0)];
+    // main; io and switch; the nine others.
+    let expected = [("native", 1), ("service", 2), ("default", 9), ("large", 0)];
     assert_eq!(used, expected.map(|(name, used)| (name.to_owned(), used)));
     let workers = registry.rows("workers", None, &worker_fields).unwrap();
     let in_use: Vec<_> = workers.iter().filter(|worker| worker.number("thread") != 0).collect();
     let [worker] = in_use[..] else { panic!("{} workers are in use", in_use.len()) };
     assert_eq!(worker.number("thread"), parked.pid().into());
-    assert_eq!((worker.number("alive"), worker.number("policy")), (7, 0));
+    assert_eq!((worker.number("alive"), worker.number("policy")), (9, 0));
     let record_fields = registry.fields("record fields").unwrap();
     for role in ["main", "switch", "io"] {
         let index = worker.number(role) as u32;
@@ -178,6 +185,8 @@ fn tells_who_waits_for_what(profile: Profile) {
         ("sender", ("user", "parked", "send", "address")),
         ("acceptor", ("user", "parked", "accept", "file descriptor")),
         ("reader", ("user", "parked", "read", "file descriptor")),
+        ("writer", ("user", "parked", "write", "file descriptor")),
+        ("connector", ("user", "parked", "connect", "file descriptor")),
     ];
     assert_eq!(told, BTreeMap::from(expected));
 
@@ -190,7 +199,7 @@ fn tells_who_waits_for_what(profile: Profile) {
             object(name)
         );
     }
-    for name in ["acceptor", "reader"] {
+    for name in ["acceptor", "reader", "writer", "connector"] {
         let file = fs::read_link(parked.proc(&format!("fd/{}", object(name)))).unwrap();
         assert!(file.to_string_lossy().starts_with("socket:"), "{name} waits for {file:?}");
     }

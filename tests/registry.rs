@@ -3,11 +3,13 @@
 
 use std::cell::Cell;
 use std::collections::HashSet;
+use std::io::{Read, Write};
 use std::panic;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coro::net::{TcpListener, TcpStream};
 use coro::sync::{Mutex, channel};
 use coro::{Builder, CoroutineBuilder, Policy};
 use pretty_assertions::assert_eq;
@@ -24,7 +26,7 @@ fn invariants_hold_after_each_step_of_a_life() {
 }
 
 fn step(what: &str) {
-    assert_eq!(coro::debug::check_with_free_slots(), Ok(()), "{what}");
+    assert_eq!(coro::debug::check_with_shared(), Ok(()), "{what}");
 }
 
 fn life() {
@@ -71,6 +73,22 @@ fn life() {
     locker.join().unwrap();
     assert_eq!(waiter.join().unwrap(), Ok(1));
     step("both have ended");
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let acceptor = coro::spawn(move || listener.accept().unwrap().0);
+    coro::yield_now();
+    step("one waits for a connection");
+    let mut client = TcpStream::connect(address).unwrap();
+    let mut server = acceptor.join().unwrap();
+    step("both ends are there, the listener is closed");
+    let reader = coro::spawn(move || server.read(&mut [0; 9]).unwrap());
+    coro::yield_now();
+    step("one waits for bytes");
+    client.write_all(b"x").unwrap();
+    assert_eq!(reader.join().unwrap(), 1);
+    drop(client);
+    step("all is closed");
 
     let quiet = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));

@@ -27,6 +27,8 @@ not_sanitized=(
     readme             # GDB's words on a usual build
     debug_header       # GDB, LLDB and cores of usual and stripped builds
     debugger_backtrace # GDB and LLDB at every instruction of usual builds
+    wait_objects       # GDB and cores of usual and stripped builds
+    events             # GDB, on usual and stripped builds
     cores              # where locals lie, which is in fake stacks then
     bad_input          # address spaces too small for a shadow, SIGSEGV, stack depths told by the addresses of locals
     memcheck           # another checker, and no two at a time

@@ -6,10 +6,16 @@ commands here are written against that; plain Python with `memory.ProcessMemory`
     memory     bytes by address, of a process, a core or a test's dictionary
     elf        where a program's debug headers are: by the ELF notes of its modules
     layout     the debug header and its tables: which field lies where, which number means what
-    registry   records, classes, workers: a snapshot of every coroutine
+    registry   records, classes, workers: a snapshot of every coroutine; in coroutine one of them, in records how they are
+               read, in places where stacks and redzones lie, in objects what is waited for
     port       what a debugger has to offer
     session    one debugger's view of one program
-    command    the table of the commands that both debuggers have; commands/ holds them
+    frames     stacks as places in the source: walker finds the return addresses, source tells the user's code, fold
+               shortens recursions
+    waits      what a coroutine waits for, in words; graph: who waits for whom; verdict: what a fault means
+    snapshot   all of it as data
+    command    the table of the commands that both debuggers have; commands/ holds them, options their filters, text their
+               words and tables
 
 Nothing here holds an offset, a state's number or a register's position of its own: the process describes itself
 (debug-docs/abi.md). Whatever is read may be wrong: each loop has a bound, each failure is a sentence.

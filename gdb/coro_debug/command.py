@@ -4,6 +4,8 @@ A command is a function of (session, arguments) in a module of `commands`; its d
 with the usage.
 """
 
+import inspect
+import re
 import shlex
 
 from .port import CommandError
@@ -15,10 +17,10 @@ COMMANDS = {}
 class Command:
     """A command of the debuggers': `coro NAME ...`."""
 
-    def __init__(self, name, run):
+    def __init__(self, name, run, filters=""):
         self.name = name
         self.run = run
-        self.help = "\n".join(line.removeprefix("    ") for line in run.__doc__.strip().splitlines())
+        self.help = inspect.cleandoc(run.__doc__) + (f"\n\nFilters:\n{filters}" if filters else "")
 
     @property
     def usage(self):
@@ -29,13 +31,14 @@ class Command:
     def summary(self):
         """The help text's first sentence behind the usage."""
         rest = self.help.split("\n", 1)[1].strip() if "\n" in self.help else ""
-        return " ".join(rest.split("\n\n", 1)[0].split())
+        sentence = " ".join(rest.split("\n\n", 1)[0].split())
+        return re.split(r"(?<=[.])\s", sentence, maxsplit=1)[0].rstrip(".")
 
 
-def command(name):
-    """Registers a function as a command."""
+def command(name, filters=""):
+    """Registers a function as a command. `filters`: the help on filters, of one that takes them."""
     def register(run):
-        COMMANDS[name] = Command(name, run)
+        COMMANDS[name] = Command(name, run, filters)
         return run
     return register
 

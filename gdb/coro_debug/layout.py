@@ -20,9 +20,13 @@ _NAME = struct.Struct("<24sQ")
 MOST_TABLES = 256
 MOST_ROWS = 1024
 MOST_WORKERS = 4096
+LARGEST_TABLE = 1 << 23
 MOST_CLASSES = 64
 MOST_RECORDS = 1 << 28
 LONGEST_ROW = 1 << 16
+
+# What lies below the runtime's sources and is the user's, of programs that don't say so: its demo.
+SOURCE_EXCEPTIONS = ["main.rs", "demo/", "bin/"]
 
 _NUMBERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
@@ -124,6 +128,7 @@ class Layout:
         self.policies = self._names(memory, "policies")
         self.descriptor_roles = self._names(memory, "descriptor roles", optional=True)
         self.events = self._values(memory, "events", optional=True)
+        self.source_exceptions = list(self._values(memory, "source exceptions", optional=True)) or SOURCE_EXCEPTIONS
         self.registers = self._fields(memory, "saved registers")
         self._check()
 
@@ -152,7 +157,7 @@ class Layout:
                 return []
             raise BadRegistry(f"the debug header at {self.address:#x} has no table `{table}`")
         address, stride, count = self.tables[table]
-        if count > MOST_ROWS or not shape.size <= stride <= LONGEST_ROW:
+        if count > MOST_ROWS or not shape.size <= stride <= LONGEST_ROW or stride * count > LARGEST_TABLE:
             raise BadRegistry(f"the table `{table}` claims {count} rows of {stride} bytes: it has been overwritten")
         data = memory.read(address, stride * count)
         return [shape.unpack_from(data, stride * i) for i in range(count)]
@@ -172,7 +177,8 @@ class Layout:
         if table not in self.tables:
             raise BadRegistry(f"the debug header at {self.address:#x} has no table `{table}`")
         _, stride, count = self.tables[table]
-        if count > most or not 0 < stride <= LONGEST_ROW:
+        is_read_whole = most < MOST_RECORDS
+        if count > most or not 0 < stride <= LONGEST_ROW or is_read_whole and stride * count > LARGEST_TABLE:
             raise BadRegistry(f"the table `{table}` claims {count} rows of {stride} bytes: it has been overwritten")
         return Row(table, self._fields(memory, fields), stride)
 

@@ -25,10 +25,13 @@ class Thread:
 class Location:
     """A place in the source. Unknown parts are None."""
 
-    __slots__ = ("function", "file", "line")
+    __slots__ = ("function", "file", "line", "path")
 
-    def __init__(self, function, file=None, line=None):
-        self.function, self.file, self.line = function, file, line
+    def __init__(self, function, file=None, line=None, path=None):
+        self.function = function
+        self.file = file  # as the debug information names it, mostly relative: this is what is shown
+        self.line = line
+        self.path = path  # the absolute path, by which the user's files are told from the runtime's
 
 
 class Frame:

@@ -1,7 +1,9 @@
 """One debugger's view of one program: its registries, read anew after each time it has run."""
 
 from . import registry
+from .frames import Frames
 from .layout import BadRegistry
+from .memory import Unreadable
 from .port import CommandError
 
 
@@ -13,6 +15,7 @@ class Session:
         self._generation = None
         self._registries = []
         self._problems = []
+        self._frames = {}
 
     def registries(self):
         """All that can be read, of this stop. A sentence about each that can't goes to the user once a stop."""
@@ -20,6 +23,7 @@ class Session:
         if generation is None or generation != self._generation:
             self._registries, self._problems = registry.open_registries(self.port)
             self._generation = generation
+            self._frames = {}
             if self._registries:
                 for problem in self._problems:
                     self.port.write(f"coro: {problem}\n")
@@ -37,20 +41,26 @@ class Session:
             raise CommandError(f"there is no runtime {number}: this program has {len(registries)}")
         return registries[number - 1]
 
+    def frames(self, registry):
+        """The stacks of a registry's coroutines; what was learnt of them is kept as long as the program stands."""
+        if registry not in self._frames:
+            self._frames[registry] = Frames(self.port, registry)
+        return self._frames[registry]
+
     def coroutine(self, text, number=None):
         """The coroutine that a user names: `42`, `#42`, a name that only one has, or `.` for the one that the selected
         thread runs."""
         registry = self.registry(number)
         if text == ".":
             return self.current(number)
-        digits = text.removeprefix("#")
+        digits = text[1:] if text.startswith("#") else text
         if digits.isdecimal():
             found = registry.by_id(int(digits))
             if found is None:
                 raise CommandError(f"there is no coroutine {int(digits)}: it has ended, or never was; "
                                    "`coro list` shows those there are")
             return found
-        named = [coroutine for coroutine in registry.coroutines() if coroutine.name == text]
+        named = registry.by_name(text)
         if len(named) == 1:
             return named[0]
         if not named:
@@ -62,7 +72,7 @@ class Session:
         """The coroutine that the selected thread runs; an error when it runs none."""
         registry = self.registry(number)
         selected = self.port.selected_thread()
-        thread = next((thread for thread in self.port.threads() if thread.number == selected), None)
+        thread = next((thread for thread in registry.threads() if thread.number == selected), None)
         found = registry.running_on(thread) if thread is not None else None
         if found is None:
             raise CommandError("the selected thread runs no coroutine: name one by its id, from `coro list`")
@@ -75,5 +85,5 @@ def guarded(action):
         return action()
     except BadRegistry as error:
         raise CommandError(str(error)) from None
-    except registry.Unreadable as error:
+    except Unreadable as error:
         raise CommandError(f"{error}: the program's memory is not all there, or the registry has been overwritten") from None

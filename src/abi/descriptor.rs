@@ -4,8 +4,13 @@
 //!   coro_debug_v1 ──> Table[] ──┬─> `records`  `classes`  `workers`          the data, grown in place
 //!   (symbol, note)              ├─> `record fields`  `header fields` ...     Field[]: name, offset, size, kind
 //!                               ├─> `saved registers`                        Field[]: name, offset, DWARF number
-//!                               └─> `states`  `wait reasons` ...             Name[]: name, value
+//!                               ├─> `states`  `wait reasons` ...             Name[]: name, value
+//!                               ├─> `descriptors`                            rows by number, grown in place
+//!                               └─> `events`                                 Name[]: name, address of code
 //! ```
+//!
+//! The tables `mutex fields` and `channel fields` are of rows that lie anywhere: at the address for which a coroutine
+//! waits.
 //!
 //! They lie in the region and not in read-only data because a kernel core has the region's pages, but not
 //! those of the executable.
@@ -14,10 +19,11 @@ use std::mem::offset_of;
 
 use super::DebugHeader;
 use super::layout::{CLASS_COUNT, Class, WORKER_COUNT, Worker};
+use super::objects::{ADDRESS_LENGTH, ChannelHead, Descriptor, MutexHead, Role};
 use super::record::{Kind, NAME_LENGTH, Record, request};
 use super::state::{self, State, flag};
 use super::wait::{ObjectKind, WaitReason};
-use crate::arch::{SAVED_REGISTERS, SavedRegister};
+use crate::arch::{EVENTS, SAVED_REGISTERS, SavedRegister};
 
 /// Text, filled up with NULs.
 pub(crate) type Text = [u8; 24];
@@ -75,6 +81,10 @@ pub(crate) enum FieldKind {
     RegisterValue = 10,
     /// Two words: tag and first record's index + 1 in a half each; how many there are.
     FreeQueue = 11,
+    /// A coroutine id; or bit 63, and an OS thread's id in the low 32 bits; 0 = nobody.
+    Owner = 12,
+    /// A `sockaddr_in` or `sockaddr_in6`, as the kernel has it.
+    SocketAddress = 13,
 }
 
 /// How redzones are made.
@@ -136,6 +146,17 @@ const WORKER_FIELDS: [Field; 13] = fields!(Worker:
     heartbeats 8 Unsigned, policy 4 Unsigned, free_slots 4 Unsigned,
 );
 
+const MUTEX_FIELDS: [Field; 3] = fields!(MutexHead: word 4 Unsigned, poisoned 4 Unsigned, owner 8 Owner);
+
+const CHANNEL_FIELDS: [Field; 6] = fields!(ChannelHead:
+    capacity 8 Unsigned, length 8 Unsigned, senders 4 Unsigned, receivers 4 Unsigned,
+    last_sender 8 Owner, last_receiver 8 Owner,
+);
+
+const DESCRIPTOR_FIELDS: [Field; 4] = fields!(Descriptor:
+    role 4 Unsigned, address_length 4 Unsigned, address 28 SocketAddress, last_user 8 CoroutineId,
+);
+
 const fn registers() -> [Field; SAVED_REGISTERS.len()] {
     let mut rows = [Field { name: text(""), offset: 0, size: 8, kind: 0, extra: 0 }; SAVED_REGISTERS.len()];
     let mut i = 0;
@@ -171,6 +192,7 @@ macro_rules! names {
 
 const STATES: [Name; State::ALL.len()] = names!(State::ALL, state => state.name(), state as u64);
 const FLAGS: [Name; flag::ALL.len()] = names!(flag::ALL, flag => flag.1, flag.0);
+const DESCRIPTOR_ROLES: [Name; Role::ALL.len()] = names!(Role::ALL, role => role.name(), role as u64);
 const KINDS: [Name; Kind::ALL.len()] = names!(Kind::ALL, kind => kind.name(), kind as u64);
 const REQUESTS: [Name; request::ALL.len()] = names!(request::ALL, bit => bit.1, bit.0 as u64);
 const WAIT_REASONS: [Name; WaitReason::ALL.len()] = names!(WaitReason::ALL, why => why.name(), why as u64);
@@ -201,7 +223,7 @@ const OBJECT_KINDS: [Name; 4] = [
     name("file descriptor", ObjectKind::FileDescriptor as u64),
     name("address", ObjectKind::Address as u64),
 ];
-const FIELD_KINDS: [Name; 11] = [
+const FIELD_KINDS: [Name; 13] = [
     name("unsigned", FieldKind::Unsigned as u64),
     name("address", FieldKind::Address as u64),
     name("text", FieldKind::Text as u64),
@@ -213,6 +235,8 @@ const FIELD_KINDS: [Name; 11] = [
     name("saved register", FieldKind::SavedRegister as u64),
     name("register value", FieldKind::RegisterValue as u64),
     name("free queue", FieldKind::FreeQueue as u64),
+    name("owner", FieldKind::Owner as u64),
+    name("socket address", FieldKind::SocketAddress as u64),
 ];
 const REDZONE_METHODS: [Name; 2] =
     [name("guard", RedzoneMethod::Guard as u64), name("mprotect", RedzoneMethod::Mprotect as u64)];
@@ -220,10 +244,10 @@ const REDZONE_METHODS: [Name; 2] =
 pub(crate) const POLICIES: [Name; 2] = [name("fair", 0), name("backtrack", 1)];
 
 /// How many tables there are.
-pub(crate) const TABLE_COUNT: usize = 19;
+pub(crate) const TABLE_COUNT: usize = 25;
 
 /// The start of the region: a copy of the header, by which a reader can make sure of it, and all tables but
-/// the records, which follow.
+/// the records and the descriptors, which follow.
 #[repr(C, align(4096))]
 #[derive(Debug)]
 pub(crate) struct Head {
@@ -233,6 +257,9 @@ pub(crate) struct Head {
     record_fields: [Field; RECORD_FIELDS.len()],
     class_fields: [Field; CLASS_FIELDS.len()],
     worker_fields: [Field; WORKER_FIELDS.len()],
+    mutex_fields: [Field; MUTEX_FIELDS.len()],
+    channel_fields: [Field; CHANNEL_FIELDS.len()],
+    descriptor_fields: [Field; DESCRIPTOR_FIELDS.len()],
     registers: [Field; SAVED_REGISTERS.len()],
     states: [Name; STATES.len()],
     flags: [Name; FLAGS.len()],
@@ -240,6 +267,8 @@ pub(crate) struct Head {
     wait_reasons: [Name; WAIT_REASONS.len()],
     wait_objects: [Name; WAIT_OBJECTS.len()],
     object_kinds: [Name; OBJECT_KINDS.len()],
+    descriptor_roles: [Name; DESCRIPTOR_ROLES.len()],
+    events: [Name; EVENTS.len()],
     kinds: [Name; KINDS.len()],
     requests: [Name; REQUESTS.len()],
     redzone_methods: [Name; REDZONE_METHODS.len()],
@@ -250,19 +279,23 @@ pub(crate) struct Head {
 }
 
 const _: () = assert!(NAME_LENGTH == 32, "the record's field table says how long names are");
+const _: () = assert!(ADDRESS_LENGTH == 28, "the descriptor's field table says how long addresses are");
 
 impl Head {
-    /// Writes all tables into fresh zeroed memory. `records`: address and count of the records.
+    /// Writes all tables into fresh zeroed memory. `records` and `descriptors`: address and count of each.
     ///
     /// # Safety
     /// `head` points to zeroed, writable memory of a `Head`'s size and alignment which nobody else uses.
-    pub(crate) unsafe fn write(head: *mut Head, records: (u64, u32)) {
+    pub(crate) unsafe fn write(head: *mut Head, records: (u64, u32), descriptors: (u64, u32)) {
         // SAFETY: the caller gives us the memory; all zero is a valid `Head` (integers and atomics only).
         let head = unsafe { &mut *head };
         head.header_fields = HEADER_FIELDS;
         head.record_fields = RECORD_FIELDS;
         head.class_fields = CLASS_FIELDS;
         head.worker_fields = WORKER_FIELDS;
+        head.mutex_fields = MUTEX_FIELDS;
+        head.channel_fields = CHANNEL_FIELDS;
+        head.descriptor_fields = DESCRIPTOR_FIELDS;
         head.registers = const { registers() };
         head.states = STATES;
         head.flags = FLAGS;
@@ -270,24 +303,26 @@ impl Head {
         head.wait_reasons = WAIT_REASONS;
         head.wait_objects = WAIT_OBJECTS;
         head.object_kinds = OBJECT_KINDS;
+        head.descriptor_roles = DESCRIPTOR_ROLES;
+        // Addresses of code are known only when the program is loaded.
+        head.events = EVENTS.map(|(event, code)| name(event, code as *const () as u64));
         head.kinds = KINDS;
         head.requests = REQUESTS;
         head.redzone_methods = REDZONE_METHODS;
         head.policies = POLICIES;
         head.field_kinds = FIELD_KINDS;
         head.tables = [
-            Table {
-                name: text("records"),
-                address: records.0,
-                stride: size_of::<Record>() as u32,
-                count: records.1,
-            },
+            table_at::<Record>("records", records),
+            table_at::<Descriptor>("descriptors", descriptors),
             table("classes", &head.classes),
             table("workers", &head.workers),
             table("header fields", &head.header_fields),
             table("record fields", &head.record_fields),
             table("class fields", &head.class_fields),
             table("worker fields", &head.worker_fields),
+            table("mutex fields", &head.mutex_fields),
+            table("channel fields", &head.channel_fields),
+            table("descriptor fields", &head.descriptor_fields),
             table("saved registers", &head.registers),
             table("states", &head.states),
             table("flags", &head.flags),
@@ -295,6 +330,8 @@ impl Head {
             table("wait reasons", &head.wait_reasons),
             table("wait objects", &head.wait_objects),
             table("object kinds", &head.object_kinds),
+            table("descriptor roles", &head.descriptor_roles),
+            table("events", &head.events),
             table("kinds", &head.kinds),
             table("requests", &head.requests),
             table("redzone methods", &head.redzone_methods),
@@ -310,10 +347,9 @@ impl Head {
 }
 
 fn table<T, const N: usize>(name: &str, rows: &[T; N]) -> Table {
-    Table {
-        name: text(name),
-        address: rows.as_ptr().addr() as u64,
-        stride: size_of::<T>() as u32,
-        count: N as u32,
-    }
+    table_at::<T>(name, (rows.as_ptr().addr() as u64, N as u32))
+}
+
+fn table_at<T>(name: &str, (address, count): (u64, u32)) -> Table {
+    Table { name: text(name), address, stride: size_of::<T>() as u32, count }
 }

@@ -20,9 +20,9 @@ pub(crate) enum WaitReason {
     Accept = 6,
     /// Until a connection is made.
     Connect = 7,
-    /// For a mutex; the object is its address.
+    /// For a mutex; the object is the address of its `objects::MutexHead`.
     Mutex = 8,
-    /// Until a channel has room; the object is its address.
+    /// Until a channel has room; the object is the address of its `objects::ChannelHead`.
     Send = 9,
     /// Until a channel has a value.
     Receive = 10,

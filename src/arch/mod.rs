@@ -13,6 +13,8 @@
 //! - [`outermost`]: the pc of [`END`], to which a coroutine that does not run is linked;
 //! - [`stack_pointer`]: where the running stack ends;
 //! - [`SAVED_REGISTERS`]: where `switch` leaves each register, as data for readers;
+//! - [`spawned`], [`exited`], [`panicking`]: empty functions, called with a record when that happens to its
+//!   coroutine, for a debugger to stop in; as data for readers: [`EVENTS`];
 //! - the storage of the debug header and the ELF note that leads to it, in `switch`'s own assembly, so that
 //!   every program which can switch carries them (see [`DEBUG_HEADER_SIZE`]).
 //!
@@ -29,7 +31,9 @@ pub(crate) use x86_64::find_word;
 #[cfg(target_arch = "x86_64")]
 use x86_64::outermost;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86_64::{SAVED_REGISTERS, init_stack, resume_point, stack_pointer, swap};
+pub(crate) use x86_64::{
+    SAVED_REGISTERS, exited, init_stack, panicking, resume_point, spawned, stack_pointer, swap,
+};
 
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!("coro runs on x86-64 so far; another CPU is one more file in src/arch (see its mod.rs)");
@@ -80,6 +84,15 @@ pub(crate) struct SavedRegister {
     /// Whether the register's value lies in memory there, or is that address itself (the stack pointer).
     pub(crate) in_memory: bool,
 }
+
+/// A function in which a debugger can stop. Its first argument is the address of a record.
+pub(crate) type Event = extern "C" fn(*const ());
+
+/// The events by name.
+///
+/// Their addresses are found by this table where a stripped program has no symbols. They are of the code itself:
+/// assembly defines them in this very object, so that no linker puts a stub before them.
+pub(crate) const EVENTS: [(&str, Event); 3] = [("spawn", spawned), ("exit", exited), ("panic", panicking)];
 
 /// Bytes that the assembly sets aside for the debug header. `abi` defines what stands in them.
 pub(crate) const DEBUG_HEADER_SIZE: usize = 256;

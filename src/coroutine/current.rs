@@ -4,8 +4,10 @@ use std::cell::Cell;
 use std::fmt;
 use std::ptr;
 
+use crate::abi::objects::OWNER_IS_THREAD;
 use crate::abi::record::Record;
 use crate::registry;
+use crate::sys::process;
 
 /// A coroutine's number: counted from 1 over the process's life, and never used again.
 ///
@@ -92,6 +94,15 @@ thread_local! {
 pub(crate) fn running() -> Option<&'static Record> {
     // SAFETY: `follow`'s caller promises that the cell lives until it is told otherwise.
     unsafe { RUNNING.get().as_ref() }.map(Cell::get)
+}
+
+/// Who runs on this thread, as `abi::objects` tells an owner: the coroutine, or outside a runtime the thread.
+#[inline]
+pub(crate) fn owner() -> u64 {
+    match running() {
+        Some(record) => record.id(),
+        None => OWNER_IS_THREAD | u64::from(process::known_thread_id()),
+    }
 }
 
 /// Says where this thread's worker keeps who runs, or that there is none any more.

@@ -8,6 +8,7 @@ use super::join::TaskHalf;
 use super::waiter::Waiters;
 use super::{cancel, defer, extra, local};
 use crate::abi::record::Record;
+use crate::arch;
 
 /// Puts into a record what its coroutine is to do.
 #[inline]
@@ -45,6 +46,8 @@ pub(crate) fn run(record: &Record) -> Waiters {
         // What that destructor has deferred: later there is only the scheduler left to drop it.
         wind_up(record);
     }
+    // No code of the user's runs on this stack any more.
+    arch::exited(ptr::from_ref(record).cast());
     waiters
 }
 

@@ -9,8 +9,10 @@ use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::abi::layout::{ClassName, Worker};
+use crate::abi::objects::{Descriptor, Role};
 use crate::abi::record::{Kind, NO_SLOT, Record};
 use crate::abi::state::{State, Word, flag};
+use crate::abi::wait::{ObjectKind, WaitReason};
 use crate::abi::{DebugHeader, HEADER, MAGIC, MAJOR};
 use crate::arch::{END, SAVED_REGISTERS, resume_point, stack_pointer};
 use crate::registry;
@@ -44,16 +46,19 @@ pub fn check() -> Result<(), Vec<String>> {
     })
 }
 
-/// As [`check`], and the queues of free slots besides, which all runtimes of the process share: so it means something
-/// only as long as no other thread runs one.
+/// As [`check`], and besides what all runtimes of the process share, the queues of free slots and the rows of file
+/// descriptors: so it means something only as long as no other thread runs one, or has sockets of ours.
 ///
 /// # Errors
 /// The list of what is wrong, a sentence each.
-pub fn check_with_free_slots() -> Result<(), Vec<String>> {
+pub fn check_with_shared() -> Result<(), Vec<String>> {
     check()?;
     look(|findings, region| {
         for name in ClassName::ALL {
             findings.free_slots(region, name);
+        }
+        for (number, row) in region.descriptors().enumerate() {
+            findings.0.extend(problem_of(number, row));
         }
     })
 }
@@ -157,6 +162,7 @@ impl Findings {
             });
             return;
         }
+        self.object(region, record);
         let saved = record.context.sp();
         self.expect(stack.contains(saved), || {
             format!("{}'s saved stack pointer {saved:#x} is not in its stack", show(record))
@@ -172,6 +178,21 @@ impl Findings {
         let linked = !ptr::eq(record.link.load(Relaxed), &raw const END);
         self.expect(!linked || may_be_linked, || {
             format!("{} doesn't run, but is linked to a resumer", show(record))
+        });
+    }
+
+    /// One who waits for a file descriptor finds its row: whoever waits has it, so that nobody can close it.
+    fn object(&mut self, region: &Region, record: &Record) {
+        let reason = WaitReason::ALL.get(record.wait_reason.load(Relaxed) as usize).copied();
+        let Some(reason) = reason.filter(|reason| reason.object() == ObjectKind::FileDescriptor) else {
+            return;
+        };
+        let number = record.wait_object.load(Relaxed) as usize;
+        let Some(row) = region.descriptor(number) else { return };
+        let expected = if reason == WaitReason::Accept { Role::Listener } else { Role::Stream };
+        let role = row.role.load(Acquire);
+        self.expect(role == expected as u32, || {
+            format!("{} waits for descriptor {number}, whose role is {role}: {}", show(record), reason.name())
         });
     }
 
@@ -236,6 +257,21 @@ impl Findings {
             )
         });
     }
+}
+
+/// What is wrong with a descriptor's row: its role is none that there is, or its address is no address.
+pub(super) fn problem_of(number: usize, row: &Descriptor) -> Option<String> {
+    let role = row.role.load(Acquire);
+    if role as usize >= Role::ALL.len() {
+        return Some(format!("descriptor {number} has the role {role}, which is none"));
+    }
+    // A socket address begins with two bytes of its family, in the machine's order.
+    let family = i32::from(row.address[0].load(Relaxed) as u16);
+    let length = row.address_length.load(Relaxed) as usize;
+    let right = length == 0
+        || length == size_of::<libc::sockaddr_in>() && family == libc::AF_INET
+        || length == size_of::<libc::sockaddr_in6>() && family == libc::AF_INET6;
+    (!right).then(|| format!("descriptor {number} has {length} bytes of an address of family {family}"))
 }
 
 fn show(record: &Record) -> String {

@@ -7,4 +7,4 @@ mod invariants;
 #[cfg(test)]
 mod tests;
 
-pub use invariants::{check, check_with_free_slots};
+pub use invariants::{check, check_with_shared};

@@ -1,9 +1,12 @@
 //! `check` finds what is planted.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use super::check;
+use super::invariants::problem_of;
+use crate::abi::objects::{Descriptor, Role};
 use crate::abi::record::Record;
 use crate::abi::state::{State, flag};
 use crate::registry;
@@ -90,4 +93,51 @@ fn a_wrong_stack_is_found() {
         move || victim.stack_top.store(top, Relaxed)
     });
     assert!(said.contains("says that its stack is"), "{said}");
+}
+
+#[test]
+fn a_wait_for_a_descriptor_of_another_role_is_found() {
+    crate::run(|| {
+        let listener = crate::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let accepts = crate::spawn(move || drop(listener.accept()));
+        crate::yield_now();
+        assert_eq!(check(), Ok(()));
+        let region = region::get().unwrap();
+        let id = accepts.id().as_u64();
+        let waits = registry::iterate(region).find(|record| record.id() == id).unwrap();
+        let row = region.descriptor(waits.wait_object.load(Relaxed) as usize).unwrap();
+        for role in [Role::None, Role::Stream] {
+            row.role.store(role as u32, Relaxed);
+            let said = check().unwrap_err().join("\n");
+            assert!(said.contains("waits for descriptor") && said.contains("accept"), "{said}");
+        }
+        row.role.store(Role::Listener as u32, Relaxed);
+        assert_eq!(check(), Ok(()));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_descriptor_that_makes_no_sense_is_found() {
+    let problem = |role, length, family: i32| {
+        let row = Descriptor {
+            role: AtomicU32::new(role),
+            address_length: AtomicU32::new(length),
+            last_user: AtomicU64::new(0),
+            address: Default::default(),
+        };
+        row.address[0].store(family as u32 | 80 << 16, Relaxed);
+        problem_of(7, &row)
+    };
+    for (role, length, family) in [(0, 0, 0), (1, 0, 9), (1, 16, libc::AF_INET), (2, 28, libc::AF_INET6)] {
+        assert_eq!(problem(role, length, family), None);
+    }
+    for (role, length, family) in
+        [(3, 0, 0), (1, 16, libc::AF_INET6), (1, 28, libc::AF_INET), (1, 16, 0), (2, 29, libc::AF_INET6)]
+    {
+        assert!(
+            problem(role, length, family).unwrap().contains("descriptor 7 has"),
+            "{role} {length} {family}"
+        );
+    }
 }

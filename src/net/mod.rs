@@ -2,5 +2,7 @@
 
 mod registered;
 mod tcp;
+#[cfg(test)]
+mod tests;
 
 pub use tcp::{Incoming, TcpListener, TcpStream};

@@ -3,22 +3,47 @@
 
 use std::io;
 use std::mem::ManuallyDrop;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use crate::abi::objects::Role;
 use crate::abi::wait::WaitReason;
+use crate::coroutine::current;
 use crate::coroutine::waiter::Waiter;
 use crate::reactor::source::{self, Direction, Source};
+use crate::registry::descriptors;
 use crate::scheduler::park::{self, Wait, Woken};
 use crate::scheduler::worker;
 use crate::sys::clock;
 
+/// What a debugger is told of a socket.
+pub(super) trait Told: AsFd {
+    const ROLE: Role;
+    /// The address that goes with the role, from the kernel.
+    fn ask_address(&self) -> Option<SocketAddr>;
+}
+
+impl Told for TcpListener {
+    const ROLE: Role = Role::Listener;
+    fn ask_address(&self) -> Option<SocketAddr> {
+        self.local_addr().ok()
+    }
+}
+
+impl Told for TcpStream {
+    const ROLE: Role = Role::Stream;
+    fn ask_address(&self) -> Option<SocketAddr> {
+        self.peer_addr().ok()
+    }
+}
+
 /// Something with a file descriptor that doesn't block, and who waits for it.
 #[derive(Debug)]
-pub(super) struct Registered<T: AsFd> {
+pub(super) struct Registered<T: Told> {
     inner: ManuallyDrop<T>,
     source: &'static Source,
 }
@@ -32,15 +57,19 @@ pub(super) struct Operation {
     pub(super) timeout: Option<Duration>,
 }
 
-impl<T: AsFd> Registered<T> {
-    /// Takes a file descriptor that is in non-blocking mode.
-    pub(super) fn new(inner: T) -> Registered<T> {
+impl<T: Told> Registered<T> {
+    /// Takes a file descriptor that is in non-blocking mode. Its address is asked for, unless it is known.
+    pub(super) fn new(inner: T, address: Option<SocketAddr>) -> Registered<T> {
+        let user = current::running().map_or(0, |record| record.id());
+        let ask = || address.or_else(|| inner.ask_address());
+        descriptors::open(inner.as_fd().as_raw_fd(), T::ROLE, ask, user);
         Registered { inner: ManuallyDrop::new(inner), source: source::acquire() }
     }
 
     /// The file descriptor's owner, no longer watched.
     pub(super) fn into_inner(self) -> T {
         let mut this = ManuallyDrop::new(self);
+        descriptors::close(this.inner.as_fd().as_raw_fd());
         source::release(this.source, this.inner.as_fd());
         // SAFETY: `this` is never dropped, nor used again.
         unsafe { ManuallyDrop::take(&mut this.inner) }
@@ -104,6 +133,8 @@ impl<T: AsFd> Registered<T> {
         let Operation { direction, reason, .. } = operation;
         let fd = self.inner.as_fd();
         let wait = Wait::open(reason, fd.as_raw_fd() as u64)?;
+        let user = wait.worker().running().id();
+        descriptors::wait(fd.as_raw_fd(), T::ROLE, || self.inner.ask_address(), user);
         let poller = &wait.worker().reactor.poller;
         if !self.source.enlist(fd, direction, wait.waiter(), poller)? {
             return Ok(());
@@ -119,7 +150,7 @@ impl<T: AsFd> Registered<T> {
     }
 }
 
-impl<T: AsFd> Deref for Registered<T> {
+impl<T: Told> Deref for Registered<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -127,8 +158,10 @@ impl<T: AsFd> Deref for Registered<T> {
     }
 }
 
-impl<T: AsFd> Drop for Registered<T> {
+impl<T: Told> Drop for Registered<T> {
     fn drop(&mut self) {
+        // Before the close: the number may be another one's at once.
+        descriptors::close(self.inner.as_fd().as_raw_fd());
         // Before the close: see `source::release`.
         source::release(self.source, self.inner.as_fd());
         // SAFETY: dropped once, here.

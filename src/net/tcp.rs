@@ -70,7 +70,7 @@ impl TcpListener {
     /// If it can't be put into non-blocking mode.
     pub fn from_std(listener: net::TcpListener) -> io::Result<TcpListener> {
         listener.set_nonblocking(true)?;
-        Ok(TcpListener { inner: Registered::new(listener) })
+        Ok(TcpListener { inner: Registered::new(listener, None) })
     }
 
     /// The listener as one of std's, in blocking mode.
@@ -90,7 +90,8 @@ impl TcpListener {
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let operation = Operation { direction: Direction::Read, reason: WaitReason::Accept, timeout: None };
         let (stream, peer) = self.inner.run(operation, net::TcpListener::accept)?;
-        Ok((TcpStream::from_std(stream)?, peer))
+        stream.set_nonblocking(true)?;
+        Ok((TcpStream::of(stream, Some(peer)), peer))
     }
 
     /// The connections as they come; never ends.
@@ -111,7 +112,7 @@ impl TcpListener {
     /// # Errors
     /// As [`std::net::TcpListener::try_clone`].
     pub fn try_clone(&self) -> io::Result<TcpListener> {
-        Ok(TcpListener { inner: Registered::new(self.inner.try_clone()?) })
+        Ok(TcpListener { inner: Registered::new(self.inner.try_clone()?, None) })
     }
 
     /// Sets the time to live of the connections' packets.
@@ -191,7 +192,7 @@ impl TcpStream {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket::socket(family, SockType::Stream, flags, None)?;
         let begun = socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(*address));
-        let stream = TcpStream::of(net::TcpStream::from(socket));
+        let stream = TcpStream::of(net::TcpStream::from(socket), Some(*address));
         match begun {
             Ok(()) => return Ok(stream),
             Err(nix::Error::EINPROGRESS | nix::Error::EINTR) => {}
@@ -215,9 +216,9 @@ impl TcpStream {
         }
     }
 
-    fn of(stream: net::TcpStream) -> TcpStream {
+    fn of(stream: net::TcpStream, peer: Option<SocketAddr>) -> TcpStream {
         TcpStream {
-            inner: Registered::new(stream),
+            inner: Registered::new(stream, peer),
             read_timeout: Timeout::default(),
             write_timeout: Timeout::default(),
         }
@@ -229,7 +230,7 @@ impl TcpStream {
     /// If it can't be put into non-blocking mode.
     pub fn from_std(stream: net::TcpStream) -> io::Result<TcpStream> {
         stream.set_nonblocking(true)?;
-        Ok(TcpStream::of(stream))
+        Ok(TcpStream::of(stream, None))
     }
 
     /// The connection as one of std's, in blocking mode.
@@ -247,7 +248,7 @@ impl TcpStream {
     /// # Errors
     /// As [`std::net::TcpStream::try_clone`].
     pub fn try_clone(&self) -> io::Result<TcpStream> {
-        let clone = TcpStream::of(self.inner.try_clone()?);
+        let clone = TcpStream::of(self.inner.try_clone()?, None);
         clone.set_read_timeout(self.read_timeout.get())?;
         clone.set_write_timeout(self.write_timeout.get())?;
         Ok(clone)

@@ -4,6 +4,7 @@
 //! [`transition`] moves it from state to state. A reader may look at any instruction: identity is stored before
 //! the state that makes it valid.
 
+pub(crate) mod descriptors;
 pub(crate) mod transition;
 
 use std::panic::Location;

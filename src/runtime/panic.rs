@@ -1,10 +1,13 @@
-//! What a panic's report says of the coroutine. The panic itself ends only its coroutine.
+//! What a panic's report says of the coroutine, and where a debugger stops at it. The panic itself ends only its
+//! coroutine.
 
 use std::io::{self, Write};
 use std::panic;
+use std::ptr;
 use std::sync::Once;
 
 use crate::abi::record::Kind;
+use crate::arch;
 use crate::coroutine::current;
 use crate::registry;
 
@@ -15,7 +18,11 @@ pub(super) fn install_hook() {
     ONCE.call_once(|| {
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if let Some(record) = current::running().filter(|record| record.kind() == Kind::User) {
+            let running = current::running();
+            if let Some(record) = running {
+                arch::panicking(ptr::from_ref(record).cast());
+            }
+            if let Some(record) = running.filter(|record| record.kind() == Kind::User) {
                 let name = record.name().map_or(String::new(), |name| format!(" '{name}'"));
                 // Not eprintln!, which panics when nobody reads stderr any more; and a panic in the hook aborts.
                 let _ = writeln!(

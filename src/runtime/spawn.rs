@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::panic::Location;
+use std::ptr;
 
 use crate::abi::layout::ClassName;
 use crate::abi::record::Kind as CoroutineKind;
 use crate::abi::wait::WaitReason;
+use crate::arch;
 use crate::coroutine::completion::Completion;
 use crate::coroutine::current::CoroutineId;
 use crate::coroutine::entry;
@@ -129,6 +131,7 @@ fn start(
             now: worker.clock(),
         },
     );
+    arch::spawned(ptr::from_ref(record).cast());
     entry::put_task(record, task);
     admit::admit(worker, record);
     Ok(CoroutineId(id))

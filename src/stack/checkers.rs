@@ -32,9 +32,14 @@ const SWITCH_FRAME: usize = 128;
 /// A fake stack has eleven classes of frames, each as large as its stack, and a table of frames.
 const LARGEST_FAKE_STACK: usize = 16;
 
-/// The region was reserved; [start, end) is for records and slots.
+/// The region was reserved; [start, end) is for records, descriptors and slots.
 pub(crate) fn reserve(start: usize, end: usize) {
     valgrind::forbid(start, end);
+}
+
+/// [start, end), of the rows of descriptors, comes into use.
+pub(crate) fn allow(start: usize, end: usize) {
+    valgrind::allow(start, end);
 }
 
 /// A slot is about to have its first tenant.

@@ -2,9 +2,9 @@
 //! handler and a test alike. *No allocation, no locks, bounded loops.*
 //!
 //! ```text
-//!   region  ┌──────┬─────────┬──── native: records only
-//!           │ head │ records │ service slots │ default slots ......... │ large slots ... │
-//!           └──────┴─────────┴───────────────┴─────────────────────────┴─────────────────┘
+//!   region  ┌──────┬─────────┬─────────────┬──── native: records only
+//!           │ head │ records │ descriptors │ service slots │ default slots ....... │ large slots ... │
+//!           └──────┴─────────┴─────────────┴───────────────┴───────────────────────┴─────────────────┘
 //!   class   ┌─────────┬───────────────┬─────────┬───────────────┬ ··· ┬─────────┐
 //!           │ redzone │ stack, grows  │ redzone │ stack         │     │ redzone │  one more behind the last,
 //!           │         │ down  <────── │         │               │     │         │  for who runs off the top
@@ -14,6 +14,7 @@
 
 use crate::abi::descriptor::Head;
 use crate::abi::layout::{CLASS_COUNT, ClassName, WORKER_COUNT};
+use crate::abi::objects::Descriptor;
 use crate::abi::record::Record;
 use crate::sys::memory::{ADDRESS_SPACE, PAGE};
 
@@ -31,6 +32,9 @@ const DEFAULT_STRIDE: usize = DEFAULT_STACK + REDZONE;
 const LARGE_STRIDE: usize = LARGEST_STACK + REDZONE;
 /// Capacity when no Builder says one.
 pub(crate) const DEFAULT_CAPACITY: usize = 1_000_000;
+/// At least so many file descriptors have rows, and at most: a process's limit may be 2^30, or none.
+pub(crate) const FEWEST_DESCRIPTORS: usize = 1024;
+const MOST_DESCRIPTORS: usize = 1 << 20;
 
 /// Which slot, over all classes; also the index of its record. Slots keep their addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +74,8 @@ pub(crate) struct Geometry {
     pub(crate) length: usize,
     pub(crate) records: usize,
     pub(crate) record_count: u32,
+    pub(crate) descriptors: usize,
+    pub(crate) descriptor_count: u32,
     pub(crate) classes: [ClassGeometry; CLASS_COUNT],
 }
 
@@ -78,6 +84,8 @@ pub(crate) struct Geometry {
 pub(crate) enum Place {
     /// Head or records.
     Registry,
+    /// The rows of file descriptors.
+    Descriptors,
     /// In a slot's stack.
     Stack { slot: SlotIndex },
     /// In a slot's redzone, so many bytes below its stack.
@@ -87,9 +95,9 @@ pub(crate) enum Place {
 }
 
 impl Geometry {
-    /// The region for `capacity` user coroutines, at the page `base`. Classes start at pages, and no further apart, so
-    /// that the length is the same wherever it lies.
-    pub(crate) fn new(base: usize, capacity: usize) -> Geometry {
+    /// The region for `capacity` user coroutines and about `descriptors` files, at the page `base`. Classes start at pages,
+    /// and no further apart, so that the length is the same wherever it lies.
+    pub(crate) fn new(base: usize, capacity: usize, descriptors: usize) -> Geometry {
         debug_assert!(base.is_multiple_of(PAGE), "a region does not start at {base:#x}");
         let large = (capacity / 64).clamp(8, 1024);
         let shape = [
@@ -100,7 +108,9 @@ impl Geometry {
         ];
         let records = base + size_of::<Head>().next_multiple_of(PAGE);
         let record_count: usize = shape.iter().map(|(count, _)| count).sum();
-        let mut address = (records + record_count * size_of::<Record>()).next_multiple_of(PAGE);
+        let descriptor_count = descriptors.clamp(FEWEST_DESCRIPTORS, MOST_DESCRIPTORS);
+        let descriptors = (records + record_count * size_of::<Record>()).next_multiple_of(PAGE);
+        let mut address = (descriptors + descriptor_count * size_of::<Descriptor>()).next_multiple_of(PAGE);
         let mut first = 0;
         let mut name = ClassName::ALL.into_iter();
         let classes = shape.map(|(count, stride)| {
@@ -112,7 +122,15 @@ impl Geometry {
             }
             class
         });
-        Geometry { base, length: address - base, records, record_count: record_count as u32, classes }
+        Geometry {
+            base,
+            length: address - base,
+            records,
+            record_count: record_count as u32,
+            descriptors,
+            descriptor_count: descriptor_count as u32,
+            classes,
+        }
     }
 
     /// The most user coroutines whose stacks the address space holds, leaving half of it to the program.
@@ -152,7 +170,8 @@ impl Geometry {
         }
         let Some(class) = self.classes.iter().rev().find(|class| class.stride != 0 && class.base <= address)
         else {
-            return Some(Place::Registry);
+            let is_descriptor = address >= self.descriptors;
+            return Some(if is_descriptor { Place::Descriptors } else { Place::Registry });
         };
         let index = (address - class.base) / class.stride;
         let offset = (address - class.base) % class.stride;
@@ -198,7 +217,7 @@ mod tests {
 
     #[test]
     fn slots_tile_the_region() {
-        let geometry = Geometry::new(0x10_0000_0000, 100);
+        let geometry = Geometry::new(0x10_0000_0000, 100, 2000);
         for class in &geometry.classes[1..] {
             for i in 0..class.count {
                 let slot = SlotIndex(class.first + i);
@@ -218,11 +237,31 @@ mod tests {
             assert_eq!(geometry.locate(class.end() + REDZONE - 1), Some(Place::Behind { class: class.name }));
         }
         assert_eq!(geometry.locate(geometry.base), Some(Place::Registry));
-        assert_eq!(geometry.locate(geometry.records), Some(Place::Registry));
+        let [records_end, descriptors_end] = [
+            geometry.records + geometry.record_count as usize * size_of::<Record>(),
+            geometry.descriptors + 2000 * size_of::<Descriptor>(),
+        ];
+        for (address, place) in [
+            (geometry.records, Place::Registry),
+            (records_end - 1, Place::Registry),
+            (geometry.descriptors, Place::Descriptors),
+            (descriptors_end - 1, Place::Descriptors),
+        ] {
+            assert_eq!(geometry.locate(address), Some(place), "{address:#x}");
+        }
+        assert!(geometry.descriptors.is_multiple_of(PAGE) && records_end <= geometry.descriptors);
+        assert!(descriptors_end <= geometry.class(ClassName::Service).base);
         assert_eq!(geometry.locate(geometry.base - 1), None);
         assert_eq!(geometry.locate(geometry.base + geometry.length), None);
         assert_eq!(geometry.bounds(SlotIndex(0)), None, "main coroutines have native stacks");
         assert_eq!(geometry.bounds(SlotIndex(geometry.record_count)), None);
+    }
+
+    #[test]
+    fn descriptors_have_a_row_each_within_bounds() {
+        let count = |asked| Geometry::new(0, 64, asked).descriptor_count;
+        assert_eq!([0, 1024, 20_000, 1 << 20].map(count), [1024, 1024, 20_000, 1 << 20]);
+        assert_eq!(count(usize::MAX), 1 << 20);
     }
 
     #[test]

@@ -7,6 +7,9 @@ use crate::abi::record::Record;
 pub(crate) fn reserve(_start: usize, _end: usize) {}
 
 #[inline(always)]
+pub(crate) fn allow(_start: usize, _end: usize) {}
+
+#[inline(always)]
 pub(crate) fn open(_record: &Record, _bounds: Option<StackBounds>) {}
 
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! The region: one mapping with the debug tables, all records and all stacks, for the life of the process.
+//! The region: one mapping with the debug tables, all records, descriptors and stacks, for the life of the process.
 //!
 //! That it is one, never moves and is never unmapped is what makes a debugger's work easy: any address is
 //! told to be a coroutine's by arithmetic, and an address written down an hour ago still means the same slot.
@@ -9,10 +9,11 @@ use std::ptr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::checkers;
-use super::geometry::{DEFAULT_CAPACITY, Geometry, REDZONE, SlotIndex};
+use super::geometry::{DEFAULT_CAPACITY, FEWEST_DESCRIPTORS, Geometry, REDZONE, SlotIndex};
 use super::redzone::Redzones;
 use crate::abi::descriptor::Head;
-use crate::abi::layout::{Class, ClassName, Worker};
+use crate::abi::layout::{CLASS_COUNT, Class, ClassName, Worker};
+use crate::abi::objects::Descriptor;
 use crate::abi::record::Record;
 use crate::abi::{DebugHeader, HEADER, MAGIC, MAJOR, MINOR};
 use crate::arch::{DEBUG_HEADER_SIZE, END, resume_point};
@@ -20,7 +21,8 @@ use crate::error::{Kind, Result};
 use crate::sys::memory::{self, PAGE};
 use crate::sys::process;
 
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Where the region is asked to lie: low, away from where the kernel puts libraries and thread stacks, so that
 /// a coroutine's address is known at sight. Any other place does as well.
@@ -29,6 +31,8 @@ const HINT: usize = 0x10_0000_0000;
 const FEWEST: usize = 64;
 /// Parts of the region get into core dumps in steps of this many bytes, as slots come into use.
 const DUMP_STEP: usize = 64 << 20;
+/// And the rows of descriptors, which are small, and few of them used.
+const DESCRIPTOR_STEP: usize = 1 << 20;
 
 /// The process's region.
 #[derive(Debug)]
@@ -36,8 +40,18 @@ pub(crate) struct Region {
     pub(crate) geometry: Geometry,
     pub(crate) redzones: Redzones,
     head: &'static Head,
-    /// What of each class is in core dumps already: bytes of records and of slots.
-    dumped: Mutex<[(usize, usize); 4]>,
+    /// What is in core dumps already.
+    dumped: Mutex<Dumped>,
+    /// High-water mark: the rows of descriptors from here on were never used.
+    descriptors_used: AtomicUsize,
+}
+
+/// Bytes that are in core dumps.
+#[derive(Debug, Default)]
+struct Dumped {
+    /// Of each class: of its records and of its slots.
+    classes: [(usize, usize); CLASS_COUNT],
+    descriptors: usize,
 }
 
 static REGION: OnceLock<Region> = OnceLock::new();
@@ -79,9 +93,10 @@ pub(crate) fn start(capacity: Option<usize>) -> Result<&'static Region> {
 /// Reserves the addresses: all that were asked for, or, when nothing was, what there is room for.
 fn reserve(capacity: Option<usize>) -> Result<Geometry> {
     let mut wanted = capacity.unwrap_or(DEFAULT_CAPACITY);
+    let mut descriptors = usize::try_from(process::most_open_files()).unwrap_or(usize::MAX);
     let mut limited = false;
     loop {
-        let length = Geometry::new(0, wanted).length;
+        let length = Geometry::new(0, wanted, descriptors).length;
         match memory::reserve(HINT, length) {
             // RLIMIT_AS or strict overcommit: what just fits would leave nothing to malloc, so one step less.
             Ok(base) if limited => {
@@ -90,7 +105,9 @@ fn reserve(capacity: Option<usize>) -> Result<Geometry> {
                 limited = false;
                 wanted /= 2;
             }
-            Ok(base) => return Ok(Geometry::new(base, wanted)),
+            Ok(base) => return Ok(Geometry::new(base, wanted, descriptors)),
+            // What has no row works as well: the rows go first.
+            Err(_) if descriptors > FEWEST_DESCRIPTORS => descriptors = FEWEST_DESCRIPTORS,
             Err(_) if capacity.is_none() && wanted / 2 >= FEWEST => {
                 limited = true;
                 wanted /= 2;
@@ -103,7 +120,7 @@ fn reserve(capacity: Option<usize>) -> Result<Geometry> {
 impl Region {
     /// Fills in the fresh mapping's head and publishes the debug header.
     fn lay_out(geometry: Geometry) -> Result<Region> {
-        let Geometry { base, length, records, record_count, .. } = geometry;
+        let Geometry { base, length, records, record_count, descriptors, descriptor_count, .. } = geometry;
         memory::name(base, length, c"coro stacks");
         memory::small_pages(base, length);
         // Where that fails (valgrind refuses it) cores are large, and nothing else is wrong.
@@ -114,7 +131,9 @@ impl Region {
 
         let head = ptr::with_exposed_provenance_mut::<Head>(base);
         // SAFETY: the mapping starts with zeroed memory for a `Head`, page-aligned, ours alone until REGION is set.
-        unsafe { Head::write(head, (records as u64, record_count)) };
+        unsafe {
+            Head::write(head, (records as u64, record_count), (descriptors as u64, descriptor_count));
+        }
         // SAFETY: as above; from here on it is only shared, and never unmapped.
         let head: &'static Head = unsafe { &*head };
         for (row, class) in head.classes.iter().zip(&geometry.classes) {
@@ -130,7 +149,13 @@ impl Region {
         for header in [&head.header, &HEADER] {
             describe(header, &geometry, &redzones, head);
         }
-        Ok(Region { geometry, redzones, head, dumped: Mutex::default() })
+        Ok(Region {
+            geometry,
+            redzones,
+            head,
+            dumped: Mutex::default(),
+            descriptors_used: AtomicUsize::new(0),
+        })
     }
 
     /// The record of a slot.
@@ -155,6 +180,49 @@ impl Region {
         SlotIndex((offset / size_of::<Record>()) as u32)
     }
 
+    /// The row of a file descriptor, if there is one for its number.
+    #[inline]
+    pub(crate) fn descriptor(&self, number: usize) -> Option<&'static Descriptor> {
+        let row = ptr::with_exposed_provenance::<Descriptor>(self.geometry.descriptors).wrapping_add(number);
+        // SAFETY: it lies in the array of `descriptor_count` rows, which is never unmapped; all bytes, zero ones
+        // too, are a valid `Descriptor` (atomics only), and it is only ever shared.
+        (number < self.geometry.descriptor_count as usize).then(|| unsafe { &*row })
+    }
+
+    /// A row is about to be used: from here on it is in core dumps.
+    #[inline]
+    pub(crate) fn use_descriptor(&self, row: &Descriptor) {
+        let number = (ptr::from_ref(row).addr() - self.geometry.descriptors) / size_of::<Descriptor>();
+        if number >= self.descriptors_used.load(Relaxed) {
+            self.use_descriptors(number + 1);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn use_descriptors(&self, used: usize) {
+        let Geometry { descriptors, descriptor_count, .. } = self.geometry;
+        let mut dumped = self.dumped.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = size_of::<Descriptor>();
+        let before = dumped.descriptors;
+        widen(
+            &mut dumped.descriptors,
+            (descriptors, descriptor_count as usize * row),
+            used * row,
+            DESCRIPTOR_STEP,
+        );
+        if dumped.descriptors > before {
+            checkers::allow(descriptors + before, descriptors + dumped.descriptors);
+        }
+        // Release: pairs with the Acquire in `descriptors`.
+        self.descriptors_used.fetch_max(used, Release);
+    }
+
+    /// The rows that were ever used, in the order of their numbers.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = &'static Descriptor> {
+        (0..self.descriptors_used.load(Acquire)).filter_map(|number| self.descriptor(number))
+    }
+
     /// The header's copy at the region's start.
     pub(crate) fn header_copy(&self) -> &'static DebugHeader {
         &self.head.header
@@ -173,18 +241,19 @@ impl Region {
     pub(crate) fn include_in_cores(&self, name: ClassName, used: usize) {
         let class = self.geometry.class(name);
         let mut dumped = self.dumped.lock().unwrap_or_else(PoisonError::into_inner);
-        let (records, slots) = &mut dumped[name as usize];
+        let (records, slots) = &mut dumped.classes[name as usize];
         let start = self.geometry.records + class.first as usize * size_of::<Record>();
-        widen(records, (start, class.count as usize * size_of::<Record>()), used * size_of::<Record>());
+        let row = size_of::<Record>();
+        widen(records, (start, class.count as usize * row), used * row, DUMP_STEP);
         // One byte more than the slots: then the redzone above the last one is in the same mapping.
-        widen(slots, (class.base, class.end() - class.base), used * class.stride);
+        widen(slots, (class.base, class.end() - class.base), used * class.stride, DUMP_STEP);
     }
 }
 
-/// Widens what of [start, start + length) is in core dumps to at least `wanted` bytes, in large steps.
-fn widen(done: &mut usize, (start, length): (usize, usize), wanted: usize) {
+/// Widens what of [start, start + length) is in core dumps to at least `wanted` bytes, in steps of `step`.
+fn widen(done: &mut usize, (start, length): (usize, usize), wanted: usize, step: usize) {
     if wanted > *done {
-        let until = wanted.next_multiple_of(DUMP_STEP).min(length);
+        let until = wanted.next_multiple_of(step).min(length);
         let from = (start + *done) & !(PAGE - 1);
         // A failure costs a reader of the core something, and nobody else anything.
         let _ = memory::include_in_cores(from, (start + until).next_multiple_of(PAGE) - from);

@@ -3,11 +3,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::ptr;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use std::sync::mpsc::{RecvError, SendError, TryRecvError, TrySendError};
 
+use crate::abi::objects::ChannelHead;
 use crate::abi::wait::WaitReason;
+use crate::coroutine::current;
 use crate::coroutine::waiter::{Waiter, Waiters};
 use crate::scheduler::park::{self, WaitList};
 
@@ -32,6 +35,7 @@ use crate::scheduler::park::{self, WaitList};
 pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     assert!(capacity > 0, "coro::sync::channel: a channel needs room for at least one value");
     let shared = Arc::new(Shared {
+        head: ChannelHead::new(capacity as u64),
         capacity,
         state: Mutex::new(State {
             values: VecDeque::new(),
@@ -53,7 +57,10 @@ pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
 }
 
+#[repr(C)]
 struct Shared<T> {
+    /// For readers: a copy of what is in the state, stored under its lock.
+    head: ChannelHead,
     capacity: usize,
     state: Mutex<State<T>>,
 }
@@ -94,9 +101,18 @@ impl<T> Shared<T> {
         }
     }
 
+    /// Tells readers who was the last of a side to come. Under the lock.
+    fn note(&self, side: Side) {
+        let place = match side {
+            Side::Sender => &self.head.last_sender,
+            Side::Receiver => &self.head.last_receiver,
+        };
+        place.store(current::owner(), Relaxed);
+    }
+
     fn wait(&self, side: Side) {
         let reason = if side == Side::Sender { WaitReason::Send } else { WaitReason::Receive };
-        let object = ptr::from_ref(self).addr() as u64;
+        let object = ptr::from_ref(&self.head).addr() as u64;
         if let Err(error) = park::block(reason, object, &List { shared: self, side }) {
             park::abort_unwinding_wait(&error.to_string());
         }
@@ -126,6 +142,7 @@ impl<T> WaitList for List<'_, T> {
         let waits = self.shared.must_wait(&state, self.side);
         if waits {
             state.waiting[self.side as usize].push(waiter);
+            self.shared.note(self.side);
         }
         waits
     }
@@ -169,6 +186,8 @@ impl<T> Sender<T> {
             return Err(TrySendError::Full(value));
         }
         state.values.push_back(value);
+        self.shared.head.length.store(state.values.len() as u64, Relaxed);
+        self.shared.note(Side::Sender);
         drop(state);
         self.shared.wake_one(Side::Receiver);
         Ok(())
@@ -199,6 +218,8 @@ impl<T> Receiver<T> {
         let Some(value) = state.values.pop_front() else {
             return Err(if state.senders == 0 { TryRecvError::Disconnected } else { TryRecvError::Empty });
         };
+        self.shared.head.length.store(state.values.len() as u64, Relaxed);
+        self.shared.note(Side::Receiver);
         drop(state);
         self.shared.wake_one(Side::Sender);
         Ok(value)
@@ -235,7 +256,10 @@ impl<'a, T> IntoIterator for &'a Receiver<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Sender<T> {
-        self.shared.state().senders += 1;
+        let mut state = self.shared.state();
+        state.senders += 1;
+        self.shared.head.senders.store(state.senders as u32, Relaxed);
+        drop(state);
         Sender { shared: self.shared.clone() }
     }
 }
@@ -244,6 +268,7 @@ impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         state.senders -= 1;
+        self.shared.head.senders.store(state.senders as u32, Relaxed);
         let was_last = state.senders == 0;
         drop(state);
         if was_last {
@@ -258,6 +283,8 @@ impl<T> Drop for Receiver<T> {
         state.has_receiver = false;
         // Values that nobody will take are dropped here, and not under the lock: their destructors are the user's.
         let values = std::mem::take(&mut state.values);
+        self.shared.head.receivers.store(0, Relaxed);
+        self.shared.head.length.store(0, Relaxed);
         drop(state);
         self.shared.wake_all(Side::Sender);
         drop(values);

@@ -5,6 +5,8 @@
 
 mod channel;
 mod mutex;
+#[cfg(test)]
+mod tests;
 
 pub use channel::{Iter, Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError, channel};
 pub use mutex::{LockResult, Mutex, MutexGuard, PoisonError, TryLockError, TryLockResult};

@@ -9,11 +9,11 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::thread;
 
 pub use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
+use crate::abi::objects::MutexHead;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::{Waiter, Waiters};
 use crate::coroutine::{cancel, current};
@@ -50,11 +50,10 @@ const CONTENDED: u32 = 2;
 /// })?;
 /// # Ok::<(), coro::Error>(())
 /// ```
+// The head first, so that the mutex's address is also the head's, for whoever finds a mutex by its type.
+#[repr(C)]
 pub struct Mutex<T: ?Sized> {
-    word: AtomicU32,
-    poisoned: AtomicBool,
-    /// The id of the coroutine that has it; 0: none, or a plain thread.
-    owner: AtomicU64,
+    head: MutexHead,
     waiters: std::sync::Mutex<Waiters>,
     value: UnsafeCell<T>,
 }
@@ -82,9 +81,7 @@ impl<T> Mutex<T> {
     /// A mutex that nobody has locked.
     pub const fn new(value: T) -> Mutex<T> {
         Mutex {
-            word: AtomicU32::new(FREE),
-            poisoned: AtomicBool::new(false),
-            owner: AtomicU64::new(0),
+            head: MutexHead::new(),
             waiters: std::sync::Mutex::new(Waiters::new()),
             value: UnsafeCell::new(value),
         }
@@ -107,7 +104,7 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     /// If somebody panicked with the lock; the guard is in the error.
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        if self.word.compare_exchange(FREE, LOCKED, Acquire, Relaxed).is_err() {
+        if self.head.word.compare_exchange(FREE, LOCKED, Acquire, Relaxed).is_err() {
             self.lock_contended();
         }
         self.guard()
@@ -118,7 +115,7 @@ impl<T: ?Sized> Mutex<T> {
     /// # Errors
     /// `WouldBlock` if somebody has it, `Poisoned` if somebody panicked with it.
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
-        match self.word.compare_exchange(FREE, LOCKED, Acquire, Relaxed) {
+        match self.head.word.compare_exchange(FREE, LOCKED, Acquire, Relaxed) {
             Ok(_) => self.guard().map_err(TryLockError::Poisoned),
             Err(_) => Err(TryLockError::WouldBlock),
         }
@@ -126,12 +123,12 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Whether somebody panicked with the lock.
     pub fn is_poisoned(&self) -> bool {
-        self.poisoned.load(Relaxed)
+        self.head.poisoned.load(Relaxed) != 0
     }
 
     /// Says that the value is in order again.
     pub fn clear_poison(&self) {
-        self.poisoned.store(false, Relaxed);
+        self.head.poisoned.store(0, Relaxed);
     }
 
     /// The value; no lock is needed, since nobody else has the mutex.
@@ -147,8 +144,8 @@ impl<T: ?Sized> Mutex<T> {
     #[cold]
     fn lock_contended(&self) {
         // CONTENDED even if it was free: others may wait, and our unlock has to look.
-        while self.word.swap(CONTENDED, Acquire) != FREE {
-            let object = ptr::from_ref(&self.word).addr() as u64;
+        while self.head.word.swap(CONTENDED, Acquire) != FREE {
+            let object = ptr::from_ref(&self.head).addr() as u64;
             if let Err(error) = park::block(WaitReason::Mutex, object, self) {
                 park::abort_unwinding_wait(&error.to_string());
             }
@@ -156,15 +153,15 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     fn guard(&self) -> LockResult<MutexGuard<'_, T>> {
-        self.owner.store(current::running().map_or(0, |record| record.id()), Relaxed);
+        self.head.owner.store(current::owner(), Relaxed);
         let guard = MutexGuard { mutex: self, was_panicking: thread::panicking(), _not_send: PhantomData };
         if self.is_poisoned() { Err(PoisonError::new(guard)) } else { Ok(guard) }
     }
 
     fn unlock(&self) {
-        self.owner.store(0, Relaxed);
+        self.head.owner.store(0, Relaxed);
         // Release: pairs with the next owner's Acquire.
-        if self.word.swap(FREE, Release) == CONTENDED {
+        if self.head.word.swap(FREE, Release) == CONTENDED {
             self.wake_one();
         }
     }
@@ -194,11 +191,11 @@ impl<T: ?Sized> WaitList for Mutex<T> {
         // wait), one that comes after finds CONTENDED, and then us.
         // Acquire and Release: if it was free, it was ours for a moment, and the next owner has to see through us
         // what the last one did.
-        let waits = self.word.swap(CONTENDED, Acquire) != FREE;
+        let waits = self.head.word.swap(CONTENDED, Acquire) != FREE;
         if waits {
             list.push(waiter);
         } else {
-            self.word.store(FREE, Release);
+            self.head.word.store(FREE, Release);
         }
         waits
     }
@@ -231,7 +228,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
     fn drop(&mut self) {
         if !self.was_panicking && thread::panicking() && !cancel::is_unwinding() {
-            self.mutex.poisoned.store(true, Relaxed);
+            self.mutex.head.poisoned.store(1, Relaxed);
         }
         self.mutex.unlock();
     }

@@ -22,6 +22,7 @@ pub(crate) fn problems(view: &View, threads: &[Stepped]) -> Vec<String> {
     for thread in threads {
         problems.thread(view, thread);
     }
+    problems.descriptors(view);
     problems.free_queues(view, threads.len() as u32);
     problems.0
 }
@@ -74,6 +75,25 @@ impl Problems {
             });
             let waits = state == "parked" && matches!(kind.as_str(), "user" | "main");
             self.expect(!waits || wait_reason != "none", || format!("{} waits for nothing", show(coroutine)));
+        }
+    }
+
+    /// Of each descriptor that has a role the address is there, since the debuggee's all have one. Who waits for one finds
+    /// it.
+    fn descriptors(&mut self, view: &View) {
+        for (number, row) in view.descriptors.iter().enumerate().filter(|(_, row)| row.role != "none") {
+            let is_told =
+                row.address.is_some_and(|address| address.ip().is_loopback() && address.port() != 0);
+            self.expect(is_told, || format!("descriptor {number} is a {} at {:?}", row.role, row.address));
+        }
+        let waits = view.records.values().filter(|c| c.state == "parked");
+        for coroutine in waits.filter(|c| c.wait_object.0 == "file descriptor") {
+            let number = coroutine.wait_object.1;
+            let expected = if coroutine.wait_reason == "accept" { "listener" } else { "stream" };
+            let row = view.descriptors.get(number as usize);
+            self.expect(row.is_some_and(|row| row.role == expected), || {
+                format!("{} waits for descriptor {number}: {row:?}", show(coroutine))
+            });
         }
     }
 

@@ -84,6 +84,11 @@ fn generation_that_is_not_raised_is_found() {
 }
 
 #[test]
+fn role_that_is_stored_before_the_address_is_found() {
+    is_found("role_first", "atomic", "is a listener at None");
+}
+
+#[test]
 fn link_that_is_not_cut_is_found_at_random_instants() {
     let report = stop_at_random(&planted("link"), &["fair", "endless"], 1, 200);
     let is_it = |told: &String| told.contains("are linked to a resumer");

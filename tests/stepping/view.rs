@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use crate::memory::Memory;
 use crate::process::Process;
 use crate::support::image::{self, Image as _, header_by_note, word};
-use crate::support::registry_reader::{Coroutine, Fields, Meanings, Registry, Row};
+use crate::support::registry_reader::{Coroutine, Descriptor, Fields, Meanings, Registry, Row};
 
 /// Workers that are looked at. The debuggee has two.
 const WORKERS: usize = 4;
+/// File descriptors that are looked at. The debuggee has fewer.
+const DESCRIPTORS: usize = 32;
 
 /// One stack class.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub(crate) struct View {
     pub(crate) workers: Vec<Worker>,
     /// All that ever had a tenant, by index.
     pub(crate) records: BTreeMap<u32, Coroutine>,
+    /// By number.
+    pub(crate) descriptors: Vec<Descriptor>,
     pub(crate) resume_pc: u64,
     /// The context that ends backtraces.
     pub(crate) end: u64,
@@ -124,6 +128,9 @@ struct Known {
     copy: Span,
     classes: Span,
     workers: Span,
+    descriptors: Span,
+    /// The fields and roles of descriptors.
+    descriptor_meanings: (Fields, BTreeMap<u64, String>),
     /// Of each class, those in use.
     records: Vec<(u32, Span)>,
     /// Address and stride of the records.
@@ -158,7 +165,7 @@ impl Watch {
     pub(crate) fn look(&mut self, process: &Process, memory: &mut Memory) -> Result<Option<View>, String> {
         let mut spans: Vec<&mut Span> = vec![&mut self.header];
         if let Some(known) = &mut self.registry {
-            spans.extend([&mut known.copy, &mut known.classes, &mut known.workers]);
+            spans.extend([&mut known.copy, &mut known.classes, &mut known.workers, &mut known.descriptors]);
             spans.extend(known.records.iter_mut().map(|(_, span)| span));
         }
         let mut places: Vec<(u64, &mut [u8])> =
@@ -204,18 +211,29 @@ impl Known {
             classes: Vec::new(),
             workers: Vec::new(),
             records: BTreeMap::new(),
+            descriptors: Vec::new(),
             resume_pc: row.number("resume_pc"),
             end: row.number("end_context"),
             contexts: (place.0 + meanings.context_offset(), place.1),
         };
-        let (classes, workers) = (table("classes", classes)?, table("workers", WORKERS)?);
-        Ok(Known { meanings, copy, classes, workers, records: Vec::new(), place, view })
+        Ok(Known {
+            meanings,
+            copy,
+            classes: table("classes", classes)?,
+            workers: table("workers", WORKERS)?,
+            descriptors: table("descriptors", DESCRIPTORS)?,
+            descriptor_meanings: (registry.fields("descriptor fields")?, registry.names("descriptor roles")?),
+            records: Vec::new(),
+            place,
+            view,
+        })
     }
 
     /// Understands what has changed; returns the view before, if anything has.
     fn update(&mut self, process: &Process, image: &image::Process) -> Result<Option<View>, String> {
         let is_changed = self.classes.has_changed()
             || self.workers.has_changed()
+            || self.descriptors.has_changed()
             || self.records.iter().any(|(_, span)| span.has_changed());
         if !is_changed {
             return Ok(None);
@@ -231,6 +249,14 @@ impl Known {
             self.view.workers =
                 self.workers.rows(&self.meanings.worker_fields).map(|(_, row)| worker(&row)).collect();
             self.workers.keep();
+        }
+        if self.descriptors.has_changed() || self.view.descriptors.is_empty() {
+            let (fields, roles) = &self.descriptor_meanings;
+            let rows = self.descriptors.rows(fields).map(|(number, row)| {
+                Descriptor::of(&row, roles).map_err(|what| format!("descriptor {number}: {what}"))
+            });
+            self.view.descriptors = rows.collect::<Result<_, _>>()?;
+            self.descriptors.keep();
         }
         for (first, span) in &mut self.records {
             for (number, row) in span.rows(&self.meanings.record_fields) {

@@ -5,6 +5,7 @@
 //! it shows that the process describes itself well enough.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::ops::Range;
 
 use super::image::{Image, half_word, word};
@@ -68,6 +69,23 @@ pub(crate) struct Registry<'i> {
 pub(crate) struct Row<'f> {
     bytes: Vec<u8>,
     fields: &'f Fields,
+}
+
+/// Who did something to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Nobody,
+    Coroutine(u64),
+    /// Outside any runtime.
+    Thread(u32),
+}
+
+/// A file descriptor's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Descriptor {
+    pub(crate) role: String,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) last_user: u64,
 }
 
 /// What the tables say of rows and numbers: all that is needed to understand a row without another look at them.
@@ -177,6 +195,20 @@ impl<'i> Registry<'i> {
         Ok(rows.into_iter().map(|bytes| Row { bytes, fields }).collect())
     }
 
+    /// What lies at an address: a row of no table, with the fields that a table says it has.
+    pub(crate) fn row_at<'f>(&self, address: u64, fields: &'f Fields) -> Result<Row<'f>, String> {
+        let length = fields.values().map(|field| field.offset + field.size).max().unwrap_or(0);
+        Ok(Row { bytes: read(self.image, address, length)?, fields })
+    }
+
+    /// The row of a file descriptor.
+    pub(crate) fn descriptor(&self, number: u64) -> Result<Descriptor, String> {
+        let fields = self.fields("descriptor fields")?;
+        let number = number as u32;
+        let row = self.rows("descriptors", Some(number..number + 1), &fields)?.remove(0);
+        Descriptor::of(&row, &self.names("descriptor roles")?)
+    }
+
     /// The header at an address (its own, or its copy's), with the fields that the table says it has.
     pub(crate) fn header_row<'f>(&self, address: u64, fields: &'f Fields) -> Result<Row<'f>, String> {
         Ok(Row { bytes: read(self.image, address, self.header.size as usize)?, fields })
@@ -219,6 +251,11 @@ impl<'i> Registry<'i> {
         Ok(coroutines)
     }
 
+    /// How many rows a table has.
+    pub(crate) fn count(&self, table: &str) -> Result<u32, String> {
+        Ok(self.tables.get(table).ok_or(format!("there is no table `{table}`"))?.count)
+    }
+
     /// The parts of a state word, by name.
     pub(crate) fn state_word(&self, value: u64) -> Result<BTreeMap<String, u64>, String> {
         let parts = self.numbers("state word")?;
@@ -247,6 +284,18 @@ impl<'i> Registry<'i> {
             stride * count,
         )?;
         Ok(bytes.chunks_exact(stride).map(<[u8]>::to_vec).collect())
+    }
+}
+
+impl Descriptor {
+    /// What a row says, with the names of the roles.
+    pub(crate) fn of(row: &Row<'_>, roles: &BTreeMap<u64, String>) -> Result<Descriptor, String> {
+        let role = row.number("role");
+        Ok(Descriptor {
+            role: roles.get(&role).cloned().ok_or(format!("{role} is no role of a descriptor"))?,
+            address: row.socket_address("address", row.number("address_length")),
+            last_user: row.number("last_user"),
+        })
     }
 }
 
@@ -327,6 +376,33 @@ impl<'f> Row<'f> {
         let field = self.field(name);
         assert_eq!(field.kind, "text", "`{name}`");
         text(&self.bytes[field.offset..][..field.size])
+    }
+
+    /// Who: a coroutine's id, or a thread's.
+    pub(crate) fn owner(&self, name: &str) -> Owner {
+        let field = self.field(name);
+        assert_eq!((field.kind.as_str(), field.size), ("owner", 8), "`{name}`");
+        match word(&self.bytes, field.offset) {
+            0 => Owner::Nobody,
+            value if value >> 63 == 1 => Owner::Thread(value as u32),
+            id => Owner::Coroutine(id),
+        }
+    }
+
+    /// An address as the kernel has it, of so many bytes; `None` for none.
+    pub(crate) fn socket_address(&self, name: &str, length: u64) -> Option<SocketAddr> {
+        let field = self.field(name);
+        assert_eq!(field.kind, "socket address", "`{name}`");
+        if length == 0 {
+            return None;
+        }
+        let bytes = &self.bytes[field.offset..][..field.size.min(length as usize)];
+        let port = u16::from_be_bytes([bytes[2], bytes[3]]);
+        match i32::from(u16::from_ne_bytes([bytes[0], bytes[1]])) {
+            libc::AF_INET => Some((<[u8; 4]>::try_from(&bytes[4..8]).expect("four bytes"), port).into()),
+            libc::AF_INET6 => Some((<[u8; 16]>::try_from(&bytes[8..24]).expect("16 bytes"), port).into()),
+            family => panic!("`{name}` is an address of family {family}"),
+        }
     }
 
     /// Stack pointer and pc.

@@ -1,0 +1,93 @@
+"""`coro info`: everything that is known of one coroutine."""
+
+from .. import options as options_
+from .. import text, waits
+from ..command import command
+from ..memory import Unreadable
+from ..port import CommandError
+
+FRAMES = 200
+
+
+@command("info")
+def run(session, arguments):
+    """coro info ID|NAME|.
+
+    Shows everything that is known of a coroutine. That is: state, what it waits for, where it was spawned, its stack, its record and
+    its saved registers, and the variables of the first function on its stack that is yours.
+    """
+    options = options_.parse(arguments, takes_rest=True)
+    if len(options.rest) > 1:
+        raise CommandError("`coro info` describes one coroutine: `coro list` shows all")
+    coroutine = session.coroutine(options.rest[0] if options.rest else ".", options.runtime)
+    frames = session.frames(coroutine.registry)
+    width = 14
+    for label, value in facts(coroutine, frames, session.port):
+        session.port.write(f"{label:<{width}}{value}\n")
+
+
+def facts(coroutine, frames, port):
+    """(label, text) of each thing that is known."""
+    registry = coroutine.registry
+    yield "coroutine", text.who(coroutine.id, coroutine.name) + f", {coroutine.kind}"
+    age = waits.age_in_words(coroutine)
+    yield "state", waits.state_in_words(coroutine) + (f" for {age}" if age else "")
+    words = waits.words(coroutine)
+    if words:
+        yield ("runs" if coroutine.is_running else "waits for"), words
+    yield from _about_fd(coroutine, port)
+    if coroutine.flags:
+        yield "flags", ", ".join(coroutine.flags)
+    if coroutine.requests:
+        yield "requests", ", ".join(coroutine.requests)
+    site = coroutine.spawn_site
+    parent = registry.by_id(coroutine.parent) if coroutine.parent else None
+    lifetime = coroutine.lifetime
+    by = "" if not coroutine.parent else (
+        f", by {text.who(parent.id, parent.name) if parent else f'#{coroutine.parent} (ended)'}")
+    ago = f", {'>' if registry.is_clock_old else ''}{text.duration(lifetime)} ago" if lifetime is not None else ""
+    yield "spawned", (site or "(not known where)") + ago + by
+    worker = next((worker for worker in registry.workers if worker.number == coroutine.worker), None)
+    yield "worker", f"{coroutine.worker} (thread {worker.tid})" if worker else "none"
+    used = coroutine.stack_used
+    place = registry.locate(coroutine.stack_limit)
+    of_class = f", class '{place.klass.name}'" if place is not None and place.klass is not None else ", the thread's own"
+    yield "stack", (f"{coroutine.stack_limit:#x}..{coroutine.stack_top:#x}, "
+                    + (f"{text.size(used)} of " if used is not None else "") + text.size(coroutine.stack_size)
+                    + (" in use" if used is not None else "") + of_class)
+    yield "record", f"{coroutine.record_address:#x}, slot {coroutine.index}, generation {coroutine.generation}"
+    if coroutine.has_saved_registers:
+        yield "registers", _registers(coroutine)
+    chain = frames.walker.chain(coroutine)
+    user = frames.of_user(chain)
+    if user is not None:
+        yield "frame", frames.user_frame(coroutine)
+        yield from _variables(coroutine, frames, port)
+
+
+def _about_fd(coroutine, port):
+    wait = waits.wait_of(coroutine)
+    if wait and "fd" in wait:
+        known = port.describe_fd(wait["fd"])
+        if known:
+            yield "descriptor", f"fd {wait['fd']} is {known}"
+
+
+def _registers(coroutine):
+    names = {register.extra: register.name for register in coroutine.registry.layout.registers}
+    try:
+        return ", ".join(f"{names[number]} {value:#x}" for number, value in coroutine.saved_registers().items())
+    except Unreadable as error:
+        return f"not to be had: {error}"
+
+
+def _variables(coroutine, frames, port):
+    """Those of the first frame that is the user's."""
+    with port.open_stack(coroutine) as stack:
+        for count, frame in enumerate(stack):
+            if count == FRAMES:
+                return
+            if frames.is_users(frame.location):
+                for name, value in (*port.arguments(frame), *port.locals(frame)):
+                    yield "", f"{name} = {value}"
+                return

@@ -1,0 +1,77 @@
+"""Who waits for whom: edges between coroutines, chains along them, and cycles. Values in, values out.
+
+An edge is *certain* where the object names who has to act: a mutex its holder, a join its coroutine. It is *probable* where
+there is only a trace: of a channel, who last used the other end, and only if that end is the last one left.
+"""
+
+
+class Edge:
+    """Somebody waits for somebody: a coroutine's id, or a plain thread's number."""
+
+    __slots__ = ("waiter", "target", "thread", "is_certain", "why")
+
+    def __init__(self, waiter, target=None, thread=None, is_certain=True, why=""):
+        self.waiter, self.target, self.thread, self.is_certain, self.why = waiter, target, thread, is_certain, why
+
+    def __repr__(self):
+        to = f"thread {self.thread}" if self.target is None else f"#{self.target}"
+        return f"#{self.waiter} -> {to}" + ("" if self.is_certain else " (probably)")
+
+
+def edge_of(waiter, wait):
+    """The edge that a wait (as `waits.wait_of` says it) makes; None: nobody in particular has to act."""
+    if wait is None:
+        return None
+    reason = wait["reason"]
+    if "coroutine" in wait:
+        return None if wait["has_ended"] else Edge(waiter, wait["coroutine"], why=reason)
+    if reason == "mutex" and not wait.get("is_free"):
+        return _edge_to(waiter, wait.get("holder"), True, reason)
+    if reason == "send" and wait.get("receivers", 0) <= 1:
+        return _edge_to(waiter, wait.get("last_receiver"), False, reason)
+    if reason == "receive" and wait.get("senders", 0) <= 1:
+        return _edge_to(waiter, wait.get("last_sender"), False, reason)
+    return None
+
+
+def _edge_to(waiter, somebody, is_certain, why):
+    if somebody is None or somebody.get("has_ended"):
+        return None
+    if "thread" in somebody:
+        return Edge(waiter, thread=somebody["thread"], is_certain=is_certain, why=why)
+    return Edge(waiter, somebody["coroutine"], is_certain=is_certain, why=why)
+
+
+def chain(start, edge_from):
+    """The edges from a coroutine on, to where nobody in particular is waited for, or to the first that comes again:
+    (edges, id at which the cycle begins or None)."""
+    edges, seen, at = [], {start}, start
+    while True:
+        edge = edge_from(at)
+        if edge is None:
+            return edges, None
+        edges.append(edge)
+        at = edge.target
+        if at is None:
+            return edges, None
+        if at in seen:
+            return edges, at
+        seen.add(at)
+
+
+def cycles(edges):
+    """All cycles of edges of which each waiter has one: lists of edges, each from its lowest id on, in the order of these
+    ids."""
+    by_waiter = {edge.waiter: edge for edge in edges}
+    found, state = [], {}
+    for start in sorted(by_waiter):
+        path, at = [], start
+        while at in by_waiter and at not in state:
+            state[at] = start
+            path.append(at)
+            at = by_waiter[at].target
+        if at in by_waiter and state.get(at) == start and at in path:
+            members = path[path.index(at):]
+            first = members.index(min(members))
+            found.append([by_waiter[number] for number in members[first:] + members[:first]])
+    return sorted(found, key=lambda cycle: cycle[0].waiter)

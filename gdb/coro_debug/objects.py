@@ -1,0 +1,59 @@
+"""What coroutines wait for, beside coroutines: descriptors, mutexes, channels, read from the program's memory."""
+
+import socket
+
+from .memory import Unreadable
+
+#: In a field of the kind `owner`: the rest is a thread's number, and no coroutine's.
+PLAIN_THREAD = 1 << 63
+
+
+class Descriptor:
+    """A file descriptor of the program's, as its runtime knows it."""
+
+    def __init__(self, fd, role, address, last_user):
+        self.fd, self.role, self.address, self.last_user = fd, role, address, last_user
+
+
+def descriptor(memory, layout, fd):
+    """What the runtime knows of a file descriptor; None: nothing."""
+    row = layout.descriptor
+    if row is None or "role" not in row.fields:
+        return None
+    address, stride, count = layout.tables["descriptors"]
+    if not 0 <= fd < count:
+        return None
+    values = read(memory, row, address + fd * stride)
+    if values is None or values["role"] == 0:
+        return None
+    role = layout.descriptor_roles.get(values["role"], f"role {values['role']}")
+    data = values.get("address", b"")
+    data = data[: values.get("address_length", 0)] if isinstance(data, bytes) else b""
+    return Descriptor(fd, role, socket_address(data), values.get("last_user", 0))
+
+
+def read(memory, row, address):
+    """The fields of a row, a dictionary; None when the program has no such row, or it can't be read."""
+    if row is None or not 0 < address < 1 << 64:
+        return None
+    try:
+        return row.unpack(memory.read(address, row.stride))
+    except Unreadable:
+        return None
+
+
+def owner(value):
+    """Of a field of the kind `owner`: ("coroutine", id), ("thread", tid), or None for nobody."""
+    if not value:
+        return None
+    return ("thread", value & 0xFFFF_FFFF) if value & PLAIN_THREAD else ("coroutine", value)
+
+
+def socket_address(data):
+    """`127.0.0.1:8080` or `[::1]:8080` of a sockaddr's bytes; '' when it is neither."""
+    family = int.from_bytes(data[:2], "little")
+    if family == socket.AF_INET and len(data) >= 8:
+        return f"{socket.inet_ntop(socket.AF_INET, data[4:8])}:{int.from_bytes(data[2:4], 'big')}"
+    if family == socket.AF_INET6 and len(data) >= 24:
+        return f"[{socket.inet_ntop(socket.AF_INET6, data[8:24])}]:{int.from_bytes(data[2:4], 'big')}"
+    return ""

@@ -1,0 +1,126 @@
+"""What a fault means: from the address that was touched, the stack pointer, and what lies there. Values in, values out.
+
+By the address, never by the signal's code: a guard page, a protected one and one that isn't mapped differ in that alone.
+"""
+
+#: How far below its stack pointer a function touches its stack: the ABI's red zone, and a probe of the next page.
+REACH = 8192
+#: An address as small is what a null pointer with a field's offset gives.
+NULL_PAGE = 65536
+#: A cycle that covers so much of the stack, in so many rounds, is a runaway recursion; a frame of so much is a large one.
+RECURSION_SHARE, RECURSION_ROUNDS, FRAME_SHARE = 0.8, 50, 0.5
+
+
+class Facts:
+    """What is known of a fault. Of the coroutine that the stack pointer says runs: `own` (its slot), `limit`, `top`,
+    `redzone` (bytes); None on a native stack, whose bounds are `native` then, if it is a worker's. `place`: where the
+    address lies, as `places.locate` says. `is_free`: whether that slot has no tenant. `jumped`: the slot of one that the
+    records say to run on this thread, while its stack pointer is below that one's redzone."""
+
+    def __init__(self, address, sp, own=None, limit=0, top=0, redzone=0, place=None, is_free=False, native=None,
+                 jumped=None):
+        self.address, self.sp, self.own = address, sp, own
+        self.limit, self.top, self.redzone = limit, top, redzone
+        self.place, self.is_free, self.native, self.jumped = place, is_free, native, jumped
+
+
+class Verdict:
+    """`kind`: overflow, jumped, underrun, above, stranger, freed, registry, native overflow, null, elsewhere, none.
+    `slot`: the one whose stack or redzone was touched, where another than the running coroutine's; `distance`: bytes, as the
+    kind says: below the stack's limit (overflow, underrun, stranger), above its top (above)."""
+
+    def __init__(self, kind, slot=None, distance=0):
+        self.kind, self.slot, self.distance = kind, slot, distance
+
+    @property
+    def is_overflow(self):
+        return self.kind in ("overflow", "jumped", "native overflow")
+
+    def __repr__(self):
+        return f"Verdict({self.kind!r}, slot={self.slot}, distance={self.distance})"
+
+
+def classify(facts):
+    """The verdict on a fault."""
+    address, sp, place = facts.address, facts.sp, facts.place
+    if facts.jumped is not None:
+        return Verdict("jumped", facts.jumped)
+    if address is None:
+        return Verdict("none")
+    if place is None:
+        return _outside(facts)
+    if place.kind == "registry":
+        return Verdict("registry")
+    if place.kind == "unused":
+        return Verdict("elsewhere")
+    if facts.own is not None and place.kind == "redzone" and place.index == facts.own:
+        is_near = sp < facts.limit or address >= sp - REACH
+        return Verdict("overflow" if is_near else "underrun", facts.own, facts.limit - address)
+    if facts.own is not None and facts.top <= address < facts.top + facts.redzone:
+        return Verdict("above", place.index, address - facts.top)
+    if place.kind == "behind":
+        return Verdict("stranger", None, 0)
+    if facts.is_free:
+        return Verdict("freed", place.index)
+    if place.kind == "redzone":
+        return Verdict("stranger", place.index, place.distance)
+    return Verdict("elsewhere", place.index)
+
+
+def _outside(facts):
+    """Of an address that is not the region's."""
+    if facts.address < NULL_PAGE:
+        return Verdict("null")
+    if facts.native is not None:
+        limit, top = facts.native
+        # The kernel lets such a stack grow to its limit, whose last pages it keeps free.
+        is_low = facts.address < limit + (256 << 10) and facts.address >= limit - (1 << 20)
+        if is_low and facts.sp - REACH <= facts.address and facts.sp < top:
+            return Verdict("native overflow", distance=limit - facts.address)
+    return Verdict("elsewhere")
+
+
+class Weight:
+    """Where a stack's bytes went."""
+
+    def __init__(self, kind, functions=(), rounds=0, size=0, share=0.0):
+        self.kind = kind  # "recursion", "frame", or "depth"
+        self.functions, self.rounds, self.size, self.share = functions, rounds, size, share
+
+
+def weigh(stretches, stack_size):
+    """What filled a stack: stretches of it, (functions of one round, rounds, bytes of all rounds), as the backtrace was
+    folded; plain frames are stretches of one round and one function."""
+    if not stretches or stack_size <= 0:
+        return Weight("depth")
+    functions, rounds, size = max(stretches, key=lambda stretch: stretch[2] if stretch[1] > 1 else -1)
+    if rounds >= RECURSION_ROUNDS and size >= RECURSION_SHARE * stack_size:
+        return Weight("recursion", functions, rounds, size // rounds, size / stack_size)
+    functions, rounds, size = max(stretches, key=lambda stretch: stretch[2] if stretch[1] == 1 else -1)
+    if rounds == 1 and size >= FRAME_SHARE * stack_size:
+        return Weight("frame", functions, 1, size, size / stack_size)
+    return Weight("depth")
+
+
+def advice(weight, used, stack_size):
+    """What to do about an overflow: one sentence. `used`: bytes that were in use or asked for."""
+    if weight.kind == "recursion":
+        return ("unbounded recursion: a bigger stack will not help; limit the depth of "
+                + "/".join(dict.fromkeys(weight.functions)))
+    wanted = roomy(max(used, weight.size))
+    if weight.kind == "frame":
+        return (f"`{weight.functions[0]}` has a frame of {_kib(weight.size)} or more (a large array or a buffer by value): "
+                f"box it, or give the coroutine stack_size({wanted} * 1024)")
+    return f"it needs more than {_kib(stack_size)}: give the coroutine stack_size({wanted} * 1024)"
+
+
+def roomy(size):
+    """KiB of a stack on which so many bytes have room, with as much to spare: a power of two."""
+    wanted = 64
+    while wanted * 1024 < 2 * size:
+        wanted *= 2
+    return wanted
+
+
+def _kib(size):
+    return f"{size / 1024:.0f} KiB"
