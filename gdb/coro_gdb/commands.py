@@ -1,0 +1,156 @@
+"""`coro NAME`: the shared commands as GDB's own, with its help and its completion.
+
+An error is one line. Should something in the scripts themselves be wrong, it is one line too, which says how to see
+all of it.
+"""
+
+import re
+import traceback
+
+import gdb
+
+from coro_debug import command
+from coro_debug.port import CommandError
+from coro_debug.session import guarded
+
+from . import sessions
+
+_COMPLETED_IDS = 200
+
+
+class Coro(gdb.Command):
+    """Coroutines of the coro runtime: list them, look at them, stop in them.
+`coro list` shows them all, `coro bt ID` one's stack; `coro select ID` makes plain `bt`, `up`, `info locals` and `p` those of
+that coroutine, which need not be running. IDs are numbers, names that only one has, or `.` for the one that the selected
+thread runs. What the commands print can be had anywhere: on live programs, over gdbserver, and on cores."""
+
+    def __init__(self):
+        super().__init__("coro", gdb.COMMAND_STACK, prefix=True)
+
+    def invoke(self, arguments, _from_tty):
+        if arguments.strip():
+            known = ", ".join(sorted(_names))
+            raise gdb.GdbError(f'coro: there is no command `coro {arguments.split()[0]}`; there are {known}. '
+                               '"help coro" says what they do')
+        gdb.execute("help coro")
+
+
+_names = []
+
+
+class CoroCommand(gdb.Command):
+    """One of them. Its documentation is made for GDB: a line for `help coro`, then the usage, then the rest."""
+
+    def __init__(self, name, usage, text, run, kind=gdb.COMMAND_STACK, repeats=False):
+        summary, rest = _first_sentence(text)
+        self.__doc__ = f"{summary}\nUsage: {usage}" + (f"\n\n{rest}" if rest else "")
+        self._run, self._repeats = run, repeats
+        self._options = list(dict.fromkeys(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", f"{usage}\n{text}")))
+        _names.append(name)
+        super().__init__(f"coro {name}", kind)
+
+    def invoke(self, arguments, from_tty):
+        if not self._repeats:
+            self.dont_repeat()
+        run(lambda: self._run(sessions.session(), arguments))
+
+    def complete(self, text, word):
+        try:
+            return _completions(text, word, self._options)
+        except Exception:  # completion is no place for messages
+            return []
+
+
+class Alias(gdb.Command):
+    """`info coroutines`."""
+
+    def __init__(self, name, target):
+        self.__doc__ = f"Coroutines of the coro runtime: the same as `{target}`."
+        self._target = target
+        super().__init__(name, gdb.COMMAND_STACK)
+
+    def invoke(self, arguments, from_tty):
+        gdb.execute(f"{self._target} {arguments}", from_tty)
+
+
+def run(action):
+    """Does what a command does; whatever goes wrong is a line for the user."""
+    sessions.session().port.start()
+    try:
+        return guarded(action)
+    except CommandError as error:
+        raise gdb.GdbError(f"coro: {error}") from None
+    except KeyboardInterrupt:
+        raise gdb.GdbError("coro: interrupted") from None
+    except gdb.GdbError:
+        raise
+    except gdb.error as error:
+        raise gdb.GdbError(f"coro: GDB says: {error}") from None
+    except Exception as error:  # pylint: disable=broad-except
+        if gdb.parameter("python print-stack") == "full":
+            traceback.print_exc()
+        raise gdb.GdbError(f"coro: these scripts failed with {type(error).__name__}: {error}; `set python print-stack full` "
+                           "and the same command once more show where") from None
+
+
+def register(shared):
+    """Makes commands of all those in the shared table."""
+    Coro()
+    for name, one in shared.items():
+        CoroCommand(name, one.usage, _behind_usage(one.help), _runner(one))
+    if "list" in shared:
+        Alias("info coroutines", "coro list")
+
+
+def _runner(one):
+    return lambda session, arguments: one.run(session, arguments)
+
+
+def _behind_usage(text):
+    return text.split("\n", 1)[1].strip() if "\n" in text else ""
+
+
+def _first_sentence(text):
+    """(a line, the rest)."""
+    paragraph, _, rest = text.partition("\n\n")
+    whole = " ".join(paragraph.split())
+    found = re.match(r"(.*?[.:;])(?:\s+|$)(.*)", whole)
+    if found is None:
+        return whole, rest
+    more = found[2]
+    return found[1].rstrip(":;.") + ".", (f"{more}\n\n{rest}" if more and rest else more or rest)
+
+
+# Completion.
+
+def _completions(text, word, options):
+    """What can follow. `word` is the end of `text` that GDB would replace; it breaks words at `-`, too."""
+    last = re.search(r"\S*$", text)[0]
+    before = text[: len(text) - len(last)].split()
+    candidates = _values_of(before[-1] if before else "") or [*options, *(_ids() if not last.startswith("-") else [])]
+    cut = len(last) - len(word)
+    return [candidate[cut:] for candidate in candidates if candidate.startswith(last)]
+
+
+def _values_of(option):
+    """The values that an option takes, if they can be told."""
+    registry = next(iter(sessions.session().registries()), None)
+    if registry is None:
+        return []
+    layout = registry.layout
+    return {
+        "-state": lambda: [name for name in layout.states.values() if name != "free"] + ["switching", "lost"],
+        "-wait": lambda: ["io", "fd", *(name for name in layout.wait_reasons.values() if name != "none")],
+        "-kind": lambda: list(layout.kinds.values()),
+        "-sort": lambda: ["age", "stack", "id"],
+        "-worker": lambda: [str(worker.number) for worker in registry.workers],
+        "-name": lambda: sorted({coroutine.name for coroutine in registry.coroutines()[:_COMPLETED_IDS]} - {""}),
+    }.get(option, list)()
+
+
+def _ids():
+    registry = next(iter(sessions.session().registries()), None)
+    if registry is None:
+        return []
+    coroutines = registry.coroutines()[:_COMPLETED_IDS]
+    return ["all", *(str(coroutine.id) for coroutine in coroutines)]

@@ -1,0 +1,297 @@
+"""GDB as the shared commands see it: an inferior's memory, threads and stacks."""
+
+import contextlib
+import os
+import re
+import signal
+import sys
+import time
+
+import gdb
+
+from coro_debug import elf, port
+from coro_debug.memory import Memory, Unreadable
+from coro_debug.port import CommandError
+
+from . import compat, selection, stack, values
+
+#: AT_PHDR and AT_PHNUM of <elf.h>.
+PROGRAM_HEADERS, PROGRAM_HEADER_COUNT = 3, 5
+#: The number that GDB gives a remote process whose own it doesn't know.
+FAKE_REMOTE_PID = 42000
+#: After so many seconds a command that still works says so.
+PATIENCE = 1.0
+
+
+class InferiorMemory(Memory):
+    """The selected inferior's."""
+
+    def read(self, address, length):
+        if length == 0:
+            return b""
+        try:
+            return bytes(gdb.selected_inferior().read_memory(address, length))
+        except (gdb.error, OverflowError, ValueError, MemoryError):
+            raise Unreadable(address, length) from None
+
+
+class GdbPort(port.Port):
+    """One inferior, which is the selected one whenever it is asked."""
+
+    name = "GDB"
+
+    def __init__(self):
+        self._memory = InferiorMemory()
+        self._symbols = {}
+        self._started = None
+
+    memory = property(lambda self: self._memory)
+
+    # The program.
+
+    def generation(self):
+        inferior = gdb.selected_inferior()
+        if any(thread.is_running() for thread in inferior.threads()):
+            return None
+        return _stops, inferior.pid, compat.connection_type(inferior)
+
+    def header_addresses(self):
+        found = []
+        with contextlib.suppress(gdb.error):
+            with compat.in_c():
+                found.append(int(gdb.parse_and_eval("(long)&coro_debug_v1")))
+        auxiliary = _auxiliary_vector()
+        if PROGRAM_HEADERS in auxiliary:
+            with contextlib.suppress(Unreadable):
+                found += elf.headers_of_program(self._memory, auxiliary[PROGRAM_HEADERS],
+                                                auxiliary.get(PROGRAM_HEADER_COUNT, 0))
+        return found
+
+    def threads(self):
+        inferior = gdb.selected_inferior()
+        inner = self._inner_numbers(inferior)
+        threads = []
+        with keeping_focus():
+            for thread in sorted(inferior.threads(), key=lambda thread: thread.num):
+                tid = thread.ptid[1]
+                sp, pc = _registers_of(thread)
+                threads.append(port.Thread(thread.num, inner.get(tid, tid), sp, pc, thread.name or ""))
+        return threads
+
+    def _inner_numbers(self, inferior):
+        """tid -> its number in the innermost PID namespace, where that is another one; the runtime knows only those."""
+        if not self._is_native(inferior) or len(_namespace_ids(inferior.pid)) < 2:
+            return {}
+        return {thread.ptid[1]: _namespace_ids(inferior.pid, thread.ptid[1])[-1] for thread in inferior.threads()
+                if _namespace_ids(inferior.pid, thread.ptid[1])}
+
+    def selected_thread(self):
+        thread = gdb.selected_thread()
+        return thread.num if thread is not None else None
+
+    def process_ids(self):
+        inferior = gdb.selected_inferior()
+        if inferior.pid in (0, FAKE_REMOTE_PID):
+            return set()
+        inner = _namespace_ids(inferior.pid) if self._is_native(inferior) else []
+        return {inferior.pid, *inner}
+
+    def is_live(self):
+        inferior = gdb.selected_inferior()
+        return inferior.pid != 0 and compat.connection_type(inferior) != "core"
+
+    def _is_native(self, inferior):
+        return compat.connection_type(inferior) == "native"
+
+    def now(self):
+        if not self._is_native(gdb.selected_inferior()):
+            return None
+        return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+
+    def describe_fd(self, fd):
+        inferior = gdb.selected_inferior()
+        if not self._is_native(inferior):
+            return None
+        try:
+            return os.readlink(f"/proc/{inferior.pid}/fd/{fd}")
+        except OSError:
+            return None
+
+    def fault(self):
+        thread = gdb.selected_thread()
+        if thread is None or thread.is_running():
+            return None
+        try:
+            with compat.in_c():
+                information = gdb.parse_and_eval("$_siginfo")
+                number = int(information["si_signo"])
+                address = int(information["_sifields"]["_sigfault"]["si_addr"])
+            name = signal.Signals(number).name
+        except (gdb.error, ValueError):
+            return None
+        if name in ("SIGSTOP", "SIGTRAP", "SIGINT"):
+            # The debugger's own, or the user's Ctrl-C.
+            return None
+        return name, address if name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE") else None, thread.num
+
+    # Stacks.
+
+    @contextlib.contextmanager
+    def open_stack(self, coroutine):
+        if gdb.selected_thread() is None:
+            raise CommandError("GDB shows stacks only by a thread, and there is none: the program doesn't run")
+        with keeping_focus():
+            if coroutine.thread is not None:
+                thread = thread_of_number(coroutine.thread.number)
+                if thread is None or thread.is_running():
+                    raise CommandError(f"the coroutine #{coroutine.id} runs on thread {coroutine.thread.number}, which isn't "
+                                       "stopped: `interrupt` stops it")
+                thread.switch()
+                with selection.temporary(None):
+                    yield stack.frames(gdb.newest_frame(), coroutine)
+            elif coroutine.has_saved_registers:
+                go_to_home(coroutine)
+                with selection.temporary(selection_of(coroutine)):
+                    yield stack.frames(selection.frame_at(selection.first_level()), coroutine)
+            else:
+                raise CommandError(f"the coroutine #{coroutine.id} is `{coroutine.state}`: it has no stack to show")
+
+    def arguments(self, frame):
+        return values.arguments(frame.handle)
+
+    def locals(self, frame):
+        return values.locals_(frame.handle)
+
+    def symbolize(self, pc, is_return_address):
+        key = pc, is_return_address
+        if key not in self._symbols:
+            self._symbols[key] = stack.symbolize(pc, is_return_address)
+        return self._symbols[key]
+
+    def forget_symbols(self):
+        self._symbols.clear()
+
+    # The screen.
+
+    def write(self, text):
+        try:
+            gdb.write(text)
+        except (UnicodeError, gdb.error):
+            # GDB writes in the terminal's character set, which may lack what a name has.
+            gdb.write(text.encode("ascii", "backslashreplace").decode())
+
+    def start(self):
+        """A command begins."""
+        self._started = time.monotonic()
+
+    def progress(self, text):
+        # Ctrl-C comes as a KeyboardInterrupt wherever Python runs.
+        now = time.monotonic()
+        if self._started is not None and now - self._started > PATIENCE and sys.stdout is not None and os.isatty(1):
+            self._started = now
+            gdb.write(f"coro: {text} (Ctrl-C ends it)\n", gdb.STDERR)
+
+    def width(self):
+        return gdb.parameter("width") or 0
+
+
+# What changes.
+
+_stops = 0
+
+
+def changed(_event=None):
+    """The program has run, or somebody has written to it."""
+    global _stops
+    _stops += 1
+
+
+# Threads and frames.
+
+@contextlib.contextmanager
+def keeping_focus():
+    """Whatever is selected inside, afterwards the user's thread and frame are."""
+    thread = gdb.selected_thread()
+    level = None
+    if thread is not None and not thread.is_running():
+        with contextlib.suppress(gdb.error):
+            level = gdb.selected_frame().level()
+    try:
+        yield
+    finally:
+        if thread is not None and thread.is_valid():
+            if gdb.selected_thread() != thread:
+                thread.switch()
+            if level is not None:
+                with contextlib.suppress(gdb.error):
+                    selection.frame_at(level).select()
+
+
+def _registers_of(thread):
+    """Its (sp, pc); None of one that runs, or whose registers can't be read."""
+    if thread.is_running():
+        return None, None
+    try:
+        thread.switch()
+        frame = gdb.newest_frame()
+        return int(frame.read_register("rsp")) & (1 << 64) - 1, int(frame.read_register("rip")) & (1 << 64) - 1
+    except gdb.error:
+        return None, None
+
+
+def thread_of_number(number):
+    """The selected inferior's thread of that number, or None."""
+    return next((thread for thread in gdb.selected_inferior().threads() if thread.num == number), None)
+
+
+def go_to_home(coroutine):
+    """Switches to the thread of a coroutine's worker, whose thread-locals it has; where that runs, or is no more, stays on
+    the selected one, or takes another that is stopped."""
+    worker = next((worker for worker in coroutine.registry.workers if worker.number == coroutine.worker), None)
+    known = {thread.tid: thread for thread in coroutine.registry.port.threads()}
+    home = known.get(worker.tid) if worker is not None else None
+    stopped = [thread for thread in gdb.selected_inferior().threads() if not thread.is_running()]
+    if not stopped:
+        raise CommandError("all threads run (non-stop mode): `interrupt` stops one, and a coroutine can be shown there")
+    selected = gdb.selected_thread()
+    best = next((thread for thread in stopped if home is not None and thread.num == home.number), None)
+    if best is None:
+        best = selected if selected in stopped else stopped[0]
+    if best != selected:
+        best.switch()
+    return best
+
+
+def selection_of(coroutine):
+    """What `selection` needs to show it on the selected thread."""
+    with selection.temporary(None):
+        frame = gdb.newest_frame()
+        registers = int(frame.read_register("rsp")) & (1 << 64) - 1, int(frame.read_register("rip")) & (1 << 64) - 1
+    return selection.Selection(coroutine.context, registers, coroutine.id, coroutine.name)
+
+
+# The system.
+
+def _auxiliary_vector():
+    """Of the selected inferior, as GDB shows it; empty where there is none."""
+    try:
+        text = gdb.execute("info auxv", to_string=True)
+    except gdb.error:
+        return {}
+    vector = {}
+    for line in text.splitlines():
+        row = re.match(r"(\d+)\s+\S+\s.*?\s(0x[0-9a-f]+|\d+)(?:\s+\"|\s*$)", line)
+        if row is not None:
+            vector[int(row[1])] = int(row[2], 0)
+    return vector
+
+
+def _namespace_ids(pid, tid=None):
+    """The numbers of a process or thread in its PID namespaces, the outermost first."""
+    path = f"/proc/{pid}/status" if tid is None else f"/proc/{pid}/task/{tid}/status"
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            line = next((line for line in file if line.startswith("NSpid:")), "NSpid:")
+    except OSError:
+        return []
+    return [int(number) for number in line.split()[1:]]

@@ -1,0 +1,166 @@
+"""How values of the runtime's types are shown: a handle as the coroutine that it is of, a lock by who has it, a channel by
+what is in it.
+
+By the type's name; the fields by theirs, as far as they are there. What can't be told is left out, and what can't be read at
+all is shown as GDB would without this: a printer that fails spoils the backtrace in which it stands.
+"""
+
+import re
+
+import gdb
+
+from coro_debug import text, waits
+from coro_debug.port import CommandError
+from coro_debug.session import guarded
+
+from . import sessions
+
+#: Depth at which a number is looked for in its wrappers: `CoroutineId { 0: 42 }`, atomics.
+MOST_WRAPPERS = 8
+
+
+class Printer:
+    """A value with a text of its own; its fields are shown besides, where GDB would."""
+
+    def __init__(self, shown, value=None):
+        self._shown = shown
+        self._value = value
+
+    def to_string(self):
+        return self._shown
+
+
+class PrinterWithValue(Printer):
+    """One that has something inside which is the user's."""
+
+    def children(self):
+        if self._value is not None:
+            yield "value", self._value
+
+
+def _coroutine_id(value):
+    return Printer(coroutine_text(_number(value)))
+
+
+def _join_handle(value):
+    return Printer(f"JoinHandle of {coroutine_text(_number(value['id']))}")
+
+
+def _mutex(value):
+    inside = value["value"]["value"]
+    return PrinterWithValue(f"Mutex ({_mutex_text(value)})", inside)
+
+
+def _guard(value):
+    mutex = value["mutex"].dereference()
+    inside = mutex["value"]["value"]
+    return PrinterWithValue(f"MutexGuard ({_mutex_text(mutex)})", inside)
+
+
+def _sender(value):
+    return Printer(f"Sender ({_channel_text(value)})")
+
+
+def _receiver(value):
+    return Printer(f"Receiver ({_channel_text(value)})")
+
+
+_PRINTERS = {
+    "coro::coroutine::current::CoroutineId": _coroutine_id,
+    "coro::runtime::spawn::JoinHandle": _join_handle,
+    "coro::sync::mutex::Mutex": _mutex,
+    "coro::sync::mutex::MutexGuard": _guard,
+    "coro::sync::channel::Sender": _sender,
+    "coro::sync::channel::Receiver": _receiver,
+}
+
+
+class Lookup:
+    """Finds the printer of a type, for GDB."""
+
+    name = "coro"
+    enabled = True
+
+    def __call__(self, value):
+        try:
+            make = _PRINTERS.get(re.sub(r"<.*", "", value.type.strip_typedefs().name or ""))
+            return make(value) if make is not None else None
+        except (gdb.error, RuntimeError, CommandError, TypeError, ValueError, KeyError):
+            return None
+
+
+def register():
+    """Adds it to those of all programs."""
+    gdb.pretty_printers[:] = [printer for printer in gdb.pretty_printers if getattr(printer, "name", "") != Lookup.name]
+    gdb.pretty_printers.append(Lookup())
+
+
+# What the texts are made of.
+
+def coroutine_text(number):
+    """`coroutine #42 'conn', parked 3.1 s: read fd 7`"""
+    if number == 0:
+        return "no coroutine"
+    registry = _registry()
+    coroutine = registry.by_id(number) if registry is not None else None
+    if coroutine is None:
+        return f"coroutine #{number}, ended" if registry is not None else f"coroutine #{number}"
+    age, words = waits.age_in_words(coroutine), waits.words(coroutine)
+    state = waits.state_in_words(coroutine)
+    if coroutine.is_running and words:
+        return f"coroutine {text.who(coroutine.id, coroutine.name)}, {words}"
+    return (f"coroutine {text.who(coroutine.id, coroutine.name)}, {state}" + (f" {age}" if age else "")
+            + (f": {words}" if words else ""))
+
+
+def _mutex_text(value):
+    """`free`, `locked by #12 'name', others wait`, and whether it is poisoned."""
+    registry = _registry()
+    fields = registry.mutex(int(value.address)) if registry is not None and value.address is not None else None
+    if fields is None:
+        return "?"
+    poisoned = ", poisoned" if fields.get("poisoned") else ""
+    if fields.get("word") == 0:
+        return f"free{poisoned}"
+    waiting = ", contended" if fields.get("word") == 2 else ""
+    holder = waits.person(registry, fields.get("owner", 0))
+    by = f" by {_person_text(holder)}" if holder else ""
+    return f"locked{by}{waiting}{poisoned}"
+
+
+def _channel_text(value):
+    """`3 of 10, 2 senders, last sent by #3`"""
+    registry = _registry()
+    inner = value["shared"]["ptr"]["pointer"].dereference()
+    head = inner["data"].address
+    fields = registry.channel(int(head)) if registry is not None and head is not None else None
+    if fields is None:
+        return "?"
+    length, capacity = fields["length"], fields["capacity"]
+    parts = [f"{length} of {capacity}" if length else f"empty, room for {capacity}",
+             text.plural(fields["senders"], "sender"), text.plural(fields["receivers"], "receiver")]
+    for name, words in (("last_sender", "last sent by"), ("last_receiver", "last received by")):
+        who = waits.person(registry, fields.get(name, 0))
+        if who:
+            parts.append(f"{words} {_person_text(who)}")
+    return ", ".join(parts)
+
+
+def _person_text(person):
+    return waits.person_in_words(person)
+
+
+def _registry():
+    try:
+        return next(iter(guarded(sessions.session().registries)), None)
+    except (CommandError, gdb.error):
+        return None
+
+
+def _number(value):
+    """The number in a value, whatever it is wrapped in."""
+    for _ in range(MOST_WRAPPERS):
+        if value.type.strip_typedefs().code == gdb.TYPE_CODE_INT:
+            return int(value)
+        value = value[value.type.strip_typedefs().fields()[0]]
+    raise ValueError("no number in it")

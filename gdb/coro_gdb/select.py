@@ -1,0 +1,170 @@
+"""`coro select` and `coro apply`: a coroutine in the place of the selected thread's stack, for as long as the program stands."""
+
+import gdb
+
+from coro_debug import options
+from coro_debug.commands import list as list_
+from coro_debug.port import CommandError
+
+from . import commands, compat, guard, port, selection
+
+SELECT = """\
+Makes GDB's own frame commands show a coroutine: bt, up, down, frame, info locals, p.
+
+It need not be running; nothing of the program is changed. The thread of its worker gets selected, and there the coroutine's
+innermost frame, frame 1. `coro select .`, or without an ID, goes back to the thread itself; so does every command that
+runs the program, before it runs. While a coroutine is selected, `return` and `jump` are refused, and registers can't
+be written: they would be the thread's.
+
+A coroutine that runs is selected by its thread."""
+
+APPLY = """\
+Runs a GDB command in each of several coroutines, as if each had been selected by `coro select`.
+
+Which ones: all, or their IDs, or the filters of `coro list`. A failure is a line, and the next one follows:
+  coro apply all -- bt 3
+  coro apply 4 7 -- info locals
+  coro apply -wait io -limit 10 -- p request"""
+
+
+def register():
+    """The commands."""
+    commands.CoroCommand("select", "coro select ID | .", SELECT, select)
+    commands.CoroCommand("apply", "coro apply all|IDs|FILTERS -- COMMAND", APPLY, apply)
+
+
+def select(session, arguments):
+    """`coro select`"""
+    words = arguments.split()
+    if compat.is_driven_by_a_program():
+        raise CommandError("under MI the front end would show frames that aren't the thread's: `coro bt ID -full` shows a "
+                           "coroutine's stack and locals here")
+    if len(words) > 1:
+        raise CommandError(f"`coro select` takes one coroutine, and not `{arguments.strip()}`")
+    if not words or words == ["."]:
+        _back_to_thread(session)
+        return
+    coroutine = session.coroutine(words[0])
+    if coroutine.thread is not None:
+        _select_running(session, coroutine)
+        return
+    if not coroutine.has_saved_registers:
+        raise CommandError(f"the coroutine #{coroutine.id} is `{coroutine.state}`: it has no stack to show")
+    guard.install()
+    enter(coroutine)
+    session.port.write(f"[{_title(coroutine)}, on thread {gdb.selected_thread().num}]\n")
+    gdb.execute(f"frame {selection.first_level()}")
+
+
+def enter(coroutine):
+    """Selects one that doesn't run, on its home thread."""
+    port.go_to_home(coroutine)
+    selected = port.selection_of(coroutine)
+    with selection.temporary(None):
+        selected.kept = guard.Kept(coroutine)
+    selection.put(selected)
+    selection.frame_at(selection.first_level()).select()
+
+
+def _back_to_thread(session):
+    dropped = selection.drop()
+    thread = gdb.selected_thread()
+    if thread is None:
+        raise CommandError("there is no thread: the program doesn't run")
+    if dropped is not None:
+        session.port.write(f"[thread {thread.num} itself]\n")
+    gdb.execute("frame 0" if dropped is not None else "frame")
+
+
+def _select_running(session, coroutine):
+    thread = port.thread_of_number(coroutine.thread.number)
+    if thread is None or thread.is_running():
+        raise CommandError(f"the coroutine #{coroutine.id} runs on thread {coroutine.thread.number}, which isn't stopped: "
+                           "`interrupt` stops it")
+    thread.switch()
+    selection.drop()
+    session.port.write(f"[{_title(coroutine)}, which thread {thread.num} runs]\n")
+    gdb.execute("frame 0")
+
+
+def _title(coroutine):
+    name = f" '{coroutine.name}'" if coroutine.name else ""
+    return f"coroutine #{coroutine.id}{name}, {coroutine.state}"
+
+
+# apply
+
+def apply(session, arguments):
+    """`coro apply`"""
+    which, command = _split(arguments)
+    chosen = _chosen(session, which)
+    if not chosen:
+        raise CommandError("there is no such coroutine; `coro list` shows those there are")
+    with port.keeping_focus():
+        for coroutine in chosen:
+            session.port.write(f"\n{_title(coroutine)}:\n")
+            generation = session.port.generation()
+            _apply_to(session, coroutine, command)
+            if session.port.generation() != generation:
+                session.port.write("coro: the program has run, or was changed; the others are left out\n")
+                return
+            session.port.progress(f"at coroutine #{coroutine.id}")
+
+
+def _apply_to(session, coroutine, command):
+    try:
+        if coroutine.thread is not None:
+            thread = port.thread_of_number(coroutine.thread.number)
+            if thread is None or thread.is_running():
+                raise CommandError(f"it runs on thread {coroutine.thread.number}, which isn't stopped")
+            thread.switch()
+            with selection.temporary(None):
+                gdb.newest_frame().select()
+                gdb.execute(command)
+        elif coroutine.has_saved_registers:
+            port.go_to_home(coroutine)
+            guard.install()
+            chosen = port.selection_of(coroutine)
+            with selection.temporary(chosen):
+                selection.frame_at(selection.first_level()).select()
+                gdb.execute(command)
+        else:
+            raise CommandError(f"it is `{coroutine.state}`, and has no stack to show")
+    except (gdb.error, CommandError) as error:
+        session.port.write(f"{error}\n")
+
+
+def _split(arguments):
+    """(words that say which, the command): at `--`, or behind the last ID."""
+    which, dashes, command = arguments.partition(" -- ")
+    if not dashes:
+        words = arguments.split()
+        count = next((i for i, word in enumerate(words) if not _is_id(word)), len(words))
+        which, command = " ".join(words[:count]), " ".join(words[count:])
+        if which == "" or command == "":
+            raise CommandError("usage: coro apply all|IDs|FILTERS -- COMMAND")
+    if not command.strip():
+        raise CommandError("there is no command behind `--`")
+    return which.split(), command.strip()
+
+
+def _is_id(word):
+    return word in ("all", ".") or word.lstrip("#").isdecimal()
+
+
+def _chosen(session, words):
+    if not words:
+        raise CommandError("say which: all, IDs, or filters (`help coro list` shows them)")
+    if any(word.startswith("-") for word in words):
+        return _matching(session, words)
+    if words == ["all"]:
+        return session.registry().coroutines()
+    return [session.coroutine(word) for word in words]
+
+
+def _matching(session, words):
+    """The coroutines that pass the filters of `coro list`."""
+    chosen = options.parse(words)
+    registry = session.registry(chosen.runtime)
+    options.check(chosen, registry)
+    return list_.selected(registry, session.frames(registry), chosen)[0]
