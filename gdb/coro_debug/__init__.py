@@ -13,6 +13,8 @@ commands here are written against that; plain Python with `memory.ProcessMemory`
     frames     stacks as places in the source: walker finds the return addresses, source tells the user's code, fold
                shortens recursions
     waits      what a coroutine waits for, in words; graph: who waits for whom; verdict: what a fault means
+    shown      handles, locks and channels in words, for a debugger's printers
+    chosen     which coroutines `coro apply` is for
     snapshot   all of it as data
     command    the table of the commands that both debuggers have; commands/ holds them, options their filters, text their
                words and tables
