@@ -20,9 +20,9 @@ TRACE = "CORO_TRACEBACK"
 HELP = """\
 Coroutines of the coro runtime: list them, look at them, select them.
 
-`coro list` shows them all, `coro bt ID` one's stack. They are threads besides: `thread list`, `thread backtrace`, `frame
-variable`, `next` and an IDE's panes work on them as on any thread; `coro select ID` selects one by its id. IDs are
-numbers, names that only one has, or `.` for the one that is selected or that the selected thread runs."""
+'coro list' shows them all, 'coro bt ID' one's stack. They are threads besides: 'thread list', 'thread backtrace', 'frame
+variable', 'next' and an IDE's panes work on them as on any thread; 'coro select ID' selects one by its id. IDs are
+numbers, names that only one has, or '.' for the one that is selected or that the selected thread runs."""
 
 
 class Command:
@@ -45,7 +45,7 @@ class Command:
 
     def get_long_help(self):
         """`help coro NAME`"""
-        return f"{self.text}\n\nSyntax: {self.usage}\n"
+        return f"Usage: {self.usage}\n\n{self.text}\n"
 
 
 def perform(process, action, result):
@@ -115,4 +115,5 @@ def _execute(debugger, line):
 
 
 def _quoted(text):
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("`", "\\`") + '"'
+    """As LLDB reads it. (It would take what stands between backquotes for an expression.)"""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

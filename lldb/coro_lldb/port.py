@@ -100,7 +100,7 @@ class LldbPort(port.Port):
 
     def selected_coroutine(self):
         tid = self.process.GetSelectedThread().GetThreadID()
-        if not real_threads.FIRST_OWN <= tid < lldb.LLDB_INVALID_THREAD_ID:
+        if tid < real_threads.FIRST_OWN:
             return None
         return (tid - real_threads.FIRST_OWN) & (1 << crowd.ID_BITS) - 1
 

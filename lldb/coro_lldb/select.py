@@ -92,10 +92,12 @@ def apply(session, arguments):
 def said_by_lldb(process, line):
     """What LLDB prints for a command; an error as LLDB says it."""
     result = lldb.SBCommandReturnObject()
-    debugger = process.GetTarget().GetDebugger()
-    debugger.GetCommandInterpreter().HandleCommand(line, result)
+    interpreter = process.GetTarget().GetDebugger().GetCommandInterpreter()
+    # Inside of a command LLDB goes on with what was selected when that began, unless it is told otherwise.
+    frame = process.GetSelectedThread().GetSelectedFrame()
+    interpreter.HandleCommand(line, lldb.SBExecutionContext(frame), result)
     said = (result.GetOutput() or "") + ("" if result.Succeeded() else result.GetError() or "error\n")
-    return said if not said or said.endswith("\n") else said + "\n"
+    return said.strip("\n") + "\n" if said.strip() else ""
 
 
 @contextlib.contextmanager

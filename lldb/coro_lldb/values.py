@@ -29,12 +29,13 @@ def text(value, depth=DEPTH):
 
 
 def _text(value, depth):
-    if value.GetType().GetByteSize() == 0 and value.GetTypeName() == "()":
-        return "()"
     error = value.GetError()
     if error.Fail():
         reason = " ".join((error.GetCString() or "it can't be read").split())
-        return "<optimized out>" if any(words in reason for words in OPTIMIZED_OUT) else f"<{reason}>"
+        if any(words in reason for words in OPTIMIZED_OUT):
+            return "<optimized out>"
+        # That is how it says that there is nothing in a `()`.
+        return _kind(value) or "()" if "byte size" in reason else f"<{reason}>"
     if value.GetType().GetBasicType() in BYTES:
         return str(value.GetValueAsSigned() if value.GetType().GetBasicType() == BYTES[1] else value.GetValueAsUnsigned())
     plain, summary = value.GetValue(), value.GetSummary()
@@ -67,8 +68,14 @@ def _composed(value, depth):
 
 
 def _kind(value):
-    """`Option` of `core::option::Option<alloc::string::String>`; '' of what has no such name."""
-    name = (value.GetTypeName() or "").partition("<")[0].rpartition("::")[2]
+    """`Some` of `core::option::Option<alloc::string::String>::Some<…>`; '' of what has no such name."""
+    name, depth = "", 0
+    for sign in value.GetTypeName() or "":
+        depth += (sign == "<") - (sign == ">")
+        if depth == 0 and sign != ">":
+            name += sign
+    # A variant's bits are written behind its name.
+    name = re.sub(r":\d+$", "", name).rpartition("::")[2]
     return name if name.isidentifier() else ""
 
 
