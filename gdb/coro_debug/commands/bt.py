@@ -101,6 +101,8 @@ def frame_lines(port, frame, is_full=False, is_raw=False):
     arguments = ", ".join(f"{name}={value}" for name, value in port.arguments(frame))
     if location.function:
         function += f" ({arguments})"
+    else:
+        function = f"{frame.pc:#x} in ??"
     line = f"#{frame.level:<3} "
     if is_raw:
         line += f"{frame.pc:#018x} sp {frame.sp:#x} "
