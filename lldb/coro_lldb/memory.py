@@ -41,6 +41,15 @@ class ProcessMemory(Memory):
             error = lldb.SBError()
             data = self._process.ReadMemory(at, size, error)
             if data is None or error.Fail() or len(data) != size:
-                raise Unreadable(address, length)
+                data = self._of_file(at, size)
             parts.append(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _of_file(self, address, length):
+        """What a core has left out, since it stands in the program's file: constants."""
+        target, error = self._process.GetTarget(), lldb.SBError()
+        place = lldb.SBAddress(address, target)
+        data = target.ReadMemory(place, length, error) if place.GetSection().IsValid() else None
+        if data is None or error.Fail() or len(data) != length:
+            raise Unreadable(address, length)
+        return data

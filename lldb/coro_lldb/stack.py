@@ -31,7 +31,9 @@ def frames(thread, coroutine):
                 below.is_boundary = has_boundary and _is_first(below, coroutine)
                 yield below
             return
-        found = port.Frame(level, frame.GetPC(), frame.GetSP(), location(frame), frame.IsInlined(), handle=frame)
+        # Of the function that an inlined one stands in, LLDB gives the place of the inlined call.
+        pc = below.pc if below is not None and below.is_inlined else frame.GetPC()
+        found = port.Frame(level, pc, frame.GetSP(), location(frame), frame.IsInlined(), handle=frame)
         if below is not None:
             # What follows the frame of `entry` is the resumer's, or the end.
             below.is_boundary = has_boundary and found.sp not in coroutine and _is_first(below, coroutine)
