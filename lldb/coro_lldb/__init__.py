@@ -7,6 +7,7 @@
                   threads, real_threads the order of the program's own, attach how LLDB comes to use it
     commands      the shared commands, as LLDB's own
     select        coro select, coro apply
+    next          coro next
     threads       coro threads
     formats       what a thread's line says of a coroutine
     summaries     handles, locks and channels as values
@@ -21,7 +22,7 @@ from coro_debug.command import COMMANDS
 from coro_debug.greeting import VERSION, greeting
 from coro_debug.port import CommandError
 
-from . import attach, commands, compat, formats, select, sessions, stop, summaries, threads
+from . import attach, commands, compat, formats, next, select, sessions, stop, summaries, threads
 
 HELP = '"help coro" lists the commands'
 _is_loaded = False
@@ -38,7 +39,7 @@ def load(debugger, dictionary):
     try:
         if not _is_loaded:
             commands.register(debugger, COMMANDS)
-            for module in (select, threads, formats, summaries, stop):
+            for module in (select, next, threads, formats, summaries):
                 module.register(debugger)
         other = attach.everywhere(debugger)
     except CommandError as error:

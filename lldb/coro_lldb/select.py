@@ -12,8 +12,8 @@ from . import commands, plugged
 SELECT = """\
 Selects a coroutine's thread, and there the first frame that is yours.
 
-From then on `thread backtrace`, `up`, `down`, `frame variable`, `p`, `next` and `finish` are about it, whether it runs or not.
-It stays a thread as long as it lives, whatever `coro threads` says."""
+From then on `thread backtrace`, `up`, `down`, `frame variable`, `p` and `finish` are about it, whether it runs or not; `next` is if
+it runs, `coro next` in any case. It stays a thread as long as it lives, whatever `coro threads` says."""
 
 APPLY = """\
 Runs an LLDB command in each of several coroutines, as if each had been selected by `coro select`.
