@@ -5,6 +5,7 @@ all of it.
 """
 
 import os
+import re
 import traceback
 
 import lldb
@@ -45,7 +46,7 @@ class Command:
 
     def get_long_help(self):
         """`help coro NAME`"""
-        return f"Usage: {self.usage}\n\n{self.text}\n"
+        return f"Usage: {self.usage}\n\n{_unwrapped(self.text)}\n"
 
 
 def perform(process, action, result):
@@ -100,6 +101,11 @@ def add(debugger, name, usage, text, run):
 
 def _without_usage(text):
     return text.split("\n", 1)[1].strip() if "\n" in text else text
+
+
+def _unwrapped(text):
+    """Paragraphs as one line each, since LLDB breaks lines at its own width; what is indented stays."""
+    return re.sub(r"(?<=\S)\n(?=\S)", " ", text)
 
 
 def _summary(text):
