@@ -4,6 +4,8 @@ from .memory import decode
 
 #: In a record's `worker`: on none.
 NO_WORKER = 0xFFFF_FFFF
+#: Nanoseconds. No real deadline is further away.
+CENTURY = 100 * 365 * 86400 * 10 ** 9
 RUNNING, SWITCHING, LOST = "running", "switching", "lost (fork)"
 
 
@@ -134,8 +136,11 @@ class Coroutine:
 
     @property
     def time_left(self):
-        """Nanoseconds to its deadline, negative when that has passed; None: no deadline."""
-        return self.deadline - self.registry.now if self.deadline and self.registry.now is not None else None
+        """Nanoseconds to its deadline, negative when that has passed; None: no deadline, or one which never comes (the
+        longest duration there is)."""
+        if not self.deadline or self.registry.now is None or self.deadline - self.registry.now > CENTURY:
+            return None
+        return self.deadline - self.registry.now
 
     @property
     def spawn_place(self):

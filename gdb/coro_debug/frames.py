@@ -1,7 +1,12 @@
 """Coroutines' stacks as places in the source: each address is asked for once, each user's frame found by its file."""
 
+import itertools
+
 from . import source
-from .walker import Walker
+from .walker import READ, Walker
+
+#: Among so many innermost frames the first one that is the user's is sought.
+FRAMES = 1000
 
 
 class Frames:
@@ -43,8 +48,20 @@ class Frames:
 
     def user_frame(self, coroutine):
         """`demo::park::wait_in_read at src/demo/park.rs:120` of a coroutine; '' when there is no such frame."""
-        place = self.of_user(self.walker.chain(coroutine))
+        place = self.user_place(coroutine)
         return source.text(place) if place is not None else ""
+
+    def user_place(self, coroutine):
+        """The `Location` of that frame, or None."""
+        used = coroutine.stack_used
+        if coroutine.has_saved_registers and used is not None and used <= READ:
+            return self.of_user(self.walker.chain(coroutine))
+        # Of a deep stack, or one that is unlike all others, only so many frames are looked at as are needed.
+        with self._port.open_stack(coroutine) as stack:
+            for frame in itertools.islice(stack, FRAMES):
+                if self.is_users(frame.location):
+                    return frame.location
+        return None
 
     def has_function(self, coroutine, expression):
         """Whether a function on a coroutine's stack matches."""

@@ -34,20 +34,41 @@ class Location:
         self.path = path  # the absolute path, by which the user's files are told from the runtime's
 
 
+class Start:
+    """Where in the middle of a stack to begin: a frame's stack pointer, and the return address by which it is gone on
+    with. `registers`: DWARF number -> value of the callee-saved ones there, as far as they are known; the others may be
+    anything."""
+
+    __slots__ = ("sp", "pc", "registers")
+
+    def __init__(self, sp, pc, registers=None):
+        self.sp, self.pc, self.registers = sp, pc, registers or {}
+
+
 class Frame:
     """One frame of a backtrace, outermost last. Inlined functions have frames of their own, with their caller's pc."""
 
-    __slots__ = ("level", "pc", "sp", "location", "is_inlined", "is_boundary", "is_certain", "handle")
+    __slots__ = ("level", "pc", "sp", "_location", "is_inlined", "is_boundary", "is_certain", "handle")
 
     def __init__(self, level, pc, sp, location, is_inlined=False, is_boundary=False, is_certain=True, handle=None):
         self.level = level  # counted from 0
         self.pc = pc
+        # Its stack pointer: for all but the innermost the CFA of the frame that it called, below which the return address
+        # lies. Inlined frames have their caller's.
         self.sp = sp
-        self.location = location  # a Location; its function is None where there are no symbols
+        # A Location, or a function that gives it: of a recursion's thousand frames few are asked where they are.
+        self._location = location
         self.is_inlined = is_inlined
         self.is_boundary = is_boundary  # the coroutine's lowest frame, `entry`: behind it the resumer's stack begins
         self.is_certain = is_certain  # False: found by guessing, shown with "(?)"
         self.handle = handle  # the debugger's own frame, while the stack is open
+
+    @property
+    def location(self):
+        """A Location; its function is None where there are no symbols. To be asked first while the stack is open."""
+        if callable(self._location):
+            self._location = self._location()
+        return self._location
 
 
 class Port:
@@ -96,11 +117,26 @@ class Port:
         """CLOCK_MONOTONIC in nanoseconds, when the program runs on this machine; else None (cores, remote targets)."""
         raise NotImplementedError
 
-    def open_stack(self, coroutine):
+    #: Whether `open_stack` takes `at`. Without it, the frames of a deep recursion are all asked for.
+    starts_within = False
+
+    def open_stack(self, coroutine, at=None):
         """A context manager whose value iterates over the `Frame`s of a coroutine, running or not, from the innermost on.
         It ends behind the coroutine's own lowest frame (the boundary, which is the last frame given). Frames'
-        handles are good until it is closed; then everything is as it was."""
+        handles are good until it is closed; then everything is as it was. Only one is open at a time.
+
+        A frame is found when the iterator is asked for it, not before: a stack may have thirty thousand, of which the
+        shared code wants the first few hundred. It then reads the stack's memory by itself, as far as the recursion goes,
+        and opens the stack once more `at` a `Start` further out, for the outermost frames; levels are counted from 0 then,
+        too. The frames found so count only if they end with the boundary. Of a coroutine that runs as well: the start lies
+        on its stack, though its thread stands elsewhere on it."""
         raise NotImplementedError
+
+    def registers(self, frame):
+        """The callee-saved registers that an open stack's frame goes on with: DWARF number -> value, of those that are
+        known. By several rounds of a recursion it is learnt where they are saved; without them, what lies further out
+        can be unwound only where its frames don't rest on a frame pointer."""
+        return {}
 
     def arguments(self, frame):
         """The arguments of an open stack's frame: a list of (name, text)."""

@@ -89,16 +89,15 @@ class Weight:
 
 
 def weigh(stretches, stack_size):
-    """What filled a stack: stretches of it, (functions of one round, rounds, bytes of all rounds), as the backtrace was
-    folded; plain frames are stretches of one round and one function."""
+    """What filled a stack, by its stretches (`backtrace.Stretch`)."""
     if not stretches or stack_size <= 0:
         return Weight("depth")
-    functions, rounds, size = max(stretches, key=lambda stretch: stretch[2] if stretch[1] > 1 else -1)
-    if rounds >= RECURSION_ROUNDS and size >= RECURSION_SHARE * stack_size:
-        return Weight("recursion", functions, rounds, size // rounds, size / stack_size)
-    functions, rounds, size = max(stretches, key=lambda stretch: stretch[2] if stretch[1] == 1 else -1)
-    if rounds == 1 and size >= FRAME_SHARE * stack_size:
-        return Weight("frame", functions, 1, size, size / stack_size)
+    most = max(stretches, key=lambda stretch: stretch.size if stretch.rounds > 1 else -1)
+    if most.rounds >= RECURSION_ROUNDS and most.size >= RECURSION_SHARE * stack_size:
+        return Weight("recursion", most.functions, most.rounds, most.size // most.rounds, most.size / stack_size)
+    most = max(stretches, key=lambda stretch: stretch.size if stretch.rounds == 1 else -1)
+    if most.rounds == 1 and most.size >= FRAME_SHARE * stack_size:
+        return Weight("frame", most.functions, 1, most.size, most.size / stack_size)
     return Weight("depth")
 
 

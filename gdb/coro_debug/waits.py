@@ -105,6 +105,8 @@ def in_words(wait):
         text = f"mutex {wait['address']:#x}" + _holder_in_words(wait)
     elif reason in ("send", "receive"):
         text = f"{reason} on channel {wait['address']:#x}" + _channel_in_words(reason, wait)
+    elif reason == "sleep":
+        text = "sleep" if "left" in wait else "sleep, for ever"
     else:
         text = reason + (f" {wait['address']:#x}" if "address" in wait else "")
     if "left" in wait:

@@ -12,14 +12,14 @@ realigned stack) is never guessed by.
 
 import struct
 
+from . import backtrace
 from .memory import Unreadable
+from .port import CommandError
 
 #: Bytes of a stack that are read at once.
-READ = 16384
+READ = 65536
 #: A coroutine's first frame lies in the uppermost bytes of its stack.
 HIGHEST = 4096
-#: More frames than any stack of ours has room for.
-MOST_FRAMES = 1 << 20
 #: Shapes that are compared before a stack is walked frame by frame.
 MOST_SHAPES = 8
 
@@ -112,13 +112,11 @@ class Walker:
 
     def _unwound(self, coroutine):
         """By the debugger; what it says is learnt."""
-        frames = []
-        with self._port.open_stack(coroutine) as stack:
-            for frame in stack:
-                if not frame.is_inlined:
-                    frames.append((frame.pc, frame.sp, frame.is_boundary))
-                if len(frames) == MOST_FRAMES:
-                    break
+        try:
+            frames = backtrace.addresses(self._port, coroutine)
+        except CommandError:
+            # Its thread runs (non-stop mode), or it has none: what is known besides is worth a row.
+            return ()
         if coroutine.has_saved_registers:
             self._learn(frames)
         return tuple(pc for pc, _, _ in frames)

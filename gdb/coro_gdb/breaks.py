@@ -95,13 +95,14 @@ def _location_of(session, event):
             raise CommandError("this program's version of coro has no place to stop at that (debug ABI 1.0; 1.1 has)")
         address = events[event]
         symbol = re.match(r"(\S+) in section ", gdb.execute(f"info symbol {address:#x}", to_string=True))
-        return re.sub(r"::h[0-9a-f]{16}$", "", symbol[1]) if symbol is not None else f"*{address:#x}"
-    try:
-        gdb.decode_line(function)
-    except gdb.error:
+        return symbol[1] if symbol is not None else f"*{address:#x}"
+    # The symbol has a hash behind the name.
+    listing = gdb.execute(f"info functions ^{function}", to_string=True)
+    symbol = re.search(rf"{function}(::h[0-9a-f]{{16}})?$", listing, re.MULTILINE)
+    if symbol is None:
         raise CommandError(f"no runtime runs yet, and there is no symbol {function} by which to tell where it will: "
-                           "start the program, and stop it when it has coroutines") from None
-    return function
+                           "start the program, and stop it when it has coroutines")
+    return symbol[0]
 
 
 def _at_stop(event):

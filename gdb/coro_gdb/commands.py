@@ -103,7 +103,11 @@ def register(shared):
 
 
 def _runner(one):
-    return lambda session, arguments: one.run(session, arguments)
+    def run_(session, arguments):
+        if gdb.selected_inferior().pid == 0:
+            raise CommandError("the program doesn't run, and no core is loaded: there are no coroutines")
+        one.run(session, arguments)
+    return run_
 
 
 def _behind_usage(text):

@@ -47,6 +47,9 @@ def _filtered(frames, maps):
             next(frames, None)
     for frame in frames:
         inferior_frame = frame.inferior_frame()
+        if inferior_frame.pc() == 0 and inferior_frame.level() > 0:
+            # A stack that isn't in the core reads as zero.
+            return
         if not _is_boundary(inferior_frame, maps):
             yield Plain(frame)
             continue
@@ -89,8 +92,8 @@ class Plain(FrameDecorator):
         name = super().function()
         if not isinstance(name, str):
             # Without debug information it is an address, of which GDB would make the symbol's name.
-            name = self.inferior_frame().name() or name
-        return plain_function(name) if isinstance(name, str) else name
+            name = self.inferior_frame().name()
+        return plain_function(name) if name else "??"
 
 
 class Boundary(FrameDecorator):

@@ -17,6 +17,8 @@ from . import compat, selection, stack, values
 
 #: AT_PHDR and AT_PHNUM of <elf.h>.
 PROGRAM_HEADERS, PROGRAM_HEADER_COUNT = 3, 5
+#: DWARF's numbers of the registers that functions keep, and GDB's names.
+CALLEE_SAVED = {3: "rbx", 6: "rbp", 12: "r12", 13: "r13", 14: "r14", 15: "r15"}
 #: The number that GDB gives a remote process whose own it doesn't know.
 FAKE_REMOTE_PID = 42000
 #: After so many seconds a command that still works says so.
@@ -136,8 +138,10 @@ class GdbPort(port.Port):
 
     # Stacks.
 
+    starts_within = True
+
     @contextlib.contextmanager
-    def open_stack(self, coroutine):
+    def open_stack(self, coroutine, at=None):
         if gdb.selected_thread() is None:
             raise CommandError("GDB shows stacks only by a thread, and there is none: the program doesn't run")
         with keeping_focus():
@@ -147,14 +151,19 @@ class GdbPort(port.Port):
                     raise CommandError(f"the coroutine #{coroutine.id} runs on thread {coroutine.thread.number}, which isn't "
                                        "stopped: `interrupt` stops it")
                 thread.switch()
-                with selection.temporary(None):
-                    yield stack.frames(gdb.newest_frame(), coroutine)
             elif coroutine.has_saved_registers:
                 go_to_home(coroutine)
-                with selection.temporary(selection_of(coroutine)):
-                    yield stack.frames(selection.frame_at(selection.first_level()), coroutine)
             else:
                 raise CommandError(f"the coroutine #{coroutine.id} is `{coroutine.state}`: it has no stack to show")
+            if at is not None:
+                shown = selection.Selection((at.sp, at.pc), thread_registers())
+                shown.registers = {CALLEE_SAVED[number]: value for number, value in at.registers.items()
+                                   if number in CALLEE_SAVED}
+            else:
+                shown = selection_of(coroutine) if coroutine.thread is None else None
+            with selection.temporary(shown):
+                level = selection.first_level() if shown is not None else 0
+                yield stack.frames(selection.frame_at(level), coroutine)
 
     def arguments(self, frame):
         return values.arguments(frame.handle)
@@ -262,12 +271,16 @@ def go_to_home(coroutine):
     return best
 
 
-def selection_of(coroutine):
-    """What `selection` needs to show it on the selected thread."""
+def thread_registers():
+    """The selected thread's own (sp, pc)."""
     with selection.temporary(None):
         frame = gdb.newest_frame()
-        registers = int(frame.read_register("rsp")) & (1 << 64) - 1, int(frame.read_register("rip")) & (1 << 64) - 1
-    return selection.Selection(coroutine.context, registers, coroutine.id, coroutine.name)
+        return stack.stack_pointer(frame), frame.pc()
+
+
+def selection_of(coroutine):
+    """What `selection` needs to show it on the selected thread."""
+    return selection.Selection(coroutine.context, thread_registers(), coroutine.id, coroutine.name)
 
 
 # The system.

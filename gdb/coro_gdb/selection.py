@@ -20,7 +20,7 @@ _suspended = 0
 class Selection:
     """A coroutine's saved context, shown in place of a thread's callers."""
 
-    __slots__ = ("sp", "pc", "thread_sp", "thread_pc", "number", "name", "kept")
+    __slots__ = ("sp", "pc", "thread_sp", "thread_pc", "number", "name", "kept", "registers")
 
     def __init__(self, context, thread_registers, number=0, name=""):
         self.sp, self.pc = context
@@ -29,6 +29,8 @@ class Selection:
         #: The coroutine's id.
         self.number = number
         self.name = name
+        #: Name -> value of what else is known besides: of a stack that is shown from its middle on.
+        self.registers = {}
         #: A `guard.Kept`, of one that the user has selected.
         self.kept = None
 

@@ -1,5 +1,6 @@
 """Frames: a coroutine's stack as GDB unwinds it, and which functions stand at an address."""
 
+import functools
 import re
 
 import gdb
@@ -11,28 +12,38 @@ from . import selection
 
 #: No real stack has more frames; one that goes on is a circle.
 MOST_FRAMES = 1 << 17
+#: A stack pointer at which there is no memory: nothing is taken there for a caller.
+NOWHERE = 0x1000
 #: No real address lies in more functions, one inlined in the other.
 MOST_INLINED = 128
 
 
 def frames(frame, coroutine):
     """A coroutine's frames from that one on, as they are asked for; the boundary is the last one."""
-    top_is_known = coroutine.stack_limit < coroutine.stack_top
+    has_bounds = coroutine.stack_limit < coroutine.stack_top
+    is_certain = True
     for level in range(MOST_FRAMES):
-        if frame is None:
+        if frame is None or (level > 0 and frame.pc() == 0):
             return
         sp = stack_pointer(frame)
         try:
             older = frame.older()
         except gdb.error:
             older = None
-        is_boundary = (frame.type() == gdb.SIGTRAMP_FRAME and top_is_known and sp is not None and sp in coroutine
+        is_boundary = (has_bounds and frame.type() == gdb.SIGTRAMP_FRAME and sp in coroutine
                        and (older is None or stack_pointer(older) not in coroutine))
-        yield port.Frame(level, frame.pc(), sp, location(frame), frame.type() == gdb.INLINE_FRAME, is_boundary,
-                         handle=frame)
+        yield port.Frame(level, frame.pc(), sp, functools.partial(location, frame), frame.type() == gdb.INLINE_FRAME,
+                         is_boundary, is_certain, handle=frame)
         if is_boundary:
             return
+        # Without the module's file there is no call frame information, and GDB guesses.
+        is_certain = is_certain and _has_module(frame.pc())
         frame = older
+
+
+def _has_module(pc):
+    progspace = gdb.current_progspace()
+    return progspace.filename is not None or progspace.solib_name(pc) is not None
 
 
 def stack_pointer(frame):
@@ -59,15 +70,23 @@ def location(frame):
 def symbolize(pc, is_return_address):
     """The functions at an address, inlined ones first: those of a frame there, which GDB is given instead of the thread's
     caller. (Its Python interface has no other way to the lines where inlined functions were called.)"""
+    inside = pc - 1 if is_return_address else pc
+    try:
+        has_block = gdb.block_for_pc(inside) is not None
+    except (gdb.error, RuntimeError, OverflowError):
+        has_block = False
+    if not has_block:
+        # No debug information, so nothing inlined; and what a frame of assembly needs to be unwound isn't known.
+        return _by_symbol(inside)
     if gdb.selected_thread() is None or gdb.selected_thread().is_running():
-        return _by_blocks(pc - 1 if is_return_address else pc)
+        return _by_blocks(inside)
     level = gdb.selected_frame().level()
     found = []
     try:
         newest = gdb.newest_frame()
         registers = stack_pointer(newest), newest.pc()
         # A frame behind another one is taken for a caller: the call is looked up at pc - 1.
-        context = registers[0], pc if is_return_address else pc + 1
+        context = NOWHERE, pc if is_return_address else pc + 1
         with selection.temporary(selection.Selection(context, registers)):
             frame = selection.frame_at(selection.first_level())
             for _ in range(MOST_INLINED):
@@ -81,7 +100,7 @@ def symbolize(pc, is_return_address):
         found = []
     finally:
         selection.frame_at(level).select()
-    return [place for place in found if place.function is not None] or _by_blocks(pc - 1 if is_return_address else pc)
+    return [place for place in found if place.function is not None] or _by_blocks(inside)
 
 
 def _by_blocks(pc):
@@ -99,7 +118,7 @@ def _by_blocks(pc):
             # Of the functions around it is known where they begin, not where they call.
             symtab, line = block.function.symtab, block.function.line or None
         block = block.superblock
-    return found or _by_symbol(pc)
+    return found
 
 
 def _by_symbol(pc):

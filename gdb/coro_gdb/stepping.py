@@ -5,6 +5,8 @@ to, and let the program run: the first of them that is reached on this coroutine
 the next line. Other coroutines that come by run on. Whoever reaches a breakpoint of the user's stops the program, as always.
 """
 
+import re
+
 import gdb
 
 from coro_debug.port import CommandError
@@ -41,14 +43,14 @@ def register():
 def next_(session, arguments):
     """`coro next`"""
     for _ in range(_count(arguments)):
-        if not _run(session, Target(gdb.selected_frame(), with_lines=True)):
+        if not _run(session, _target(with_lines=True)):
             return
 
 
 def step(session, arguments):
     """`coro step`"""
     for _ in range(_count(arguments)):
-        target = Target(gdb.selected_frame(), with_lines=True)
+        target = _target(with_lines=True)
         command = "continue" if target.is_selected else "step"
         if not _run(session, target, command):
             return
@@ -58,7 +60,16 @@ def finish(session, arguments):
     """`coro finish`"""
     if arguments.strip():
         raise CommandError("`coro finish` takes no argument")
-    _run(session, Target(gdb.selected_frame(), with_lines=False))
+    _run(session, _target(with_lines=False))
+
+
+def _target(with_lines):
+    thread = gdb.selected_thread()
+    if thread is None or not sessions.session().port.is_live():
+        raise CommandError("the program doesn't run: there is nothing to step")
+    if thread.is_running():
+        raise CommandError("the selected thread runs: `interrupt` stops it")
+    return Target(gdb.selected_frame(), with_lines)
 
 
 def _count(arguments):
@@ -72,8 +83,6 @@ class Target:
     """Where a coroutine is to get to: the lines of a frame's function, and the place behind its call."""
 
     def __init__(self, frame, with_lines):
-        if gdb.selected_thread() is None or not sessions.session().port.is_live():
-            raise CommandError("the program doesn't run: there is nothing to step")
         selected = selection.current()
         self.is_selected = selected is not None
         self.who = _who_of(selected)
@@ -247,13 +256,19 @@ def _go(session, target, command):
         text = gdb.execute(command, to_string=True)
         if command == "step" and _is_alive() and stops and _ended_by_itself(stops[-1]):
             if _is_in(target):
-                session.port.write(text)
+                _show(session, text)
                 return True
             text = gdb.execute("continue", to_string=True)
     finally:
         gdb.events.stop.disconnect(stops.append)
-    session.port.write(text.replace("Continuing.\n", "", 1).lstrip("\n"))
+    _show(session, text)
     return False
+
+
+def _show(session, text):
+    """What GDB says of a stop, without what it says of our breakpoints, and that it goes on."""
+    text = text.replace("Continuing.\n", "", 1).lstrip("\n")
+    session.port.write(re.sub(r"^(Thread \d+ .*? hit )?(Temporary b|B)reakpoint -\d+, ", "", text))
 
 
 def _ended_by_itself(event):

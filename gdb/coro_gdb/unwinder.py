@@ -31,6 +31,8 @@ class CoroutineUnwinder(Unwinder):
             info = pending.create_unwind_info(compat.frame_id(selected.sp, 0))
             info.add_saved_register("rsp", compat.word(architecture, selected.sp))
             info.add_saved_register("rip", compat.word(architecture, selected.pc))
+            for name, value in selected.registers.items():
+                info.add_saved_register(name, compat.word(architecture, value))
             return info
         except (gdb.error, ValueError, TypeError):
             return None

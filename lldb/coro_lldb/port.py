@@ -153,7 +153,7 @@ class LldbPort(port.Port):
     # Stacks.
 
     @contextlib.contextmanager
-    def open_stack(self, coroutine):
+    def open_stack(self, coroutine, at=None):
         yield stack.frames(self.thread_of(coroutine), coroutine)
 
     def thread_of(self, coroutine):

@@ -33,7 +33,7 @@ def frames(thread, coroutine):
             return
         # Of the function that an inlined one stands in, LLDB gives the place of the inlined call.
         pc = below.pc if below is not None and below.is_inlined else frame.GetPC()
-        found = port.Frame(level, pc, frame.GetSP(), location(frame), frame.IsInlined(), handle=frame)
+        found = port.Frame(level, pc, frame.GetSP(), _locator(frame), frame.IsInlined(), handle=frame)
         if below is not None:
             # What follows the frame of `entry` is the resumer's, or the end.
             below.is_boundary = has_boundary and found.sp not in coroutine and _is_first(below, coroutine)
@@ -46,6 +46,11 @@ def frames(thread, coroutine):
 def _is_first(frame, coroutine):
     """Whether a frame can be a coroutine's lowest one."""
     return frame.sp in coroutine and coroutine.stack_top - frame.sp <= HIGHEST
+
+
+def _locator(frame):
+    """Frames are many, and few are shown."""
+    return lambda: location(frame)
 
 
 def location(frame):

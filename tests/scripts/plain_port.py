@@ -13,6 +13,8 @@ import elf_file
 from coro_debug import elf, memory, port
 
 AT_PHDR, AT_PHNUM = 3, 5
+#: rbx, rbp, r12 to r15.
+CALLEE_SAVED = (3, 6, 12, 13, 14, 15)
 
 
 class PlainPort(port.Port):
@@ -27,7 +29,8 @@ class PlainPort(port.Port):
         self._modules = None
         self._tables = {}
         self.selected = None
-        self.stacks_opened = self.symbols_asked = 0
+        self._places = {}
+        self.stacks_opened = self.symbols_asked = self.frames_unwound = 0
 
     memory = property(lambda self: self._memory)
 
@@ -74,27 +77,36 @@ class PlainPort(port.Port):
             self._tables[module.path] = cfi.Table(module)
         return self._tables[module.path].find(pc)
 
-    @contextlib.contextmanager
-    def open_stack(self, coroutine):
-        self.stacks_opened += 1
-        yield self._frames(coroutine)
+    starts_within = True
 
-    def _frames(self, coroutine):
-        if coroutine.thread is not None:
+    @contextlib.contextmanager
+    def open_stack(self, coroutine, at=None):
+        self.stacks_opened += 1
+        yield self._frames(coroutine, at)
+
+    def registers(self, frame):
+        return {number: value for number, value in frame.handle.items()
+                if number in CALLEE_SAVED and value is not None}
+
+    def _frames(self, coroutine, at):
+        if at is not None:
+            registers = {**at.registers, cfi.RSP: at.sp, cfi.RIP: at.pc}
+        elif coroutine.thread is not None:
             registers = {cfi.RSP: coroutine.thread.sp, cfi.RIP: coroutine.thread.pc}
         elif coroutine.has_saved_registers:
             sp, pc = coroutine.context
             registers = {cfi.RSP: sp, cfi.RIP: pc}
         else:
             return
-        level, is_return = 0, False
+        level, is_return = 0, at is not None
         while registers is not None and registers[cfi.RIP] is not None:
             pc = registers[cfi.RIP]
             fde = self._fde(pc - is_return)
             is_boundary = fde is not None and fde.cie.is_signal and fde.row(pc)[0] is None
-            for i, location in enumerate(places := self.symbolize(pc, is_return) or [port.Location(None)]):
+            self.frames_unwound += 1
+            for i, location in enumerate(places := self._known(pc, is_return)):
                 yield port.Frame(level, pc, registers[cfi.RSP], location, is_inlined=i + 1 < len(places),
-                                 is_boundary=is_boundary)
+                                 is_boundary=is_boundary, handle=registers)
                 level += 1
             if fde is None or is_boundary:
                 return
@@ -103,6 +115,12 @@ class PlainPort(port.Port):
             except memory.Unreadable:
                 return
             is_return = True
+
+    def _known(self, pc, is_return):
+        key = pc, is_return
+        if key not in self._places:
+            self._places[key] = self.symbolize(pc, is_return) or [port.Location(None)]
+        return self._places[key]
 
     def symbolize(self, pc, is_return_address):
         self.symbols_asked += 1

@@ -73,7 +73,15 @@ pub(crate) fn gdb(program: &Path, arguments: &[&str], commands: &[&str]) -> Tran
 pub(crate) fn gdb_with(options: &[impl AsRef<OsStr>], commands: &[&str]) -> Transcript {
     let mut gdb = Command::new("gdb");
     gdb.args(["-nx", "-q", "-batch"]);
-    for setting in ["debuginfod enabled off", "pagination off", "confirm off", "width 0", "height 0"] {
+    for setting in [
+        "debuginfod enabled off",
+        "pagination off",
+        "confirm off",
+        "width 0",
+        "height 0",
+        // Programs have scripts in them; GDB would say that it does not run these.
+        "auto-load python-scripts off",
+    ] {
         gdb.arg("-iex").arg(format!("set {setting}"));
     }
     for (number, command) in commands.iter().enumerate() {

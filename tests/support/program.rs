@@ -16,6 +16,8 @@ pub(crate) enum Profile {
     Debug,
     /// Optimised, with line tables.
     Release,
+    /// As `Release`, with all debug information: in a target directory of its own.
+    Full,
     /// As `Release`, then stripped of symbols and debug information.
     Stripped,
     /// As `Debug`, with the feature `sanitize`.
@@ -72,12 +74,18 @@ fn build(name: &str, profile: Profile, more: &[&str]) -> PathBuf {
     if matches!(profile, Profile::Checked | Profile::Sanitized) {
         features.push("sanitize");
     }
-    let (profile_name, mut folder) = if profile == Profile::Release {
+    let (profile_name, mut folder) = if matches!(profile, Profile::Release | Profile::Full) {
         ("release", PathBuf::from("release"))
     } else {
         ("dev", "debug".into())
     };
     let mut cargo = Command::new(env!("CARGO"));
+    if profile == Profile::Full {
+        target.push("full");
+        cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "2");
+        // Nothing of the demo's is needed.
+        features = more.to_vec();
+    }
     if profile == Profile::Sanitized {
         target.push("sanitize");
         folder = Path::new(&host()).join(folder);

@@ -1,6 +1,6 @@
 """`coro bt`: a coroutine's backtrace, whether it runs or not; a recursion is folded."""
 
-from .. import fold, source, text, waits
+from .. import backtrace, source, text, waits
 from .. import options as options_
 from ..command import command
 from ..port import CommandError
@@ -41,56 +41,10 @@ def header(coroutine):
 def lines(port, coroutine, limit=LIMIT, is_full=False, is_raw=False):
     """The backtrace's lines."""
     if coroutine.state == "exited":
-        yield "it has ended: there is nothing on its stack any more"
-        return
-    with port.open_stack(coroutine) as stack:
-        frames = list(stack)
-        if not frames:
-            yield "its stack can't be unwound"
-        for part in parts(frames, limit, is_raw):
-            if isinstance(part, str):
-                yield part
-            else:
-                yield from frame_lines(port, part, is_full, is_raw)
-
-
-def parts(frames, limit=0, is_raw=False):
-    """What is shown of a list of frames: frames, and lines in place of those which are left out."""
-    runs = fold.fold(keys(frames)) if not is_raw else [fold.Run(0, len(frames), 1)]
-    shown = []
-    for run_ in runs:
-        if run_.rounds == 1:
-            shown += frames[run_.start:run_.end]
-            continue
-        shown += frames[run_.start:run_.start + run_.period]
-        shown.append(_folded(frames, run_))
-        shown += frames[run_.end - run_.period:run_.end]
-    if not limit or len(shown) <= limit:
-        return shown
-    outer = limit // 4
-    left_out = [part for part in shown[limit - outer:len(shown) - outer] if not isinstance(part, str)]
-    first, last = left_out[0].level, left_out[-1].level
-    note = f"... {text.plural(last - first + 1, 'frame')} (#{first} to #{last}) left out: `-limit 0` shows all"
-    return [*shown[:limit - outer], note, *shown[len(shown) - outer:]]
-
-
-def keys(frames):
-    """What makes frames alike: the address, and of inlined ones the place in the row of those with one address."""
-    found, depth = [], 0
-    for i, frame in enumerate(frames):
-        depth = depth + 1 if i and frames[i - 1].pc == frame.pc and frames[i - 1].is_inlined else 0
-        found.append((frame.pc, depth))
-    return found
-
-
-def _folded(frames, run_):
-    """The line in place of all rounds but the first and the last."""
-    first, last = run_.start + run_.period, run_.end - run_.period - 1
-    count = run_.rounds - 2
-    size = (frames[run_.end - run_.period].sp - frames[run_.start].sp) // (run_.rounds - 1)
-    return (f"... {count:,} more {'round' if count == 1 else 'rounds'} of "
-            f"{'this frame' if run_.period == 1 else f'these {run_.period} frames'} "
-            f"(#{frames[first].level} to #{frames[last].level}), {text.plural(size, 'byte')} of stack each")
+        return ["it has ended: there is nothing on its stack any more"]
+    found = backtrace.take(port, coroutine, lambda frame: frame_lines(port, frame, is_full, is_raw), limit,
+                           is_exact=is_full, is_raw=is_raw)
+    return found.lines or ["its stack can't be unwound"]
 
 
 def frame_lines(port, frame, is_full=False, is_raw=False):
@@ -101,9 +55,10 @@ def frame_lines(port, frame, is_full=False, is_raw=False):
     arguments = ", ".join(f"{name}={value}" for name, value in port.arguments(frame))
     if location.function:
         function += f" ({arguments})"
-    else:
-        function = f"{frame.pc:#x} in ??"
-    line = f"#{frame.level:<3} "
+    elif not is_raw:
+        # Without symbols the address is all there is.
+        function = f"{frame.pc:#x} in {function}"
+    line = f"#{frame.level:<2} "
     if is_raw:
         line += f"{frame.pc:#018x} sp {frame.sp:#x} "
     line += function + at + place

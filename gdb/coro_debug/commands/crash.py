@@ -1,13 +1,13 @@
 """`coro crash`: what a fault means for the coroutines: whose stack overflowed, whose redzone was hit, and why."""
 
-from .. import fold, source, text, verdict
+from .. import backtrace, source, text, verdict
 from .. import options as options_
 from ..command import command
 from ..port import CommandError
 from ..registry import FREE
 from . import bt
 
-BIGGEST = 5
+BIGGEST = 4
 FRAMES = 60
 
 
@@ -180,20 +180,15 @@ class Report:
             yield (f"  spawned   {coroutine.spawn_site}"
                    + (f", {text.duration(lifetime)} ago" if lifetime is not None else "")
                    + (f", by coroutine {text.who(parent.id, parent.name)}" if parent is not None else ""))
-        with self._session.port.open_stack(coroutine) as stack:
-            frames = list(stack)
-            stretches = stretches_of(frames, coroutine.stack_top)
-            weight = verdict.weigh(stretches, size)
-            if self.verdict.is_overflow:
-                yield "  verdict   " + weight_in_words(weight, size)
-            yield f"backtrace, innermost first ({text.plural(len(frames), 'frame')}):"
-            for part in bt.parts(frames, FRAMES):
-                if isinstance(part, str):
-                    yield f"  {part}"
-                else:
-                    for line in bt.frame_lines(self._session.port, part):
-                        yield f"  {line}"
-            biggest = biggest_frames(stretches)
+        port = self._session.port
+        found = backtrace.take(port, coroutine, lambda frame: list(bt.frame_lines(port, frame)), FRAMES, names=_Names())
+        weight = verdict.weigh(found.stretches, size)
+        if self.verdict.is_overflow:
+            yield "  verdict   " + weight_in_words(weight, size)
+        yield f"backtrace, innermost first ({text.plural(found.count, 'frame')}):"
+        for line in found.lines:
+            yield f"  {line}"
+        biggest = biggest_frames(found.stretches)
         if biggest:
             yield "biggest frames: " + " | ".join(biggest)
         alive = sum(count for state, count in self._registry.count_states().items() if state != FREE)
@@ -207,30 +202,17 @@ class Report:
         return f", redzone {text.size_in_words(place.klass.redzone)}" if place is not None and place.klass is not None else ""
 
 
-def stretches_of(frames, top):
-    """(functions of one round, rounds, bytes of all rounds) of each stretch of a backtrace, for `verdict.weigh`."""
-    names = {}
+class _Names:
+    """Names of frames' functions; each address is asked for once."""
 
-    def name(i):
-        key = frames[i].pc, frames[i].is_inlined
-        if key not in names:
-            function = frames[i].location.function
-            names[key] = source.plain_function(function) if function else f"{frames[i].pc:#x}"
-        return names[key]
+    def __init__(self):
+        self._known = {}
 
-    def sp_of(i):
-        return frames[i].sp if i < len(frames) else top
-
-    found = []
-    for run_ in fold.fold(bt.keys(frames), longest=32):
-        if run_.rounds > 1:
-            functions = tuple(name(i) for i in range(run_.start, run_.start + run_.period) if not frames[i].is_inlined)
-            found.append((functions, run_.rounds, sp_of(run_.end) - sp_of(run_.start)))
-            continue
-        for i in range(run_.start, run_.end):
-            if not frames[i].is_inlined:
-                found.append(((name(i),), 1, sp_of(i + 1) - sp_of(i)))
-    return found
+    def __call__(self, frame):
+        if frame.pc not in self._known:
+            function = frame.location.function
+            self._known[frame.pc] = source.plain_function(function) if function else f"{frame.pc:#x}"
+        return self._known[frame.pc]
 
 
 def weight_in_words(weight, stack_size):
@@ -247,10 +229,10 @@ def weight_in_words(weight, stack_size):
 def biggest_frames(stretches):
     """`parse::odd 212 x 832 B`: the functions which took most of the stack."""
     by_function = {}
-    for functions, rounds, size in stretches:
-        key = "/".join(dict.fromkeys(functions))
+    for stretch in stretches:
+        key = "/".join(dict.fromkeys(stretch.functions))
         count, total = by_function.get(key, (0, 0))
-        by_function[key] = count + rounds, total + size
+        by_function[key] = count + stretch.rounds, total + stretch.size
     ranked = sorted(by_function.items(), key=lambda item: -item[1][1])[:BIGGEST]
     return [f"{name} {count:,} x {total // count:,} = {text.size_in_words(total)}" if count > 1
             else f"{name} {text.size_in_words(total)}" for name, (count, total) in ranked if total > 0]

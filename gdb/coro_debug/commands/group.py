@@ -88,7 +88,7 @@ def describe(group, total, frames, way):
         return line + "    (no backtrace)\n"
     places = [source.text(location) if location is not None else f"{pc:#x}"
               for pc, location in frames.places(group.pcs)]
-    return line + "".join(f"    #{i:<3} {place}\n" for i, place in folded(places))
+    return line + "".join(f"    #{i:<2} {place}\n" for i, place in folded(places))
 
 
 def folded(places):

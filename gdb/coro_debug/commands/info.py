@@ -58,10 +58,9 @@ def facts(coroutine, frames, port):
     yield "record", f"{coroutine.record_address:#x}, slot {coroutine.index}, generation {coroutine.generation}"
     if coroutine.has_saved_registers:
         yield "registers", _registers(coroutine)
-    chain = frames.walker.chain(coroutine)
-    user = frames.of_user(chain)
-    if user is not None:
-        yield "frame", frames.user_frame(coroutine)
+    place = frames.user_frame(coroutine)
+    if place:
+        yield "frame", place
         yield from _variables(coroutine, frames, port)
 
 

@@ -1,0 +1,219 @@
+//! Coroutines that wait, as the commands show them, and the values of their locals.
+//!
+//! The values are those that tests/programs/seen.rs computes. In optimised builds without full debug information there are
+//! functions and lines, in stripped ones addresses; the registry is the same in all of them.
+
+use std::fs;
+
+use crate::debuggee::{Core, Debuggee, scratch};
+use crate::support::{Profile, Transcript, program};
+use crate::{SEEN, coro, has, row};
+
+/// Selects the frame of a function, of the selected one and those behind it. (GDB's `frame function` goes by the
+/// function's range, in which other functions may lie in optimised code.)
+macro_rules! frame_of {
+    ($function:literal) => {
+        concat!(
+            "python f = gdb.selected_frame(); exec(\"while f.older() and (f.name() or '').split(':')[-1] != '",
+            $function,
+            "': f = f.older()\"); f.select()"
+        )
+    };
+}
+
+const COMMANDS: [&str; 17] = [
+    "coro list",
+    "info coroutines",
+    "coro list -kind user -wait io",
+    "coro bt reader",
+    "coro select #4",
+    "bt",
+    frame_of!("read_request"),
+    "info locals",
+    "info args",
+    "print secret",
+    "coro select reader",
+    frame_of!("wait_for_bytes"),
+    "print room",
+    "coro select locker",
+    frame_of!("want"),
+    "print wanted",
+    "coro apply reader locker -- bt 1",
+];
+
+/// What a build tells beyond the registry.
+#[derive(Clone, Copy, PartialEq)]
+enum Tells {
+    Locals,
+    /// Where the compiler has not dropped them.
+    LocalsThatAreLeft,
+    Lines,
+    Addresses,
+    /// Not even where a frame ends: there is no file with the code.
+    Nothing,
+}
+
+impl Tells {
+    fn has_lines(self) -> bool {
+        matches!(self, Tells::Locals | Tells::LocalsThatAreLeft | Tells::Lines)
+    }
+}
+
+#[track_caller]
+fn check(said: &Transcript, tells: Tells) {
+    for command in ["coro list", "info coroutines"] {
+        let list = said.block(command);
+        for (name, words) in [
+            ("main", "sleep, for ever"),
+            ("reader", "read fd "),
+            ("owner", "sleep, for ever"),
+            ("locker", "held by #5 'owner'"),
+            ("joiner", "join #5 'owner'"),
+        ] {
+            let row = row(list, name);
+            assert!(row.contains("parked") && row.contains(words), "{name}: {row}\n{said}");
+        }
+        let reader = row(list, "reader");
+        let ends_in_my_code = reader.contains(&format!(" at {SEEN}:"));
+        assert_eq!(ends_in_my_code, tells.has_lines(), "{reader}\n{said}");
+        assert!(row(list, "io").contains("running on thread 1"), "{said}");
+        assert!(list.contains("7 coroutines: 6 parked, 1 running"), "{said}");
+    }
+    let waiting_for_io = said.block("coro list -kind user -wait io");
+    assert_eq!(waiting_for_io.lines().count(), 3, "a heading, one row, a sum:\n{said}");
+    has(said, "coro bt reader", &["coroutine #4 'reader', parked for ", ": read fd "]);
+    has(said, "coro select reader", &["[coroutine #4 'reader', parked, on thread 1]"]);
+    has(said, "coro apply reader locker -- bt 1", &["#4 'reader', parked:\n#1 ", "#6 'locker', parked:\n#1 "]);
+    let bt = said.block("bt");
+    if tells.has_lines() {
+        for text in ["wait_for_bytes", "read_request", &format!("{SEEN}:")] {
+            assert!(bt.contains(text) && said.block("coro bt reader").contains(text), "no {text}: {said}");
+        }
+    }
+    if tells != Tells::Nothing {
+        let last = bt.lines().last().unwrap_or_default();
+        assert!(last.contains("--- coroutine boundary, not running ---"), "{said}");
+    }
+    if tells == Tells::Nothing {
+        assert!(said.block("coro bt reader").contains(" (?)"), "guesses are marked: {said}");
+    }
+    assert!(bt.starts_with("#1 "), "the thread's own frame is left out: {said}");
+    if tells == Tells::Locals {
+        has(said, "info locals", &["name = \"request\""]);
+        has(said, "info args", &["number = 21"]);
+    }
+    if matches!(tells, Tells::Locals | Tells::LocalsThatAreLeft) {
+        has(said, "info locals", &["secret = 42", "bytes = [1, 2, 3, 4]"]);
+        has(said, "print secret", &["= 42"]);
+        has(said, "print room", &["= 143"]);
+        has(said, "print wanted", &["= 2002"]);
+    }
+}
+
+#[test]
+fn attached_debug_build() {
+    let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
+    check(&coro(&debuggee.attach(), &COMMANDS), Tells::Locals);
+}
+
+#[test]
+fn attached_release_build() {
+    let debuggee = Debuggee::seen(Profile::Release, "parked").asleep();
+    check(&coro(&debuggee.attach(), &COMMANDS), Tells::Lines);
+}
+
+#[test]
+fn attached_stripped_build() {
+    let debuggee = Debuggee::seen(Profile::Stripped, "parked").asleep();
+    check(&coro(&debuggee.attach(), &COMMANDS), Tells::Addresses);
+}
+
+/// Optimised code has values in registers, and leaves out what nobody needs: what is there has to be true.
+#[test]
+fn attached_release_build_with_all_debug_information() {
+    let debuggee = Debuggee::seen(Profile::Full, "parked").asleep();
+    check(&coro(&debuggee.attach(), &COMMANDS), Tells::LocalsThatAreLeft);
+}
+
+#[test]
+fn started_by_gdb() {
+    let file = program("seen", Profile::Debug);
+    let start = ["break seen::see_all", "run", "coro list", "coro select reader", frame_of!("read_request")];
+    let look = ["info locals", "coro select .", "bt 1"];
+    let options = ["--args".as_ref(), file.as_os_str(), "parked".as_ref()];
+    let said = coro(&options, &[&start[..], &look[..]].concat());
+    assert!(said.block(crate::SOURCE).contains("coro 0.1.0: loaded; \"help coro\" lists the commands"), "{said}");
+    let list = said.block("coro list");
+    assert!(row(list, "main").starts_with('*') && row(list, "main").contains("running on thread 1"), "{said}");
+    assert!(row(list, "reader").contains("parked"), "{said}");
+    has(&said, "info locals", &["secret = 42", "name = \"request\""]);
+    has(&said, "bt 1", &["#0  seen::see_all"]);
+}
+
+/// The core that the kernel writes when the process is killed.
+fn kernel_core(profile: Profile) -> Core {
+    Debuggee::where_cores_go(&program("seen", profile), &["parked"], &[]).asleep().kernel_core()
+}
+
+#[track_caller]
+fn check_core(profile: Profile, with_executable: bool, tells: Tells) {
+    let core = kernel_core(profile);
+    let file = program("seen", profile);
+    let mut options = vec!["-c".as_ref(), core.path.as_os_str()];
+    if with_executable {
+        options.push(file.as_os_str());
+    }
+    let said = coro(&options, &COMMANDS);
+    check(&said, tells);
+    let reader = row(said.block("coro list"), "reader");
+    assert!(reader.contains(" >"), "the age is one of the process's last look at its clock, at least: {reader}");
+}
+
+#[test]
+fn kernel_core_of_a_debug_build() {
+    check_core(Profile::Debug, true, Tells::Locals);
+}
+
+#[test]
+fn kernel_core_of_a_release_build() {
+    check_core(Profile::Release, true, Tells::Lines);
+}
+
+#[test]
+fn kernel_core_of_a_release_build_with_all_debug_information() {
+    check_core(Profile::Full, true, Tells::LocalsThatAreLeft);
+}
+
+#[test]
+fn kernel_core_of_a_stripped_build() {
+    check_core(Profile::Stripped, true, Tells::Addresses);
+}
+
+#[test]
+fn kernel_core_without_the_executable() {
+    check_core(Profile::Stripped, false, Tells::Nothing);
+}
+
+/// GDB 13 gives a mapping up at the first guard page: its cores have stacks only between mprotect redzones.
+#[test]
+fn core_that_gdb_makes() {
+    for method in ["mprotect", "guard"] {
+        let file = program("seen", Profile::Debug);
+        let folder = scratch("gcore");
+        let debuggee = Debuggee::start(
+            std::process::Command::new(&file).arg("parked").env("CORO_REDZONE", method).current_dir(&folder),
+        )
+        .asleep();
+        let path = folder.join("made.core");
+        let make = format!("gcore {}", path.display());
+        // Made while a coroutine is selected: it is the thread's registers that go into the core.
+        coro(&debuggee.attach(), &["coro select reader", &make]);
+        let said = coro(&["-c".as_ref(), path.as_os_str(), file.as_os_str()], &COMMANDS);
+        if method == "mprotect" {
+            check(&said, Tells::Locals);
+        } else {
+            assert!(row(said.block("coro list"), "reader").contains("read fd "), "{said}");
+        }
+        fs::remove_dir_all(folder).expect("a folder just made can be removed");
+    }
+}

@@ -1,0 +1,208 @@
+//! What a debugger is to see: coroutines whose functions have locals of known values, in several kinds of process.
+//! `seen parked|fork|threads|steps|panics`.
+//!
+//! parked: waits for ever, in coroutines of several kinds. fork: then forks, and both wait. threads: besides, a thread
+//! that computes. steps: two coroutines take turns in one function, over and over, for ever. panics: some coroutines end, and
+//! one panics.
+//!
+//! Prints `parked` when it is where it is to be looked at; the fork, then, its child's number.
+
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{env, io, thread};
+
+use coro::net::TcpStream;
+use coro::sync::{Mutex, channel};
+use coro::{Builder, CoroutineBuilder, JoinHandle};
+
+const FOR_EVER: Duration = Duration::MAX;
+
+/// How many coroutines have come to where they wait.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+fn main() {
+    // SAFETY: changes nothing but who may attach to us: where the kernel asks (Yama), also a debugger that is
+    // not our parent.
+    unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY) };
+    let mode = env::args().nth(1).unwrap_or_default();
+    let builder = Builder::new().max_coroutines(64);
+    match mode.as_str() {
+        "parked" => builder.run(|| park_all(|| ())),
+        "fork" => builder.run(|| park_all(fork)),
+        "threads" => builder.run(|| {
+            thread::spawn(compute);
+            park_all(|| ());
+        }),
+        "steps" => builder.run(take_turns),
+        "panics" => builder.run(end_in_all_ways),
+        _ => panic!("usage: seen parked|fork|threads|steps|panics"),
+    }
+    .unwrap();
+}
+
+fn park_all(then: impl FnOnce()) {
+    let (stream, _peer) = connection();
+    let mutex = Arc::new(Mutex::new(17_u64));
+    let wanted = mutex.clone();
+    let (sender, receiver) = channel::<u64>(4);
+    sender.send(5).unwrap();
+    let drained = channel::<u64>(1).1;
+
+    let reader = spawn("reader", move || read_request(&stream, 21));
+    let owner = spawn("owner", move || hold(&mutex, 1000));
+    let locker = spawn("locker", move || want(&wanted, 2000));
+    let joiner = spawn("joiner", move || join_one(owner, 3000));
+    while WAITING.load(Ordering::Relaxed) < 4 {
+        coro::yield_now();
+    }
+    println!("parked");
+    then();
+    see_all(&reader, &locker, &joiner, &sender, &receiver, &drained);
+}
+
+/// Where main waits, with a local of each kind that the debugger shows in a way of its own.
+#[inline(never)]
+fn see_all(
+    reader: &JoinHandle<u64>,
+    locker: &JoinHandle<u64>,
+    joiner: &JoinHandle<u64>,
+    sender: &coro::sync::Sender<u64>,
+    receiver: &coro::sync::Receiver<u64>,
+    drained: &coro::sync::Receiver<u64>,
+) {
+    let id = reader.id();
+    coro::sleep(FOR_EVER);
+    black_box((id, reader, locker, joiner, sender, receiver, drained));
+}
+
+#[inline(never)]
+fn read_request(stream: &TcpStream, number: u64) -> u64 {
+    let secret = black_box(number * 2);
+    let name = black_box("request");
+    let bytes = black_box([1_u8, 2, 3, 4]);
+    let got = wait_for_bytes(stream, secret + 1);
+    // All of them live on beyond the wait.
+    black_box(secret) + black_box(name).len() as u64 + u64::from(black_box(bytes)[0]) + got
+}
+
+#[inline(never)]
+fn wait_for_bytes(mut stream: &TcpStream, wanted: u64) -> u64 {
+    let room = black_box(wanted + 100);
+    let got = waiting(|| stream.read(&mut [0])).unwrap() as u64;
+    got + black_box(room)
+}
+
+#[inline(never)]
+fn hold(mutex: &Mutex<u64>, since: u64) -> u64 {
+    let held = black_box(since + 1);
+    let guard = mutex.lock().unwrap();
+    waiting(|| coro::sleep(FOR_EVER));
+    *guard + black_box(held)
+}
+
+#[inline(never)]
+fn want(mutex: &Mutex<u64>, since: u64) -> u64 {
+    let wanted = black_box(since + 2);
+    let value = *waiting(|| mutex.lock()).unwrap();
+    value + black_box(wanted)
+}
+
+#[inline(never)]
+fn join_one(one: JoinHandle<u64>, since: u64) -> u64 {
+    let joined = black_box(since + 3);
+    waiting(|| one.join()).unwrap() + black_box(joined)
+}
+
+/// Waits by `f`. No other coroutine runs between the count and the wait, so main sees who waits.
+fn waiting<T>(f: impl FnOnce() -> T) -> T {
+    WAITING.fetch_add(1, Ordering::Relaxed);
+    f()
+}
+
+fn spawn<T: Send + 'static>(name: &str, f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    CoroutineBuilder::new().name(name).spawn(f).unwrap()
+}
+
+/// A connection on which nothing comes.
+fn connection() -> (TcpStream, net::TcpStream) {
+    let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (TcpStream::from_std(listener.accept().unwrap().0).unwrap(), peer)
+}
+
+/// The child has a copy of all coroutines, and runs none of them.
+fn fork() {
+    // SAFETY: the child calls nothing but `pause`.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        loop {
+            // SAFETY: waits for a signal.
+            unsafe { libc::pause() };
+        }
+    }
+    println!("{child}");
+    io::stdout().flush().unwrap();
+}
+
+fn compute() {
+    let mut number = 1_u64;
+    loop {
+        number = black_box(number.wrapping_mul(3));
+    }
+}
+
+// Steps.
+
+fn take_turns() {
+    let one = spawn("one", || turns(1));
+    let two = spawn("two", || turns(2));
+    println!("parked");
+    black_box((one.join().is_ok(), two.join().is_ok()));
+}
+
+#[inline(never)]
+fn turns(who: u64) -> u64 {
+    let mut round = black_box(0);
+    while round < 1_000_000_000 {
+        round += 1; // line FIRST
+        let before = twice(round, who); // line SECOND
+        coro::yield_now(); // line THIRD
+        black_box(before + who); // line FOURTH
+        if round % 1000 == 999 && who == 1 {
+            coro::sleep(Duration::from_millis(1));
+        }
+    }
+    round
+}
+
+#[inline(never)]
+fn twice(round: u64, who: u64) -> u64 {
+    let doubled = black_box(round * 2); // line TWICE
+    coro::yield_now(); // line YIELD
+    doubled + black_box(who) // line DOUBLED
+}
+
+// Ends.
+
+fn end_in_all_ways() {
+    let ends = spawn("ends", || black_box(last_words(5)));
+    ends.join().unwrap();
+    let panics = spawn("panics", || {
+        coro::yield_now();
+        panic!("on purpose");
+    });
+    let error: Result<(), _> = panics.join();
+    assert!(error.is_err());
+    println!("parked");
+}
+
+#[inline(never)]
+fn last_words(n: u64) -> u64 {
+    let words = black_box(n + 1); // line WORDS
+    coro::yield_now();
+    words // line LAST
+}
