@@ -39,7 +39,7 @@ def load(debugger, dictionary):
     try:
         if not _is_loaded:
             commands.register(debugger, COMMANDS)
-            for module in (select, next, threads, formats, summaries):
+            for module in (select, next, threads, formats, summaries, stop):
                 module.register(debugger)
         other = attach.everywhere(debugger)
     except CommandError as error:

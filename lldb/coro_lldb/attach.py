@@ -1,7 +1,7 @@
 """How the plug-in gets into a process: LLDB takes it by a path, and asks it for threads when it makes a list of them.
 
-A path that is set later, when the process is there, has LLDB make its list anew, with the plug-in. After an attach LLDB has
-a list already and keeps it, so then the path is set once more (`stop` sees to that).
+A path that is set later, when the process is there, has LLDB make its list anew, with the plug-in. An attach comes to the
+same (`plugged.Plugged.begin`). Should LLDB have a list without us all the same, the next command or stop sees to it.
 """
 
 import os
@@ -12,7 +12,6 @@ from coro_debug.port import CommandError
 
 from . import compat, plugged, select
 
-SETTING = "target.process.python-os-plugin-path"
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "os_plugin.py")
 
 
@@ -21,10 +20,10 @@ def everywhere(debugger):
     other = _value(debugger)
     if other and os.path.realpath(other) != os.path.realpath(PATH):
         return (f"coroutines are no threads here, since LLDB has another OS plug-in already ({other}): "
-                f"`settings clear {SETTING}` and load these scripts again")
+                f"`settings clear {plugged.SETTING}` and load these scripts again")
     interpreter, result = debugger.GetCommandInterpreter(), lldb.SBCommandReturnObject()
     selected = debugger.GetSelectedTarget()
-    interpreter.HandleCommand(f'settings set -g {SETTING} "{PATH}"', result)
+    interpreter.HandleCommand(f'settings set -g {plugged.SETTING} "{PATH}"', result)
     for target in [debugger.GetTargetAtIndex(i) for i in range(debugger.GetNumTargets())]:
         debugger.SetSelectedTarget(target)
         _set(debugger)
@@ -60,12 +59,12 @@ def ensure(process):
 
 def _set(debugger):
     result = lldb.SBCommandReturnObject()
-    debugger.GetCommandInterpreter().HandleCommand(f'settings set {SETTING} "{PATH}"', result)
+    debugger.GetCommandInterpreter().HandleCommand(f'settings set {plugged.SETTING} "{PATH}"', result)
     if not result.Succeeded():
         raise CommandError(f"LLDB does not take the OS plug-in {PATH}: {(result.GetError() or '').strip()}")
 
 
 def _value(debugger):
     """The path that is set; '' when none is."""
-    values = debugger.GetInternalVariableValue(SETTING, debugger.GetInstanceName())
+    values = debugger.GetInternalVariableValue(plugged.SETTING, debugger.GetInstanceName())
     return (values.GetStringAtIndex(0) or "").strip('"') if values.GetSize() else ""

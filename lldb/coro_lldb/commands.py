@@ -13,7 +13,7 @@ import lldb
 from coro_debug.port import CommandError
 from coro_debug.session import guarded
 
-from . import sessions
+from . import attach, sessions
 
 #: Set in the environment, it has the traceback printed of what went wrong in these scripts.
 TRACE = "CORO_TRACEBACK"
@@ -54,6 +54,7 @@ def perform(process, action, result):
     output, session = [], None
     try:
         session = sessions.of(process)
+        attach.ensure(process)
         session.port.start(output)
         guarded(lambda: action(session))
         result.SetStatus(lldb.eReturnStatusSuccessFinishResult)

@@ -31,6 +31,7 @@ class OperatingSystemPlugIn:
 
     def __init__(self, process):
         self._state = plugged.of(process)
+        self._state.begin(os.path.abspath(__file__))
 
     def get_thread_info(self):
         """All threads that are coroutines: a list of dictionaries."""

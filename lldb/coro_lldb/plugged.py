@@ -3,11 +3,16 @@
 LLDB imports the plug-in's file as a module of its own, and anew each time; so this is kept here.
 """
 
+import lldb
+
 from coro_debug import registry
 
 from . import compat, crowd, real_threads
 from .memory import ProcessMemory
 from .port import LldbPort
+
+#: Where LLDB has the plug-in's path.
+SETTING = "target.process.python-os-plugin-path"
 
 _states = {}
 
@@ -41,7 +46,16 @@ class Plugged:
         self._registries = []
         self._real = real_threads.RealThreads(process)
         self._port = LldbPort(process, ProcessMemory(process, self.is_core))
-        self._is_inside = False
+        self._is_inside = self._has_begun = False
+
+    def begin(self, path):
+        """LLDB has loaded the plug-in for this process. At an attach it has its list of threads already, and would ask us at the
+        next stop only. When the setting with our path is made once more, which loads us once more, it forgets that list."""
+        if self._has_begun:
+            return
+        self._has_begun = True
+        if compat.is_stopped(self.process) and not self.is_core:
+            lldb.SBDebugger.SetInternalVariable(SETTING, path, self.process.GetTarget().GetDebugger().GetInstanceName())
 
     def update(self):
         """The coroutines that are threads at this stop; never an exception."""

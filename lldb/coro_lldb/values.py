@@ -1,5 +1,6 @@
 """Arguments and local variables of a frame, as text. What can't be read is shown as that, and ends nothing."""
 
+import json
 import re
 
 import lldb
@@ -47,6 +48,8 @@ def _text(value, depth):
 
 def _composed(value, depth):
     """A value that has parts."""
+    if value.GetTypeName() == "&str":
+        return _string(value)
     kind = _kind(value)
     variants = value.GetChildMemberWithName("$variants$")
     if variants.IsValid():
@@ -60,11 +63,24 @@ def _composed(value, depth):
     if depth == 0:
         return f"{kind} {{...}}".lstrip()
     children = [value.GetChildAtIndex(i) for i in range(min(count, MOST_ELEMENTS))]
+    if all((child.GetName() or "").startswith("[") for child in children):
+        return "[" + ", ".join([_text(child, depth - 1) for child in children] + ["..."] * (count > MOST_ELEMENTS)) + "]"
     is_tuple = all(re.fullmatch(r"__\d+", child.GetName() or "") for child in children)
     parts = [_child(child, depth, is_tuple) for child in children] + ["..."] * (count > MOST_ELEMENTS)
     if is_tuple:
         return f"{kind}({', '.join(parts)})"
     return f"{kind} {{{', '.join(parts)}}}".lstrip()
+
+
+def _string(value):
+    """A `&str`, in quotes; cut where it is long."""
+    address, length = (value.GetChildMemberWithName(name).GetValueAsUnsigned() for name in ("data_ptr", "length"))
+    error = lldb.SBError()
+    data = value.GetProcess().ReadMemory(address, min(length, LONGEST), error) if length else b""
+    if data is None or error.Fail():
+        return "<a text that can't be read>"
+    shown = json.dumps(data.decode("utf-8", "backslashreplace"), ensure_ascii=False)
+    return shown if length <= LONGEST else shown + "..."
 
 
 def _kind(value):
@@ -97,4 +113,4 @@ def _variant(variants):
 def _child(child, depth, is_tuple):
     name = child.GetName() or ""
     value = _text(child, depth - 1)
-    return value if is_tuple or not name or name.startswith("[") else f"{name}: {value}"
+    return value if is_tuple or not name else f"{name}: {value}"
