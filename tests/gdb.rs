@@ -48,7 +48,13 @@ fn coro(options: &[impl AsRef<OsStr>], commands: &[&str]) -> Transcript {
     let all: Vec<&str> = [SOURCE].into_iter().chain(commands.iter().copied()).collect();
     let said = gdb_with(options, &all);
     let whole = said.to_string();
-    for wrong in ["Traceback", "Python Exception", "Error occurred in Python", "internal-error", "these scripts failed"] {
+    for wrong in [
+        "Traceback",
+        "Python Exception",
+        "Error occurred in Python",
+        "internal-error",
+        "these scripts failed",
+    ] {
         assert!(!whole.contains(wrong), "{wrong}:\n{said}");
     }
     said

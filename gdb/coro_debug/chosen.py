@@ -1,5 +1,7 @@
 """Which coroutines a command is for that works on several: `all`, IDs, or filters, and what stands behind them."""
 
+import re
+
 from . import options
 from .commands import list as list_
 from .port import CommandError
@@ -7,8 +9,10 @@ from .port import CommandError
 
 def split(arguments):
     """(words that say which, the command) of `coro apply`: at `--`, or behind the last ID."""
-    which, dashes, command = arguments.partition(" -- ")
-    if not dashes:
+    found = re.search(r"(?:^|\s)--(?:\s|$)", arguments)
+    if found is not None:
+        which, command = arguments[:found.start()], arguments[found.end():]
+    else:
         words = arguments.split()
         count = next((i for i, word in enumerate(words) if not _is_id(word)), len(words))
         which, command = " ".join(words[:count]), " ".join(words[count:])

@@ -24,7 +24,7 @@ def join_handle(value, _dictionary):
 
 def mutex(value, _dictionary):
     """`Mutex (locked by #12 'name')`"""
-    return _said(value, lambda registry, raw: f"Mutex ({shown.mutex(registry, raw.GetLoadAddress())})")
+    return _said(value, lambda registry, raw: f"Mutex ({shown.mutex(registry, _address(raw))})")
 
 
 def mutex_guard(value, _dictionary):
@@ -53,14 +53,61 @@ TYPES = {
 }
 
 
+#: What is shown inside of some; the others are shown by their summaries alone.
+INSIDE = {}
+
+
 def register(debugger):
     """The summaries, in a category of their own: `type category disable coro` is without them."""
     category = debugger.CreateCategory(CATEGORY)
     for pattern, function in TYPES.items():
-        summary = lldb.SBTypeSummary.CreateWithFunctionName(f"coro_lldb.summaries.{function.__name__}",
-                                                            lldb.eTypeOptionCascade)
-        category.AddTypeSummary(lldb.SBTypeNameSpecifier(pattern, True), summary)
+        inside = INSIDE.get(function)
+        specifier = lldb.SBTypeNameSpecifier(pattern, True)
+        options = lldb.eTypeOptionCascade | (lldb.eTypeOptionHideChildren if inside is None else 0)
+        summary = lldb.SBTypeSummary.CreateWithFunctionName(f"coro_lldb.summaries.{function.__name__}", options)
+        category.AddTypeSummary(specifier, summary)
+        if inside is not None:
+            synthetic = lldb.SBTypeSynthetic.CreateWithClassName(f"coro_lldb.summaries.{inside.__name__}",
+                                                                 lldb.eTypeOptionCascade)
+            category.AddTypeSynthetic(specifier, synthetic)
     category.SetEnabled(True)
+
+
+class MutexInside:
+    """Of a lock only what is in it is the user's: its one child. `frame variable -R` shows all."""
+
+    def __init__(self, value, _dictionary):
+        self._value = value
+
+    def update(self):
+        """It is asked for anew each time."""
+        return False
+
+    def has_children(self):
+        return True
+
+    def num_children(self):
+        return 1
+
+    def get_child_index(self, name):
+        return 0 if name == "value" else -1
+
+    def get_child_at_index(self, _index):
+        inside = self._mutex().GetChildMemberWithName("value").GetChildMemberWithName("value")
+        return inside if inside.IsValid() else None
+
+    def _mutex(self):
+        return self._value.GetNonSyntheticValue()
+
+
+class GuardInside(MutexInside):
+    """The same, of the lock that a guard holds."""
+
+    def _mutex(self):
+        return self._value.GetNonSyntheticValue().GetChildMemberWithName("mutex").Dereference().GetNonSyntheticValue()
+
+
+INSIDE.update({mutex: MutexInside, mutex_guard: GuardInside})
 
 
 def _said(value, words):
@@ -72,6 +119,11 @@ def _said(value, words):
     except Exception:  # pylint: disable=broad-except
         # A summary that fails would spoil the frame's other variables.
         return ""
+
+
+def _address(value):
+    """Where a value lies, or what a reference to it refers to: LLDB uses the summary for both."""
+    return value.GetValueAsUnsigned() if value.GetType().IsPointerType() else value.GetLoadAddress()
 
 
 def _channel(value):

@@ -41,9 +41,11 @@ def _text(value, depth):
         return str(value.GetValueAsSigned() if value.GetType().GetBasicType() == BYTES[1] else value.GetValueAsUnsigned())
     plain, summary = value.GetValue(), value.GetSummary()
     if plain is not None:
-        # An address, by which LLDB would show the text that it takes to be there.
-        return re.sub(r"^0x0+(?=.)", "0x", plain)
-    return summary or _composed(value, depth)
+        plain = re.sub(r"^0x0+(?=.)", "0x", plain)
+        # Behind an address LLDB also shows what it takes for a text that is there.
+        return f"{plain} {summary}" if summary and (value.GetTypeName() or "").startswith("coro::") else plain
+    # Of bytes in a row LLDB would make a text.
+    return summary if summary and not value.GetType().IsArrayType() else _composed(value, depth)
 
 
 def _composed(value, depth):

@@ -77,7 +77,8 @@ impl Debuggee {
         unsafe { libc::kill(pid, libc::SIGABRT) };
         self.child.wait().expect("the child is ours to wait for");
         let folder = self.folder.take().expect("it was started where cores go");
-        let found = fs::read_dir(&folder).expect("the folder is ours").flatten().map(|entry| entry.path()).next();
+        let found =
+            fs::read_dir(&folder).expect("the folder is ours").flatten().map(|entry| entry.path()).next();
         let path = found.unwrap_or_else(|| {
             let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
             panic!(
@@ -91,7 +92,11 @@ impl Debuggee {
     }
 
     /// Starts a program in a folder of its own, in which the kernel may leave a core.
-    pub(crate) fn where_cores_go(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Debuggee {
+    pub(crate) fn where_cores_go(
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Debuggee {
         let folder = scratch("core");
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -c unlimited && exec \"$0\" \"$@\""]).arg(program).args(arguments);
@@ -129,7 +134,8 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
     use std::sync::atomic::{AtomicUsize, Ordering};
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{}.{number}", std::process::id()));
+    let folder =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{}.{number}", std::process::id()));
     // One of a process of that number, long ago.
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("a folder can be made where cargo says");

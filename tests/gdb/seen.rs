@@ -83,7 +83,11 @@ fn check(said: &Transcript, tells: Tells) {
     assert_eq!(waiting_for_io.lines().count(), 3, "a heading, one row, a sum:\n{said}");
     has(said, "coro bt reader", &["coroutine #4 'reader', parked for ", ": read fd "]);
     has(said, "coro select reader", &["[coroutine #4 'reader', parked, on thread 1]"]);
-    has(said, "coro apply reader locker -- bt 1", &["#4 'reader', parked:\n#1 ", "#6 'locker', parked:\n#1 "]);
+    has(
+        said,
+        "coro apply reader locker -- bt 1",
+        &["#4 'reader', parked:\n#1 ", "#6 'locker', parked:\n#1 "],
+    );
     let bt = said.block("bt");
     if tells.has_lines() {
         for text in ["wait_for_bytes", "read_request", &format!("{SEEN}:")] {
@@ -142,9 +146,15 @@ fn started_by_gdb() {
     let look = ["info locals", "coro select .", "bt 1"];
     let options = ["--args".as_ref(), file.as_os_str(), "parked".as_ref()];
     let said = coro(&options, &[&start[..], &look[..]].concat());
-    assert!(said.block(crate::SOURCE).contains("coro 0.1.0: loaded; \"help coro\" lists the commands"), "{said}");
+    assert!(
+        said.block(crate::SOURCE).contains("coro 0.1.0: loaded; \"help coro\" lists the commands"),
+        "{said}"
+    );
     let list = said.block("coro list");
-    assert!(row(list, "main").starts_with('*') && row(list, "main").contains("running on thread 1"), "{said}");
+    assert!(
+        row(list, "main").starts_with('*') && row(list, "main").contains("running on thread 1"),
+        "{said}"
+    );
     assert!(row(list, "reader").contains("parked"), "{said}");
     has(&said, "info locals", &["secret = 42", "name = \"request\""]);
     has(&said, "bt 1", &["#0  seen::see_all"]);
@@ -166,7 +176,10 @@ fn check_core(profile: Profile, with_executable: bool, tells: Tells) {
     let said = coro(&options, &COMMANDS);
     check(&said, tells);
     let reader = row(said.block("coro list"), "reader");
-    assert!(reader.contains(" >"), "the age is one of the process's last look at its clock, at least: {reader}");
+    assert!(
+        reader.contains(" >"),
+        "the age is one of the process's last look at its clock, at least: {reader}"
+    );
 }
 
 #[test]

@@ -134,7 +134,10 @@ fn check_threads(said: &Transcript, tells: Tells) {
     let reader = apply.find("coroutine #4 'reader'").expect("the reader's title");
     let locker = apply.find("coroutine #6 'locker'").expect("the locker's title");
     assert!(reader < locker, "{said}");
-    assert!(apply[reader..locker].contains("'#4 reader'") && apply[locker..].contains("'#6 locker'"), "{said}");
+    assert!(
+        apply[reader..locker].contains("'#4 reader'") && apply[locker..].contains("'#6 locker'"),
+        "{said}"
+    );
     has(said, "thread backtrace unique", &["1 thread(s) "]);
 }
 
@@ -158,7 +161,8 @@ fn attached_stripped_build() {
 }
 
 fn check_core(profile: Profile, with_executable: bool, tells: Tells) {
-    let core: Core = Debuggee::where_cores_go(&program("seen", profile), &["parked"], &[]).asleep().kernel_core();
+    let core: Core =
+        Debuggee::where_cores_go(&program("seen", profile), &["parked"], &[]).asleep().kernel_core();
     let file = program("seen", profile);
     let mut options = vec!["-c".as_ref(), core.path.as_os_str()];
     if with_executable {
@@ -166,7 +170,10 @@ fn check_core(profile: Profile, with_executable: bool, tells: Tells) {
     }
     let said = check(&options, tells);
     let reader = row(said.block("coro list"), "reader");
-    assert!(reader.contains(" >"), "the age is one of the process's last look at its clock, at least: {reader}");
+    assert!(
+        reader.contains(" >"),
+        "the age is one of the process's last look at its clock, at least: {reader}"
+    );
 }
 
 #[test]
@@ -200,9 +207,10 @@ fn kernel_core_without_the_executable() {
 fn core_that_gdb_makes() {
     let file = program("seen", Profile::Debug);
     let folder = scratch("gcore");
-    let debuggee =
-        Debuggee::start(Command::new(&file).arg("parked").env("CORO_REDZONE", "mprotect").current_dir(&folder))
-            .asleep();
+    let debuggee = Debuggee::start(
+        Command::new(&file).arg("parked").env("CORO_REDZONE", "mprotect").current_dir(&folder),
+    )
+    .asleep();
     let path = folder.join("made.core");
     gdb_with(&debuggee.attach(), &[&format!("generate-core-file {}", path.display())]);
     check(&["-c".as_ref(), path.as_os_str(), file.as_os_str()], Tells::Locals);

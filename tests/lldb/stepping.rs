@@ -21,7 +21,10 @@ fn check_stops(stops: &[&str], name: &str, variables: &str, lines: &[&str]) {
         assert!(thread.contains("stop reason = step"), "{stop}");
         let frame = line(stop, "frame #0: ");
         assert!(frame.contains(variables), "another coroutine's variables: {stop}");
-        assert!(frame.contains(&format!("at relay.rs:{}", line_of(RELAY, marker))), "not at {marker}: {stop}");
+        assert!(
+            frame.contains(&format!("at relay.rs:{}", line_of(RELAY, marker))),
+            "not at {marker}: {stop}"
+        );
     }
 }
 
@@ -41,7 +44,10 @@ fn next_stays_with_a_coroutine_that_gives_way() {
 #[test]
 fn coroutine_that_does_not_run_is_stepped_from_where_it_waits() {
     // At the second stop the others are in the middle of their first round, in the call that gives way.
-    let said = start("1", &["next", "next", "coro list", "coro select 7", "coro next", "next", "coro select 6", "finish"]);
+    let said = start(
+        "1",
+        &["next", "next", "coro list", "coro select 7", "coro next", "next", "coro select 6", "finish"],
+    );
     assert!(line(said.block("coro list"), "runner 3").contains(" ready "), "{said}");
     has(&said, "coro select 7", &["[coroutine #7 'runner 3', ready, thread ", "frame #5", "(me=3, "]);
     check_stops(&[said.block("coro next")], "#7 runner 3", "(me=3, ", &["YIELD"]);
@@ -59,7 +65,12 @@ fn coroutine_that_does_not_run_is_stepped_from_where_it_waits() {
 fn first_stop_is_the_coroutines() {
     let said = start("4", &["thread list", "coro list", "coro bt", "thread backtrace"]);
     let stop = line(said.block("run"), "* thread #");
-    assert!(stop.contains("name = '#") && stop.contains(" runner ") && stop.contains("stop reason = breakpoint 1.1"), "{said}");
+    assert!(
+        stop.contains("name = '#")
+            && stop.contains(" runner ")
+            && stop.contains("stop reason = breakpoint 1.1"),
+        "{said}"
+    );
     let selected = line(said.block("coro list"), "* ");
     assert!(selected.contains("runner ") && selected.contains("running on thread "), "{said}");
     has(&said, "coro bt", &["relay::race (me="]);

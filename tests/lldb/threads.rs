@@ -7,7 +7,8 @@ use crate::support::{Profile, program};
 use crate::{coro, has, line};
 
 fn park(count: &str) -> Debuggee {
-    let mut debuggee = Debuggee::start_unheard(Command::new(env!("CARGO_BIN_EXE_main")).args(["park", count]));
+    let mut debuggee =
+        Debuggee::start_unheard(Command::new(env!("CARGO_BIN_EXE_main")).args(["park", count]));
     // It says how many it has parked, in one line, when they are.
     assert!(debuggee.line().contains(count));
     debuggee.asleep()
@@ -52,10 +53,18 @@ fn crowd_of_a_live_process_is_capped() {
     has(&said, "coro threads -name lock -limit 20", &["20 of 3,003 coroutines are threads; the limit is 20"]);
     let locks = lists[1].lines().filter(|line| line.contains(" lock'")).count();
     assert!(locks >= 18, "those which match, io, and the one that is selected: {}", lists[1]);
-    has(&said, "coro threads -state parked -older 1h", &["2 of 3,003 coroutines are threads: those which pass"]);
+    has(
+        &said,
+        "coro threads -state parked -older 1h",
+        &["2 of 3,003 coroutines are threads: those which pass"],
+    );
     has(&said, "coro threads -limit 4000", &["3,003 of 3,003 coroutines are threads\n"]);
     has(&said, "coro threads -fn main", &["error: coro: `coro threads` takes no `-fn`"]);
-    has(&said, "coro threads -wait nothing", &["error: coro: `-wait nothing`: there is no such thing; there are "]);
+    has(
+        &said,
+        "coro threads -wait nothing",
+        &["error: coro: `-wait nothing`: there is no such thing; there are "],
+    );
     has(&said, "coro threads -every", &["error: coro: there is no filter `-every`; there are "]);
 }
 
@@ -75,9 +84,16 @@ fn coroutines_of_a_core_are_all_threads() {
 #[test]
 fn equal_backtraces_are_grouped_by_lldb_too() {
     let debuggee = park("40");
-    let said = coro(&debuggee.attach(), &["thread backtrace unique", "thread list", "coro list -wait sleep -kind user"]);
+    let said = coro(
+        &debuggee.attach(),
+        &["thread backtrace unique", "thread list", "coro list -wait sleep -kind user"],
+    );
     let unique = said.block("thread backtrace unique");
-    let sleepers = said.block("coro list -wait sleep -kind user").lines().filter(|line| line.contains(" sleep, ")).count();
+    let sleepers = said
+        .block("coro list -wait sleep -kind user")
+        .lines()
+        .filter(|line| line.contains(" sleep, "))
+        .count();
     assert!(sleepers > 2, "{said}");
     assert!(line(unique, &format!("{sleepers} thread(s) #")).matches('#').count() == sleepers, "{said}");
 }
@@ -89,7 +105,9 @@ fn scripts_may_be_loaded_before_there_is_a_process() {
     let file = program("seen", Profile::Debug);
     let attach = format!("process attach -p {}", debuggee.pid());
     let create = format!("target create {}", file.display());
-    for commands in [vec![attach.as_str(), "thread list"], vec![create.as_str(), attach.as_str(), "thread list"]] {
+    for commands in
+        [vec![attach.as_str(), "thread list"], vec![create.as_str(), attach.as_str(), "thread list"]]
+    {
         let none: [&str; 0] = [];
         let said = coro(&none, &commands);
         has(&said, "thread list", &["name = '#4 reader'", "name = '#5 owner'", ": read fd "]);

@@ -137,7 +137,8 @@ pub(crate) fn lldb_going_on(options: &[impl AsRef<OsStr>], commands: &[impl AsRe
     let said = run(lldb);
     fs::remove_file(&file).expect("a file just made can be removed");
     // Each command is repeated by LLDB before its output.
-    let said = said.lines().filter(|line| !line.starts_with("(lldb) ")).map(|line| line.to_owned() + "\n").collect();
+    let said =
+        said.lines().filter(|line| !line.starts_with("(lldb) ")).map(|line| line.to_owned() + "\n").collect();
     Transcript::parse(said, &commands)
 }
 
