@@ -3,6 +3,7 @@
 //! - [`program`]: builds a debuggee, and says where it lies
 //! - [`debugger`]: one run of GDB or LLDB, each command's output by itself
 //! - [`backtrace`]: what a debugger printed, as frames; and whether they are those that were expected
+//! - [`guide`]: sessions in the documentation, held against what a debugger says
 //! - [`image`]: the memory of another process, or of a core
 //! - [`parked`]: a process in which every coroutine waits
 //! - [`registry_reader`]: the debug ABI as an outsider reads it
@@ -15,6 +16,7 @@
 
 pub(crate) mod backtrace;
 pub(crate) mod debugger;
+pub(crate) mod guide;
 pub(crate) mod image;
 pub(crate) mod parked;
 pub(crate) mod program;
