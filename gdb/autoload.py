@@ -14,12 +14,14 @@ def _load_coro_commands(package):
 
     if "coro_gdb" in sys.modules:
         return
+    places = [os.path.join(package, "gdb", "coro.py")]
+    if os.environ.get("CORO_GDB"):
+        places[:0] = [os.environ["CORO_GDB"], os.path.join(os.environ["CORO_GDB"], "coro.py")]
     objfile = gdb.current_objfile()
-    folder = os.path.dirname(os.path.realpath(objfile.filename)) if objfile is not None and objfile.filename else "."
-    given = os.environ.get("CORO_GDB", "")
-    for place in (given, os.path.join(given, "coro.py") if given else "", os.path.join(package, "gdb", "coro.py"),
-                  os.path.join(folder, "gdb", "coro.py")):
-        if place and os.path.isfile(place):
+    if objfile is not None and objfile.filename:
+        places.append(os.path.join(os.path.dirname(os.path.realpath(objfile.filename)), "gdb", "coro.py"))
+    for place in places:
+        if os.path.isfile(place):
             gdb.execute("source " + place)
             return
     gdb.write("coro: this program has coroutines, and the commands for them are in the package coro-rt: "

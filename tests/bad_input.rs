@@ -336,6 +336,18 @@ fn redzones_fall_back_to_mprotect_where_guards_are_refused() {
     assert_says(limits_ok(Some("mprotect"), &["run"]), &["sum 190", "redzone by mprotect"]);
 }
 
+/// A class's first redzones are placed one, two, four, ... at a time: as many as one system call can.
+#[test]
+fn every_stack_has_its_redzone_also_where_many_at_once_are_refused() {
+    let words = ["17 pages below each stack, or more", "ended: Ok"];
+    for redzone in redzones() {
+        assert_says(limits_ok(redzone.as_deref(), &["redzones"]), &words);
+    }
+    for errno in ["EINVAL", "EPERM"] {
+        assert_says(limits_ok(None, &[&format!("deny=guards-at-once:{errno}"), "redzones"]), &words);
+    }
+}
+
 #[test]
 fn redzone_method_that_does_not_exist_is_refused() {
     for value in ["nonsense", "", "Guard"] {

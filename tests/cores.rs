@@ -1,13 +1,19 @@
-//! What a core dump has of the region: the stacks and records in use, and not the reserve.
+//! What a core dump has of the region: the stacks, records and descriptors in use, and not the reserve.
 //!
 //! Held against the flags of the mappings (`dd` is "do not dump"), which is what the kernel goes by, so that it doesn't
 //! matter what becomes of cores on this machine. tests/long/million.sh makes one.
 
+mod support;
+
 use std::hint::black_box;
+use std::os::fd::AsRawFd;
 use std::{fs, ptr};
 
+use coro::net::TcpListener;
 use coro::spawn;
 use pretty_assertions::assert_eq;
+use support::image::{Process, header_by_note};
+use support::registry_reader::Registry;
 
 /// A mapping: where it is, and whether it is left out of core dumps.
 #[derive(Debug)]
@@ -38,9 +44,30 @@ fn mappings_around(address: usize) -> Vec<Mapping> {
 
 /// One test, because all tests of a program share the region.
 #[test]
-fn stacks_in_use_are_in_core_dumps_and_the_reserve_is_not() {
+fn what_is_in_use_is_in_core_dumps_and_the_reserve_is_not() {
+    descriptors_are_in_core_dumps_as_they_come_into_use();
     few_stacks_are_in_core_dumps_and_the_reserve_is_not();
     more_comes_into_core_dumps_as_slots_come_into_use();
+}
+
+fn descriptors_are_in_core_dumps_as_they_come_into_use() {
+    coro::run(|| {
+        let image = Process::open(std::process::id()).unwrap();
+        let registry = Registry::at(&image, header_by_note(&image).unwrap()).unwrap();
+        let (start, stride) = registry.place("descriptors").unwrap();
+        let is_left_out = |number: usize| {
+            let row = start as usize + number * stride as usize;
+            let region = mappings_around(row);
+            region.iter().find(|mapping| (mapping.start..mapping.end).contains(&row)).unwrap().is_left_out
+        };
+        let last = registry.count("descriptors").unwrap() as usize - 1;
+        assert!(is_left_out(0) && is_left_out(last), "there is no socket yet");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(!is_left_out(listener.as_raw_fd() as usize));
+        // A step is a MiB.
+        assert_eq!(is_left_out(last), last >= (1 << 20) / 64);
+    })
+    .unwrap();
 }
 
 fn few_stacks_are_in_core_dumps_and_the_reserve_is_not() {

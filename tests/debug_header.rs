@@ -81,6 +81,7 @@ fn header_leads_to_every_table() {
         "redzone methods",
         "requests",
         "saved registers",
+        "source exceptions",
         "state word",
         "states",
         "wait objects",

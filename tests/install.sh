@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need from the system and is missing: a C linker, GDB and LLDB 19, both with Python, Valgrind.
+# Installs what the tests need from the system and is missing: a C linker, Python 3, GDB and LLDB 19, both with Python,
+# Valgrind.
 # On Debian and Ubuntu by apt-get (through sudo if need be); elsewhere it says which packages to install, and fails.
 # The Rust toolchain it only looks for.
 set -euo pipefail
@@ -21,6 +22,10 @@ lldb_is_there() {
 }
 on_debian() { command -v apt-get >/dev/null; }
 linker_is_there() { command -v cc >/dev/null; }
+# The debugger scripts are tested without a debugger, too.
+python_is_there() { [[ $(python3 -c 'import json, shlex, struct, unittest; print(6 * 7)' 2>/dev/null) == 42 ]]; }
+# Comes with the linker; by it the tests in plain Python tell lines.
+addr2line_is_there() { command -v addr2line >/dev/null; }
 # It starts, and then finds no names in the C library, where that is stripped and its debug information isn't there.
 valgrind_is_there() { valgrind -q true >/dev/null 2>&1; }
 # Toolchains from rust-lang.org have AddressSanitizer's library, some distributions' have not.
@@ -29,6 +34,8 @@ sanitizer_is_there() { compgen -G "$(rustc --print target-libdir)/librustc*_rt.a
 # The Debian packages of whatever is missing.
 missing() {
     linker_is_there || printf '%s\n' gcc libc6-dev
+    addr2line_is_there || printf '%s\n' binutils
+    python_is_there || printf '%s\n' python3
     gdb_is_there || printf '%s\n' gdb
     lldb_is_there || printf '%s\n' lldb-19 python3-lldb-19
     valgrind_is_there || printf '%s\n' valgrind libc6-dbg
@@ -47,9 +54,9 @@ fi
 
 echo "tests/install.sh: missing: ${packages[*]}"
 if ! on_debian; then
-    fail "this is not a Debian-like system: install a C compiler (gcc), gdb, lldb 15 or later with its Python module, and" \
-        "valgrind (Fedora: gcc gdb lldb python3-lldb valgrind; Arch: gcc gdb lldb valgrind debuginfod; openSUSE: gcc gdb" \
-        "lldb python3-lldb valgrind)."
+    fail "this is not a Debian-like system: install a C compiler (gcc), binutils, python3, gdb, lldb 15 or later with its Python module, and" \
+        "valgrind (Fedora: gcc python3 gdb lldb python3-lldb valgrind; Arch: gcc python gdb lldb valgrind debuginfod;" \
+        "openSUSE: gcc python3 gdb lldb python3-lldb valgrind)."
 fi
 as_root=()
 if ((EUID != 0)); then

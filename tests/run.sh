@@ -17,13 +17,16 @@ tested_features=(inspect)
 # integration tests run once more with it, except these, which can't tell the difference:
 same_with_mprotect=(
     tidy         # tests no program
+    abi_document # reads the page's program against a usual build
     instructions # counts none of the kernel's
     stepping     # redzones are placed by system calls, in which nothing is stepped
+    scripts      # reads registries made by hand, and programs that wait
 )
 
 # The unit and integration tests run once more under AddressSanitizer and its leak checker, except these:
 not_sanitized=(
     tidy               # tests no program
+    abi_document       # usual builds
     readme             # GDB's words on a usual build
     debug_header       # GDB, LLDB and cores of usual and stripped builds
     debugger_backtrace # GDB and LLDB at every instruction of usual builds
@@ -34,6 +37,7 @@ not_sanitized=(
     memcheck           # another checker, and no two at a time
     instructions       # counts those of usual builds
     stepping           # steps usual builds
+    scripts            # Python; its programs are usual builds
     sanitizer          # builds the program that it tests so by itself
     panic_abort        # builds the program that it tests by itself
 )

@@ -12,8 +12,9 @@ use std::net::SocketAddr;
 use pretty_assertions::assert_eq;
 use support::Profile;
 use support::image::{Image, header_by_note};
+use support::objects::{Descriptor, Owner, owner};
 use support::parked::Parked;
-use support::registry_reader::{Coroutine, Descriptor, Owner, Registry};
+use support::registry_reader::{Coroutine, Registry};
 
 fn registry(image: &dyn Image) -> Registry<'_> {
     Registry::at(image, header_by_note(image).unwrap()).unwrap()
@@ -94,13 +95,13 @@ fn tells_what_is_waited_for(parked: &Parked, image: &dyn Image) {
     let fields = registry.fields("mutex fields").unwrap();
     let mutex = registry.row_at(object("locker"), &fields).unwrap();
     assert_eq!((mutex.number("word"), mutex.number("poisoned")), (2, 0), "contended");
-    assert_eq!(mutex.owner("owner"), Owner::Coroutine(id("sleeper")));
+    assert_eq!(owner(&mutex, "owner"), Owner::Coroutine(id("sleeper")));
 
     let fields = registry.fields("channel fields").unwrap();
     let channel = |name: &str| {
         let row = registry.row_at(object(name), &fields).unwrap();
         let numbers = ["capacity", "length", "senders", "receivers"].map(|name| row.number(name));
-        (numbers, row.owner("last_sender"), row.owner("last_receiver"))
+        (numbers, owner(&row, "last_sender"), owner(&row, "last_receiver"))
     };
     assert_eq!(channel("sender"), ([1, 1, 1, 1], Owner::Coroutine(id("sender")), Owner::Nobody));
     assert_eq!(channel("receiver"), ([1, 0, 1, 1], Owner::Nobody, Owner::Coroutine(id("receiver"))));
@@ -112,11 +113,11 @@ fn tells_what_is_waited_for(parked: &Parked, image: &dyn Image) {
         let (own, peer) = connections.of_descriptor(object(name));
         let address = Some(if role == "listener" { own } else { peer });
         let expected = Descriptor { role: role.into(), address, last_user: id(name) };
-        assert_eq!(registry.descriptor(object(name)).unwrap(), expected, "{name}");
+        assert_eq!(Descriptor::read(&registry, object(name)).unwrap(), expected, "{name}");
     }
     // Standard input is nothing that the runtime knows of.
     assert_eq!(
-        registry.descriptor(0).unwrap(),
+        Descriptor::read(&registry, 0).unwrap(),
         Descriptor { role: "none".into(), address: None, last_user: 0 }
     );
 }

@@ -1,7 +1,8 @@
-"""The commands that both debuggers have: one table, from which each registers its own, and `help coro` is made.
+"""The commands that both debuggers have: one table, from which each registers its own, and `help coro` is
+made.
 
-A command is a function of (session, arguments) in a module of `commands`; its docstring is the help text, and starts
-with the usage.
+A command is a function of (session, arguments) in a module of `commands`; its docstring is the help text, and
+starts with the usage.
 """
 
 import inspect

@@ -6,6 +6,7 @@ from .memory import decode
 NO_WORKER = 0xFFFF_FFFF
 #: Nanoseconds. No real deadline is further away.
 CENTURY = 100 * 365 * 86400 * 10 ** 9
+FREE = "free"
 RUNNING, SWITCHING, LOST = "running", "switching", "lost (fork)"
 
 
@@ -33,11 +34,11 @@ class Coroutine:
         self.thread = None
 
     def _field(self, name):
-        return self._row[self.registry.layout.record.index[name]]
+        return self._row[self.registry.index[name]]
 
     def _optional(self, name):
         """A number which older programs' records don't have: 0 then."""
-        at = self.registry.layout.record.index.get(name)
+        at = self.registry.index.get(name)
         return 0 if at is None else self._row[at]
 
     word = property(lambda self: self._field("state"), doc="The state word.")
@@ -45,7 +46,9 @@ class Coroutine:
     since = property(lambda self: self._field("since"))
     deadline = property(lambda self: self._field("wait_deadline"))
     parent = property(lambda self: self._field("parent"))
-    link = property(lambda self: self._field("link"), doc="Where the context lies to which its backtrace goes on.")
+    link = property(
+        lambda self: self._field("link"), doc="Where the context lies to which its backtrace goes on."
+    )
     wait_object = property(lambda self: self._field("wait_object"))
     spawned_at = property(lambda self: self._field("spawned_at"))
     stack_limit = property(lambda self: self._field("stack_limit"))
@@ -107,7 +110,8 @@ class Coroutine:
 
     @property
     def stack_used(self):
-        """Bytes from its stack pointer to the top; None when not known, or when there is nothing on its stack any more."""
+        """Bytes from its stack pointer to the top; None when not known, or when there is nothing on its stack
+        any more."""
         sp = self.sp
         return self.stack_top - sp if sp is not None and sp in self and self.state != "exited" else None
 
@@ -136,15 +140,16 @@ class Coroutine:
 
     @property
     def time_left(self):
-        """Nanoseconds to its deadline, negative when that has passed; None: no deadline, or one which never comes (the
-        longest duration there is)."""
+        """Nanoseconds to its deadline, negative when that has passed; None: no deadline, or one which never
+        comes (the longest duration there is)."""
         if not self.deadline or self.registry.now is None or self.deadline - self.registry.now > CENTURY:
             return None
         return self.deadline - self.registry.now
 
     @property
     def spawn_place(self):
-        """(file, line) where it was spawned; ("", 0) when not known: main's own, or the executable's data isn't there."""
+        """(file, line) where it was spawned; ("", 0) when not known: main's own, or the executable's data
+        isn't there."""
         file = self.registry.source_text(self._field("spawn_file"), self._field("spawn_file_length"))
         return (file, self._field("spawn_line")) if file else ("", 0)
 
@@ -161,6 +166,30 @@ class Coroutine:
     def record_address(self):
         address, stride, _ = self.registry.layout.tables["records"]
         return address + self.index * stride
+
+    @property
+    def oddities(self):
+        """What can't be right in its record: sentences."""
+        found = []
+        place = self.registry.locate(self.stack_limit)
+        if place is not None and place.klass is not None:
+            limit, top = place.klass.stack(self.index)
+            if (limit, top) != (self.stack_limit, self.stack_top):
+                found.append(
+                    f"its stack is said to be {self.stack_limit:#x}..{self.stack_top:#x}, and its slot has "
+                    f"{limit:#x}..{top:#x}"
+                )
+        elif self.kind != "main":
+            found.append(
+                f"its stack is said to be {self.stack_limit:#x}..{self.stack_top:#x}, which is no slot's"
+            )
+        if self.has_saved_registers and self.context[0] not in self:
+            found.append(f"its saved stack pointer {self.context[0]:#x} is not on its stack")
+        if self.state.startswith("state "):
+            found.append(f"`{self.state}` is no state")
+        if self.id == 0:
+            found.append("it has no id")
+        return found
 
     def saved_registers(self):
         """DWARF register number -> value, of one that doesn't run; raises `memory.Unreadable`."""

@@ -6,7 +6,8 @@ FEWEST_ROUNDS = 3
 
 
 class Run:
-    """A stretch of a sequence: `rounds` times the same `period` items, from `start` on. One round: no repeat."""
+    """A stretch of a sequence: `rounds` times the same `period` items, from `start` on. One round: no
+    repeat."""
 
     __slots__ = ("start", "period", "rounds")
 
@@ -25,8 +26,8 @@ class Run:
 
 
 def fold(keys, longest=LONGEST_PERIOD, fewest=FEWEST_ROUNDS):
-    """The runs of which a sequence is made, from its start on. Each item is in one; items between repeats are runs of one
-    round. Of several cycles at one place the one that covers most wins, of those the shortest."""
+    """The runs of which a sequence is made, from its start on. Each item is in one; items between repeats are
+    runs of one round. Of several cycles at one place the one that covers most wins, of those the shortest."""
     runs, at, plain = [], 0, 0
     while at < len(keys):
         period, rounds = _best_cycle(keys, at, longest, fewest)

@@ -1,8 +1,10 @@
-"""Coroutines' stacks as places in the source: each address is asked for once, each user's frame found by its file."""
+"""Coroutines' stacks as places in the source: each address is asked for once, each user's frame found by its
+file."""
 
 import itertools
 
 from . import source
+from .port import CommandError
 from .walker import READ, Walker
 
 #: Among so many innermost frames the first one that is the user's is sought.
@@ -47,7 +49,8 @@ class Frames:
         return None
 
     def user_frame(self, coroutine):
-        """`demo::park::wait_in_read at src/demo/park.rs:120` of a coroutine; '' when there is no such frame."""
+        """`demo::park::wait_in_read at src/demo/park.rs:120` of a coroutine; '' when there is no such
+        frame."""
         place = self.user_place(coroutine)
         return source.text(place) if place is not None else ""
 
@@ -57,11 +60,20 @@ class Frames:
         if coroutine.has_saved_registers and used is not None and used <= READ:
             return self.of_user(self.walker.chain(coroutine))
         # Of a deep stack, or one that is unlike all others, only so many frames are looked at as are needed.
-        with self._port.open_stack(coroutine) as stack:
-            for frame in itertools.islice(stack, FRAMES):
-                if self.is_users(frame.location):
-                    return frame.location
-        return None
+        if coroutine.state == "exited":
+            return None
+        try:
+            with self._port.open_stack(coroutine) as stack:
+                return next(
+                    (
+                        frame.location
+                        for frame in itertools.islice(stack, FRAMES)
+                        if self.is_users(frame.location)
+                    ),
+                    None,
+                )
+        except CommandError:
+            return None
 
     def has_function(self, coroutine, expression):
         """Whether a function on a coroutine's stack matches."""

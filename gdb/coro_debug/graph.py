@@ -1,7 +1,8 @@
 """Who waits for whom: edges between coroutines, chains along them, and cycles. Values in, values out.
 
-An edge is *certain* where the object names who has to act: a mutex its holder, a join its coroutine. It is *probable* where
-there is only a trace: of a channel, who last used the other end, and only if that end is the last one left.
+An edge is *certain* where the object names who has to act: a mutex its holder, a join its coroutine. It is
+*probable* where there is only a trace: of a channel, who last used the other end, and only if that end is the
+last one left.
 """
 
 
@@ -11,7 +12,13 @@ class Edge:
     __slots__ = ("waiter", "target", "thread", "is_certain", "why")
 
     def __init__(self, waiter, target=None, thread=None, is_certain=True, why=""):
-        self.waiter, self.target, self.thread, self.is_certain, self.why = waiter, target, thread, is_certain, why
+        self.waiter, self.target, self.thread, self.is_certain, self.why = (
+            waiter,
+            target,
+            thread,
+            is_certain,
+            why,
+        )
 
     def __repr__(self):
         to = f"thread {self.thread}" if self.target is None else f"#{self.target}"
@@ -43,8 +50,8 @@ def _edge_to(waiter, somebody, is_certain, why):
 
 
 def chain(start, edge_from):
-    """The edges from a coroutine on, to where nobody in particular is waited for, or to the first that comes again:
-    (edges, id at which the cycle begins or None)."""
+    """The edges from a coroutine on, to where nobody in particular is waited for, or to the first that comes
+    again: (edges, id at which the cycle begins or None)."""
     edges, seen, at = [], {start}, start
     while True:
         edge = edge_from(at)
@@ -60,8 +67,8 @@ def chain(start, edge_from):
 
 
 def cycles(edges):
-    """All cycles of edges of which each waiter has one: lists of edges, each from its lowest id on, in the order of these
-    ids."""
+    """All cycles of edges of which each waiter has one: lists of edges, each from its lowest id on, in the
+    order of these ids."""
     by_waiter = {edge.waiter: edge for edge in edges}
     found, state = [], {}
     for start in sorted(by_waiter):

@@ -1,7 +1,7 @@
 """The debug header and its tables: which field lies where, which number means what.
 
-What a reader has to know by itself is the header's first 40 bytes and the shapes of three kinds of row. All the rest
-is in the tables; an unknown newer minor version has more of them, and is read all the same.
+What a reader has to know by itself is the header's first 40 bytes and the shapes of three kinds of row. All
+the rest is in the tables; an unknown newer minor version has more of them, and is read all the same.
 """
 
 import struct
@@ -58,8 +58,10 @@ class Row:
         code, at = "<", 0
         for field in sorted(fields, key=lambda field: field.offset):
             if field.size == 0 or field.offset < at or field.offset + field.size > stride:
-                raise BadRegistry(f"field `{field.name}` of the {what} lies at {field.offset}, {field.size} bytes long, "
-                                  f"which does not fit into rows of {stride} bytes after its neighbour")
+                raise BadRegistry(
+                    f"field `{field.name}` of the {what} lies at {field.offset}, {field.size} bytes long, "
+                    f"which does not fit into rows of {stride} bytes after its neighbour"
+                )
             code += f"{field.offset - at}x" * (field.offset > at)
             self.index[field.name] = len(self.index)
             is_number = field.kind not in ("text", "context", "free queue", "socket address")
@@ -83,7 +85,9 @@ class Layout:
             self._read_header(memory)
             self._read_tables(memory)
         except Unreadable as error:
-            raise BadRegistry(f"the debug header at {address:#x} leads to memory which is not there: {error}") from None
+            raise BadRegistry(
+                f"the debug header at {address:#x} leads to memory which is not there: {error}"
+            ) from None
 
     def _read_header(self, memory):
         magic, own, self.major, self.minor, size, count, tables = _HEADER.unpack(
@@ -91,22 +95,30 @@ class Layout:
         if magic == bytes(8):
             raise NotStarted("no runtime of this program has started yet: there are no coroutines")
         if magic != MAGIC:
-            raise BadRegistry(f"the debug header at {self.address:#x} has the magic {magic!r} instead of {MAGIC!r}: "
-                              "it has been overwritten, or this is no header")
+            raise BadRegistry(
+                f"the debug header at {self.address:#x} has the magic {magic!r} instead of {MAGIC!r}: "
+                "it has been overwritten, or this is no header"
+            )
         if own != self.address:
             raise BadRegistry(f"the debug header at {self.address:#x} says that it lies at {own:#x}: "
                               "it is a copy, or has been overwritten")
         if self.major != MAJOR:
-            raise BadRegistry(f"this program has version {self.major}.{self.minor} of the debug ABI, and these scripts "
-                              f"read version {MAJOR}: use the scripts which came with the program's version of coro")
+            raise BadRegistry(
+                f"this program has version {self.major}.{self.minor} of the debug ABI, and these scripts "
+                f"read version {MAJOR}: use the scripts which came with the program's version of coro"
+            )
         if not (_HEADER.size <= size <= LONGEST_ROW and 0 < count <= MOST_TABLES):
-            raise BadRegistry(f"the debug header at {self.address:#x} claims {size} bytes and {count} tables: "
-                              "it has been overwritten")
+            raise BadRegistry(
+                f"the debug header at {self.address:#x} claims {size} bytes and {count} tables: "
+                "it has been overwritten"
+            )
         self._header_bytes = memory.read(self.address, size)
         self._table_rows = list(_TABLE.iter_unpack(memory.read(tables, _TABLE.size * count)))
 
     def _read_tables(self, memory):
-        self.tables = {decode(name): (address, stride, count) for name, address, stride, count in self._table_rows}
+        self.tables = {
+            decode(name): (address, stride, count) for name, address, stride, count in self._table_rows
+        }
         self.field_kinds = self._names(memory, "field kinds")
         header_row = Row("header", self._fields(memory, "header fields"), len(self._header_bytes))
         self.header = header_row.unpack(self._header_bytes)
@@ -118,7 +130,9 @@ class Layout:
         self.channel = self._object_row(memory, "channel fields")
         self.states = self._names(memory, "states")
         self.flags = self._names(memory, "flags")
-        self.state_word = {name: (value & 0xFF, value >> 8) for value, name in self._names(memory, "state word").items()}
+        self.state_word = {
+            name: (value & 0xFF, value >> 8) for value, name in self._names(memory, "state word").items()
+        }
         self.wait_reasons = self._names(memory, "wait reasons")
         self.wait_objects = self._values(memory, "wait objects")
         self.object_kinds = self._names(memory, "object kinds")
@@ -128,15 +142,20 @@ class Layout:
         self.policies = self._names(memory, "policies")
         self.descriptor_roles = self._names(memory, "descriptor roles", optional=True)
         self.events = self._values(memory, "events", optional=True)
-        self.source_exceptions = list(self._values(memory, "source exceptions", optional=True)) or SOURCE_EXCEPTIONS
+        self.source_exceptions = (
+            list(self._values(memory, "source exceptions", optional=True)) or SOURCE_EXCEPTIONS
+        )
         self.registers = self._fields(memory, "saved registers")
         self._check()
 
     def _check(self):
         needed = {
             "header": (self.header, "pid redzone_method region_base region_length resume_pc end_context"),
-            "record": (self.record.fields, "link context state wait_reason worker wait_object since wait_deadline id "
-                       "parent stack_limit stack_top spawn_file spawn_file_length spawn_line kind spawned_at name"),
+            "record": (
+                self.record.fields,
+                "link context state wait_reason worker wait_object since wait_deadline id "
+                "parent stack_limit stack_top spawn_file spawn_file_length spawn_line kind spawned_at name",
+            ),
             "class": (self.klass.fields, "name base stride redzone first_record count used"),
             "worker": (self.worker.fields, "thread main switch io clock"),
             "state word": (self.state_word, "state flags epoch generation"),
@@ -144,7 +163,9 @@ class Layout:
         for what, (there, names) in needed.items():
             missing = [name for name in names.split() if name not in there]
             if missing:
-                raise BadRegistry(f"the debug header's table of the {what}'s fields lacks {', '.join(missing)}")
+                raise BadRegistry(
+                    f"the debug header's table of the {what}'s fields lacks {', '.join(missing)}"
+                )
         if self.record.fields["context"].size != 16:
             raise BadRegistry("a record's `context` is not two words")
         for name, (shift, width) in self.state_word.items():
@@ -158,7 +179,9 @@ class Layout:
             raise BadRegistry(f"the debug header at {self.address:#x} has no table `{table}`")
         address, stride, count = self.tables[table]
         if count > MOST_ROWS or not shape.size <= stride <= LONGEST_ROW or stride * count > LARGEST_TABLE:
-            raise BadRegistry(f"the table `{table}` claims {count} rows of {stride} bytes: it has been overwritten")
+            raise BadRegistry(
+                f"the table `{table}` claims {count} rows of {stride} bytes: it has been overwritten"
+            )
         data = memory.read(address, stride * count)
         return [shape.unpack_from(data, stride * i) for i in range(count)]
 
@@ -179,7 +202,9 @@ class Layout:
         _, stride, count = self.tables[table]
         is_read_whole = most < MOST_RECORDS
         if count > most or not 0 < stride <= LONGEST_ROW or is_read_whole and stride * count > LARGEST_TABLE:
-            raise BadRegistry(f"the table `{table}` claims {count} rows of {stride} bytes: it has been overwritten")
+            raise BadRegistry(
+                f"the table `{table}` claims {count} rows of {stride} bytes: it has been overwritten"
+            )
         return Row(table, self._fields(memory, fields), stride)
 
     def _optional_row(self, memory, table, fields):

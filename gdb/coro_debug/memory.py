@@ -1,6 +1,7 @@
 """Memory, read by address."""
 
 import struct
+from bisect import bisect_right
 
 
 class Unreadable(Exception):
@@ -77,7 +78,9 @@ class PatchedMemory(Memory):
 
     def read(self, address, length):
         data = self._beneath.read(address, length)
-        hits = [(at, new) for at, new in self.patches.items() if at < address + length and at + len(new) > address]
+        hits = [
+            (at, new) for at, new in self.patches.items() if at < address + length and at + len(new) > address
+        ]
         if hits:
             data = bytearray(data)
             for at, new in hits:
@@ -89,19 +92,24 @@ class PatchedMemory(Memory):
 
 
 class RecordedMemory(Memory):
-    """Pieces of memory that were kept: for tests."""
+    """Pieces of memory that were kept: for tests. Pieces don't overlap."""
 
     def __init__(self, pieces):
         self._pieces = sorted(pieces)
+        self._starts = [start for start, _ in self._pieces]
 
     def read(self, address, length):
-        for start, data in self._pieces:
-            if start <= address and address + length <= start + len(data):
-                return data[address - start : address - start + length]
+        i = bisect_right(self._starts, address) - 1
+        if i >= 0 and length >= 0:
+            start, data = self._pieces[i]
+            if address + length <= start + len(data):
+                return bytes(data[address - start : address - start + length])
         raise Unreadable(address, length)
 
 
 def decode(data):
     """Text of bytes which ought to be UTF-8, up to the first NUL; nothing in it moves a terminal's cursor."""
     text = bytes(data).split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,4 +1,5 @@
-"""What coroutines wait for, beside coroutines: descriptors, mutexes, channels, read from the program's memory."""
+"""What coroutines wait for, beside coroutines: descriptors, mutexes, channels, read from the program's
+memory."""
 
 import socket
 

@@ -1,4 +1,5 @@
-"""What stands behind a command: filters, orders, limits. One parser, so that all commands take the same words."""
+"""What stands behind a command: filters, orders, limits. One parser, so that all commands take the same
+words."""
 
 import re
 
@@ -13,7 +14,8 @@ SORTS = ("age", "stack", "id")
 #: The filters with their help, in the order in which it is shown.
 HELP = """\
     -state S       in that state: new, ready, running, switching, parked, exited
-    -wait R        waiting for that reason: read, sleep, mutex, ...; io (read, write, accept, connect); or fd N
+    -wait R        waiting for that reason: read, sleep, mutex, ...; for io (any of read, write, accept,
+                   connect); or for fd N
     -name RE       whose name the regular expression matches somewhere
     -fn RE         which have a function on their stack that it matches
     -fd N          waiting for that file descriptor
@@ -24,14 +26,16 @@ HELP = """\
     -sort S        by age (oldest first), stack (deepest first) or id
     -limit N       the first N
     -runtime N     of the program's Nth runtime, where it has several"""
-_NAMES = [line.split()[0] for line in HELP.splitlines()]
+_NAMES = re.findall(r"^ +(-[a-z]+) ", HELP, re.M)
 
 
 class Options:
     """What was asked for."""
 
     def __init__(self):
-        self.state = self.wait = self.name = self.fn = self.fd = self.older = self.worker = self.spawned = None
+        self.state = self.wait = self.name = self.fn = self.fd = self.older = self.worker = self.spawned = (
+            None
+        )
         self.kind = self.sort = self.limit = self.runtime = None
         #: Switches of the command's own that were given.
         self.switches = set()
@@ -41,8 +45,20 @@ class Options:
     @property
     def is_filtered(self):
         """Whether anything but the number and the order of the rows was asked for."""
-        return any(value is not None for value in (self.state, self.wait, self.name, self.fn, self.fd, self.older,
-                                                   self.worker, self.spawned, self.kind))
+        return any(
+            value is not None
+            for value in (
+                self.state,
+                self.wait,
+                self.name,
+                self.fn,
+                self.fd,
+                self.older,
+                self.worker,
+                self.spawned,
+                self.kind,
+            )
+        )
 
     def matches(self, coroutine):
         """Whether a coroutine passes all filters but `-fn`, for which its stack has to be walked."""
@@ -68,7 +84,8 @@ def _waits_for_fd(coroutine, fd):
 
 
 def parse(arguments, switches=(), takes_rest=False):
-    """The options of a command line, text or words. `switches`: what the command takes besides, as `-full`."""
+    """The options of a command line, text or words. `switches`: what the command takes besides, as
+    `-full`."""
     words = command.split(arguments) if isinstance(arguments, str) else list(arguments)
     options = Options()
     while words:
@@ -113,21 +130,27 @@ def _take(options, name, words, switches):
 
 
 def check(options, registry):
-    """Refuses names of states, reasons and kinds that this program doesn't have: a filter that is mistyped would show
-    nothing, and look as if there was nothing."""
+    """Refuses names of states, reasons and kinds that this program doesn't have: a filter that is mistyped
+    would show nothing, and look as if there was nothing."""
     layout = registry.layout
     states = [*(name for name in layout.states.values() if name != "free"), "switching", "lost"]
     for name, value, good in (
-            ("-state", options.state, states),
-            ("-wait", options.wait, ["io", "fd N", *(name for name in layout.wait_reasons.values() if name != "none")]),
-            ("-kind", options.kind, list(layout.kinds.values()))):
+        ("-state", options.state, states),
+        (
+            "-wait",
+            options.wait,
+            ["io", "fd N", *(name for name in layout.wait_reasons.values() if name != "none")],
+        ),
+        ("-kind", options.kind, list(layout.kinds.values())),
+    ):
         if value is not None and value not in good:
             raise CommandError(f"`{name} {value}`: there is no such thing; there are {', '.join(good)}")
     return options
 
 
 def _help_of(name):
-    return next(" ".join(line.split()) for line in HELP.splitlines() if line.split()[0] == name)
+    rows = re.split(r"\n +(?=-)", HELP.strip())
+    return next(" ".join(row.split()) for row in rows if row.split()[0] == name)
 
 
 def _expression(name, text):

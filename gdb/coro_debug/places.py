@@ -40,17 +40,25 @@ class StackClass:
         return slot + self.redzone, slot + self.stride
 
     def problem(self, records, base, length):
-        """What is wrong with the row, given how many records there are and where the region lies; None: nothing."""
+        """What is wrong with the row, given how many records there are and where the region lies; None:
+        nothing."""
         if self.first + self.count <= records and (
-                self.stride == 0
-                or self.redzone < self.stride and base <= self.base and self.end + self.redzone <= base + length):
+            self.stride == 0
+            or self.redzone < self.stride
+            and base <= self.base
+            and self.end + self.redzone <= base + length
+        ):
             return None
-        return (f"the stack class '{self.name}' claims {self.count} slots of {self.stride} bytes at {self.base:#x}, "
-                "which do not fit into the region: its row has been overwritten")
+        return (
+            f"the stack class '{self.name}' claims {self.count} slots of {self.stride} bytes at "
+            f"{self.base:#x}, "
+            "which do not fit into the region: its row has been overwritten"
+        )
 
 
 def locate(classes, base, length, address):
-    """What lies at an address of the region [base, base + length), a `Place`; None: it is not the region's."""
+    """What lies at an address of the region [base, base + length), a `Place`; None: it is not the
+    region's."""
     if not base <= address < base + length:
         return None
     for klass in classes:

@@ -1,7 +1,8 @@
 """What the commands need of a debugger: each debugger's side implements this.
 
-A `Port` stands for one stopped program (an inferior, a target, a core). Whatever it is asked may fail: memory by
-`Unreadable`, everything else by an empty answer. None of its methods writes a register or memory of the program.
+A `Port` stands for one stopped program (an inferior, a target, a core). Whatever it is asked may fail: memory
+by `Unreadable`, everything else by an empty answer. None of its methods writes a register or memory of the
+program.
 """
 
 
@@ -35,9 +36,9 @@ class Location:
 
 
 class Start:
-    """Where in the middle of a stack to begin: a frame's stack pointer, and the return address by which it is gone on
-    with. `registers`: DWARF number -> value of the callee-saved ones there, as far as they are known; the others may be
-    anything."""
+    """Where in the middle of a stack to begin: a frame's stack pointer, and the return address by which it is
+    gone on with. `registers`: DWARF number -> value of the callee-saved ones there, as far as they are known;
+    the others may be anything."""
 
     __slots__ = ("sp", "pc", "registers")
 
@@ -46,26 +47,33 @@ class Start:
 
 
 class Frame:
-    """One frame of a backtrace, outermost last. Inlined functions have frames of their own, with their caller's pc."""
+    """One frame of a backtrace, outermost last. Inlined functions have frames of their own, with their
+    caller's pc."""
 
     __slots__ = ("level", "pc", "sp", "_location", "is_inlined", "is_boundary", "is_certain", "handle")
 
-    def __init__(self, level, pc, sp, location, is_inlined=False, is_boundary=False, is_certain=True, handle=None):
+    def __init__(
+        self, level, pc, sp, location, is_inlined=False, is_boundary=False, is_certain=True, handle=None
+    ):
         self.level = level  # counted from 0
         self.pc = pc
-        # Its stack pointer: for all but the innermost the CFA of the frame that it called, below which the return address
-        # lies. Inlined frames have their caller's.
+        # Its stack pointer: for all but the innermost the CFA of the frame that it called, below which the
+        # return address lies. Inlined frames have their caller's.
         self.sp = sp
-        # A Location, or a function that gives it: of a recursion's thousand frames few are asked where they are.
+        # A Location, or a function that gives it: of a recursion's thousand frames few are asked where they
+        # are.
         self._location = location
         self.is_inlined = is_inlined
-        self.is_boundary = is_boundary  # the coroutine's lowest frame, `entry`: behind it the resumer's stack begins
+        self.is_boundary = (
+            is_boundary  # the coroutine's lowest frame, `entry`: behind it the resumer's stack begins
+        )
         self.is_certain = is_certain  # False: found by guessing, shown with "(?)"
         self.handle = handle  # the debugger's own frame, while the stack is open
 
     @property
     def location(self):
-        """A Location; its function is None where there are no symbols. To be asked first while the stack is open."""
+        """A Location; its function is None where there are no symbols. To be asked first while the stack is
+        open."""
         if callable(self._location):
             self._location = self._location()
         return self._location
@@ -87,8 +95,8 @@ class Port:
         raise NotImplementedError
 
     def header_addresses(self):
-        """Where the program's debug headers are, module by module. By the symbol `coro_debug_v1` of each module, else
-        by `elf.headers_of_module`."""
+        """Where the program's debug headers are, module by module. By the symbol `coro_debug_v1` of each
+        module, else by `elf.headers_of_module`."""
         raise NotImplementedError
 
     def threads(self):
@@ -105,8 +113,8 @@ class Port:
         return None
 
     def process_ids(self):
-        """All numbers of the process: its own, and in /proc/PID/status' NSpid those of inner PID namespaces; a core's
-        only one. Empty when not known."""
+        """All numbers of the process: its own, and in /proc/PID/status' NSpid those of inner PID namespaces;
+        a core's only one. Empty when not known."""
         raise NotImplementedError
 
     def is_live(self):
@@ -114,28 +122,33 @@ class Port:
         raise NotImplementedError
 
     def now(self):
-        """CLOCK_MONOTONIC in nanoseconds, when the program runs on this machine; else None (cores, remote targets)."""
+        """CLOCK_MONOTONIC in nanoseconds, when the program runs on this machine; else None (cores, remote
+        targets)."""
         raise NotImplementedError
 
-    #: Whether `open_stack` takes `at`. Without it, the frames of a deep recursion are all asked for.
+    #: Whether `open_stack` takes `at`, and `registers` answers. Without, all frames of a deep recursion are
+    #: asked for.
     starts_within = False
 
     def open_stack(self, coroutine, at=None):
-        """A context manager whose value iterates over the `Frame`s of a coroutine, running or not, from the innermost on.
-        It ends behind the coroutine's own lowest frame (the boundary, which is the last frame given). Frames'
-        handles are good until it is closed; then everything is as it was. Only one is open at a time.
+        """A context manager whose value iterates over the `Frame`s of a coroutine, running or not, from the
+        innermost on. It ends behind the coroutine's own lowest frame (the boundary, which is the last frame
+        given). Frames' handles are good until it is closed; then everything is as it was. Only one is open
+        at a time. Raises `CommandError` where no stack can be shown at all, as when the thread runs.
 
-        A frame is found when the iterator is asked for it, not before: a stack may have thirty thousand, of which the
-        shared code wants the first few hundred. It then reads the stack's memory by itself, as far as the recursion goes,
-        and opens the stack once more `at` a `Start` further out, for the outermost frames; levels are counted from 0 then,
-        too. The frames found so count only if they end with the boundary. Of a coroutine that runs as well: the start lies
-        on its stack, though its thread stands elsewhere on it."""
+        A frame is found when the iterator is asked for it, not before: a stack may have thirty thousand, of
+        which the shared code wants the first few hundred. It then reads the stack's memory by itself, as far
+        as the recursion goes, and opens the stack once more `at` a `Start` further out, for the outermost
+        frames; levels are counted from 0 then, too. The frames found so count only if they end with the
+        boundary; where there are none, or they can't be unwound, the iteration ends and nothing is raised.
+        Of a coroutine that runs as well: the start lies on its stack, though its thread stands elsewhere."""
         raise NotImplementedError
 
     def registers(self, frame):
-        """The callee-saved registers that an open stack's frame goes on with: DWARF number -> value, of those that are
-        known. By several rounds of a recursion it is learnt where they are saved; without them, what lies further out
-        can be unwound only where its frames don't rest on a frame pointer."""
+        """The callee-saved registers that an open stack's frame goes on with: DWARF number -> value, of those
+        that are known. By several rounds of a recursion it is learnt where they are saved, and so which a
+        `Start` has. They are needed: what lies further out may rest on a frame pointer, and the boundary's
+        own call frame information rests on the register with the record's address."""
         return {}
 
     def arguments(self, frame):
@@ -147,8 +160,8 @@ class Port:
         return []
 
     def symbolize(self, pc, is_return_address):
-        """The `Location`s at a pc, inlined functions first; an empty list where there is no symbol. Of a return address
-        the call before it is meant."""
+        """The `Location`s at a pc, inlined functions first; an empty list where there is no symbol. Of a
+        return address the call before it is meant."""
         raise NotImplementedError
 
     def describe_fd(self, fd):
@@ -156,7 +169,8 @@ class Port:
         return None
 
     def fault(self):
-        """Of a program that has stopped by a signal: (signal's name, address touched or None, thread's number), else None."""
+        """Of a program that has stopped by a signal: (signal's name, address touched or None, thread's
+        number), else None."""
         return None
 
     def write(self, text):
@@ -164,7 +178,8 @@ class Port:
         raise NotImplementedError
 
     def progress(self, text):
-        """Tells, of something that takes long, how far it is; a user's interrupt ends it from here by an exception."""
+        """Tells, of something that takes long, how far it is; a user's interrupt ends it from here by an
+        exception."""
 
     def width(self):
         """Columns of the screen; 0 = unlimited."""

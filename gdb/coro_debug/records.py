@@ -1,7 +1,8 @@
-"""The array of records, read in pieces: all of a row where somebody asks for it, else only columns of numbers.
+"""The array of records, read in pieces: all of a row where somebody asks for it, else only columns of
+numbers.
 
-A million records are 192 MB; what only counts or seeks looks at columns, which are taken out of each piece without
-a Python object for each row.
+A million records are 192 MB; what only counts or seeks looks at columns, which are taken out of each piece
+without a Python object for each row.
 """
 
 from .layout import BadRegistry
@@ -38,7 +39,8 @@ class Records:
             raise BadRegistry(f"the record {index} can't be read: {error}") from None
 
     def pieces(self):
-        """(index of the first, bytes of whole rows). What can't be read is told of once a class, and left out."""
+        """(index of the first, bytes of whole rows). What can't be read is told of once a class, and left
+        out."""
         for klass in self._classes:
             index, end, lost, chunks_lost = klass.first, klass.first + klass.used, 0, 0
             while index < end:
@@ -56,8 +58,10 @@ class Records:
                 self._progress(f"{index:,} records read")
             if lost and klass.name not in self._has_told:
                 self._has_told.add(klass.name)
-                self._problems.append(f"{lost:,} of the {klass.used:,} records of the stack class '{klass.name}' "
-                                      "can't be read, and are left out")
+                self._problems.append(
+                    f"{lost:,} of the {klass.used:,} records of the stack class '{klass.name}' "
+                    "can't be read, and are left out"
+                )
 
     def _readable(self, index, count):
         """The whole rows of a piece that can be read: (index, bytes) of each stretch."""
@@ -79,19 +83,26 @@ class Records:
     def columns(self, *names):
         """(index of the first, a list of numbers for each of the fields) piece by piece."""
         fields = [self.row.fields[name] for name in names]
-        is_aligned = all(field.size in _CODES and field.offset % field.size == 0 and self.stride % field.size == 0
-                         for field in fields)
+        is_aligned = all(
+            field.size in _CODES and field.offset % field.size == 0 and self.stride % field.size == 0
+            for field in fields
+        )
         for index, data in self.pieces():
             if is_aligned:
                 whole = memoryview(data)
-                yield index, [whole.cast(_CODES[field.size])[field.offset // field.size::self.stride // field.size].tolist()
-                              for field in fields]
+                yield index, [
+                    whole.cast(_CODES[field.size])[
+                        field.offset // field.size :: self.stride // field.size
+                    ].tolist()
+                    for field in fields
+                ]
             else:
                 rows = list(self.row.struct.iter_unpack(data))
                 yield index, [[row[self.row.index[name]] for row in rows] for name in names]
 
     def with_bytes(self, name, value):
-        """The indices of the records whose field begins with these bytes; the field's other bytes are the caller's."""
+        """The indices of the records whose field begins with these bytes; the field's other bytes are the
+        caller's."""
         if not value:
             return
         field = self.row.fields[name]

@@ -1,23 +1,22 @@
 """The coroutines of a program, as its records and its threads' stack pointers say: a snapshot of one stop.
 
-The rule by which a reader knows who runs: *a coroutine runs when a thread's stack pointer lies in its stack*. What the
-record's state says is of the moment when it was stored; a record that says `running` while no thread is on its stack is
-in the middle of a switch, and its saved registers are good: it reads as `switching`.
+The rule by which a reader knows who runs: *a coroutine runs when a thread's stack pointer lies in its stack*.
+What the record's state says is of the moment when it was stored; a record that says `running` while no thread
+is on its stack is in the middle of a switch, and its saved registers are good: it reads as `switching`.
 """
 
 import heapq
 from collections import Counter
 
 from . import objects
-from .coroutine import LOST, RUNNING, SWITCHING, Coroutine, Worker  # noqa: F401 (names that others import from here)
+from .coroutine import FREE, LOST, RUNNING, SWITCHING, Coroutine, Worker
 from .layout import BadRegistry, Layout, NotStarted
 from .memory import Unreadable
 from .objects import PLAIN_THREAD, Descriptor, socket_address  # noqa: F401
 from .places import Place, StackClass, locate  # noqa: F401
 from .records import Records
 from .source import plain_function  # noqa: F401
-
-FREE = "free"
+from .text import listing, plural
 
 
 class Registry:
@@ -29,15 +28,19 @@ class Registry:
         self.layout = Layout(self.memory, header_address)
         #: Sentences about what is odd or could not be read.
         self.problems = []
-        self.classes = [StackClass(values) for values in self._table("classes", self.layout.klass)]
-        self.workers = [Worker(i, values) for i, values in enumerate(self._table("workers", self.layout.worker))
-                        if values["thread"] != 0]
+        self.classes = [StackClass(self.layout.klass.unpack(data)) for data in self._table("classes")]
+        self.workers = self._read_workers()
         self._check_classes()
         self._records = Records(self.memory, self.layout, self.classes, port.progress, self.problems)
         pids = port.process_ids()
         #: The process that a debugger looks at is a fork of the one whose runtime this was.
         self.is_forked = bool(pids) and self.header["pid"] not in pids
+        shift, width = self.layout.state_word["state"]
+        self._state_shift, self._state_mask = shift, (1 << width) - 1
+        #: Field of a record -> its place in a row.
+        self.index = self.layout.record.index
         self._texts = {}
+        self._has_told_of_strange = False
         self._by_index = {}
         self._index_by_id = None
         self._all = None
@@ -52,13 +55,22 @@ class Registry:
 
     header = property(lambda self: self.layout.header)
 
-    def _table(self, name, row):
+    def _table(self, name):
+        """The bytes of a table's rows."""
         address, stride, count = self.layout.tables[name]
         try:
             data = self.memory.read(address, stride * count)
         except Unreadable as error:
             raise BadRegistry(f"the table `{name}` can't be read: {error}") from None
-        return [row.unpack(data, stride * i) for i in range(count)]
+        return [data[at:at + stride] for at in range(0, stride * count, stride)]
+
+    def _read_workers(self):
+        """Those that there are: a row without a thread is nobody's."""
+        row = self.layout.worker
+        thread = row.fields["thread"]
+        nobody = bytes(thread.size)
+        return [Worker(i, row.unpack(data)) for i, data in enumerate(self._table("workers"))
+                if data[thread.offset:thread.offset + thread.size] != nobody]
 
     def _check_classes(self):
         _, _, records = self.layout.tables["records"]
@@ -67,7 +79,9 @@ class Registry:
             if problem:
                 raise BadRegistry(problem)
             if klass.used > klass.count:
-                self.problems.append(f"the stack class '{klass.name}' claims {klass.used} used slots of {klass.count}")
+                self.problems.append(
+                    f"the stack class '{klass.name}' claims {klass.used} used slots of {klass.count}"
+                )
                 klass.used = klass.count
 
     # What numbers mean.
@@ -78,8 +92,8 @@ class Registry:
         return word >> shift & (1 << width) - 1
 
     def state_name(self, word):
-        number = self.part("state", word)
-        return self.layout.states.get(number, f"state {number}")
+        number = word >> self._state_shift & self._state_mask
+        return self.layout.states.get(number) or f"state {number}"
 
     def flag_names(self, word):
         """The flags of a state word; their numbers are bits of the whole word."""
@@ -90,7 +104,9 @@ class Registry:
         key = address, length
         if key not in self._texts:
             try:
-                self._texts[key] = self.memory.text(address, length) if address and 0 < length <= 4096 else None
+                self._texts[key] = (
+                    self.memory.text(address, length) if address and 0 < length <= 4096 else None
+                )
             except Unreadable:
                 self._texts[key] = None
         return self._texts[key]
@@ -98,27 +114,41 @@ class Registry:
     @property
     def source_prefix(self):
         """How the paths of the runtime's own source files begin; None when not known."""
-        return self.source_text(self.header.get("source_prefix", 0), self.header.get("source_prefix_length", 0))
+        return self.source_text(
+            self.header.get("source_prefix", 0), self.header.get("source_prefix_length", 0)
+        )
 
     @property
     def source_exceptions(self):
-        """What below the prefix is the user's all the same: names of files, and of folders with a `/` behind."""
+        """What below the prefix is the user's all the same: names of files, and of folders with a `/`
+        behind."""
         return self.layout.source_exceptions
 
     # Records.
 
     def count_states(self):
-        """How many records are in each state, the free ones too: a `Counter` by the records' own states. Fast: a word of
-        each record is looked at."""
-        shift, width = self.layout.state_word["state"]
-        mask = (1 << width) - 1
+        """How many records are in each state, the free ones too: a `Counter` by the records' own states.
+        Fast: a word of each record is looked at."""
+        shift, mask = self._state_shift, self._state_mask
         numbers = Counter()
         for _, (words,) in self._records.columns("state"):
             numbers.update([word >> shift & mask for word in words])
         states = Counter()
         for number, count in numbers.items():
-            states[self.layout.states.get(number, f"state {number}")] += count
+            states[self.state_name(number << self._state_shift)] += count
+        self._tell_of_strange(states)
         return states
+
+    def _tell_of_strange(self, states):
+        """A sentence about records whose state is no known number, by how many are in each state."""
+        strange = {state: count for state, count in states.items() if state.startswith("state ")}
+        if strange and not self._has_told_of_strange:
+            self._has_told_of_strange = True
+            self.problems.append(
+                f"{plural(sum(strange.values()), 'record')} of no known state "
+                f"({listing(sorted(strange), 3)}): "
+                "overwritten, or of a newer version of coro"
+            )
 
     @property
     def record_count(self):
@@ -130,15 +160,19 @@ class Registry:
         return self._records.used()
 
     def records(self):
-        """All records that ever had a tenant, free ones too, as the threads say what they do. One after the other: a
-        million of them are not kept."""
+        """All records that ever had a tenant, free ones too, as the threads say what they do. One after the
+        other: a million of them are not kept."""
         on_thread = self._runs_where()
+        strange = Counter()
         for index, data in self._records.pieces():
             for row in self.layout.record.struct.iter_unpack(data):
                 coroutine = Coroutine(self, index, row)
                 self._place(coroutine, on_thread)
+                if coroutine.state.startswith("state "):
+                    strange[coroutine.state] += 1
                 yield coroutine
                 index += 1
+        self._tell_of_strange(strange)
 
     def each(self):
         """All coroutines, one after the other, as `records`."""
@@ -152,21 +186,17 @@ class Registry:
             self._all = list(self.each())
         return self._all
 
-    def first_by_id(self, count, states=None):
-        """The `count` coroutines with the lowest ids; with `states`, of those whose record says one of them. Fast: only
-        they become objects."""
-        wanted = None if states is None else {number for number, name in self.layout.states.items() if name in states}
+    def first_by_id(self, count):
+        """The `count` coroutines with the lowest ids. Fast: only they become objects."""
         free = {number for number, name in self.layout.states.items() if name == FREE}
-        shift, width = self.layout.state_word["state"]
-        mask = (1 << width) - 1
+        shift, mask = self._state_shift, self._state_mask
         found = []
         for first, (words, ids) in self._records.columns("state", "id"):
-            if wanted is None:
-                found += [(number, first + i) for i, (word, number) in enumerate(zip(words, ids))
-                          if word >> shift & mask not in free]
-            else:
-                found += [(number, first + i) for i, (word, number) in enumerate(zip(words, ids))
-                          if word >> shift & mask in wanted]
+            found += [
+                (number, first + i)
+                for i, (word, number) in enumerate(zip(words, ids))
+                if word >> shift & mask not in free
+            ]
             if len(found) > 4 * count:
                 found = heapq.nsmallest(count, found)
         return [self.record(index) for _, index in heapq.nsmallest(count, found)]
@@ -185,9 +215,21 @@ class Registry:
             free = {value for value, name in self.layout.states.items() if name == FREE}
             shift, width = self.layout.state_word["state"]
             mask = (1 << width) - 1
-            self._index_by_id = {
-                number_: first + i for first, (words, ids) in self._records.columns("state", "id")
-                for i, (word, number_) in enumerate(zip(words, ids)) if word >> shift & mask not in free}
+            found, count = {}, 0
+            for first, (words, ids) in self._records.columns("state", "id"):
+                alive = [
+                    (id_, first + i)
+                    for i, (word, id_) in enumerate(zip(words, ids))
+                    if word >> shift & mask not in free
+                ]
+                count += len(alive)
+                found.update(alive)
+            self._index_by_id = found
+            if len(found) < count:
+                self.problems.append(
+                    f"{plural(count - len(found), 'record')} with an id that another one has, too: "
+                    "overwritten"
+                )
         index = self._index_by_id.get(number)
         return None if index is None else self.record(index)
 
@@ -216,14 +258,15 @@ class Registry:
         return self._on_thread
 
     def record_index_of(self, thread):
-        """The record of the coroutine that runs on a thread, by its stack pointer; None: none does, or not known."""
+        """The record of the coroutine that runs on a thread, by its stack pointer; None: none does, or not
+        known."""
         if thread.sp is None:
             return None
         place = self.locate(thread.sp)
         if place is not None:
             return place.index if place.kind in ("stack", "redzone") else None
-        # On a native stack: a worker's main. By its bounds, and not by the thread's number, which in a PID namespace is
-        # another one to the debugger.
+        # On a native stack: a worker's main. By its bounds, and not by the thread's number, which in a PID
+        # namespace is another one to the debugger.
         for worker in self.workers:
             main = self._raw_record(worker.values["main"])
             if main is not None and thread.sp in main:
@@ -249,8 +292,8 @@ class Registry:
             coroutine.state = LOST if self.is_forked else self._switching_or_elsewhere(coroutine)
 
     def _switching_or_elsewhere(self, coroutine):
-        """No thread is on its stack, but it is said to run: either it is in the middle of a switch, or its thread stands on
-        a signal's stack, or can't be asked since it runs on."""
+        """No thread is on its stack, but it is said to run: either it is in the middle of a switch, or its
+        thread stands on a signal's stack, or can't be asked since it runs on."""
         worker = next((worker for worker in self.workers if worker.number == coroutine.worker), None)
         if worker is None:
             return SWITCHING
@@ -279,9 +322,9 @@ class Registry:
         return None
 
     def said_to_run(self, worker):
-        """The indices of the records which say that they run on a worker; it may be that no thread is on their stack."""
-        shift, width = self.layout.state_word["state"]
-        mask = (1 << width) - 1
+        """The indices of the records which say that they run on a worker; it may be that no thread is on
+        their stack."""
+        shift, mask = self._state_shift, self._state_mask
         running = {number for number, name in self.layout.states.items() if name == RUNNING}
         for first, (words, workers) in self._records.columns("state", "worker"):
             for i, (word, number) in enumerate(zip(words, workers)):
@@ -308,7 +351,8 @@ class Registry:
 
 
 def open_registries(port):
-    """A registry of each runtime in the program that has started, and sentences about those that can't be read."""
+    """A registry of each runtime in the program that has started, and sentences about those that can't be
+    read."""
     registries, problems, seen = [], [], set()
     for address in port.header_addresses():
         if address in seen:

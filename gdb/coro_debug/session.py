@@ -18,7 +18,8 @@ class Session:
         self._frames = {}
 
     def registries(self):
-        """All that can be read, of this stop. A sentence about each that can't goes to the user once a stop."""
+        """All that can be read, of this stop. A sentence about each that can't goes to the user once a
+        stop."""
         generation = self.port.generation()
         if generation is None or generation != self._generation:
             self._registries, self._problems = registry.open_registries(self.port)
@@ -33,8 +34,10 @@ class Session:
         """The one to work with: the first, or the one that `-runtime N` names (counted from 1)."""
         registries = self.registries()
         if not registries:
-            raise CommandError("; ".join(self._problems) or
-                               "this program has no coro runtime: neither the symbol coro_debug_v1 nor an ELF note of it")
+            raise CommandError(
+                "; ".join(self._problems)
+                or "this program has no coro runtime: neither the symbol coro_debug_v1 nor an ELF note of it"
+            )
         if number is None:
             return registries[0]
         if not 1 <= number <= len(registries):
@@ -42,14 +45,15 @@ class Session:
         return registries[number - 1]
 
     def frames(self, registry):
-        """The stacks of a registry's coroutines; what was learnt of them is kept as long as the program stands."""
+        """The stacks of a registry's coroutines; what was learnt of them is kept as long as the program
+        stands."""
         if registry not in self._frames:
             self._frames[registry] = Frames(self.port, registry)
         return self._frames[registry]
 
     def coroutine(self, text, number=None):
-        """The coroutine that a user names: `42`, `#42`, a name that only one has, or `.` for the one that the selected
-        thread runs."""
+        """The coroutine that a user names: `42`, `#42`, a name that only one has, or `.` for the one that the
+        selected thread runs."""
         registry = self.registry(number)
         if text == ".":
             return self.current(number)
@@ -92,4 +96,6 @@ def guarded(action):
     except BadRegistry as error:
         raise CommandError(str(error)) from None
     except Unreadable as error:
-        raise CommandError(f"{error}: the program's memory is not all there, or the registry has been overwritten") from None
+        raise CommandError(
+            f"{error}: the program's memory is not all there, or the registry has been overwritten"
+        ) from None

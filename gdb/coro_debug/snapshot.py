@@ -9,7 +9,8 @@
         "classes": [{"name", "base", "stride", "redzone", "first_record", "count", "used"}],
         "workers": [{"number", "thread", "values": {…}}],
         "coroutines": [{
-          "id", "name", "kind", "state", "flags": [], "requests": [], "worker": N or null, "thread": TID or null,
+          "id", "name", "kind", "state", "flags": [], "requests": [],
+          "worker": N or null, "thread": TID or null,
           "parent": ID or null, "age": NANOSECONDS or null, "lifetime": NANOSECONDS or null,
           "wait": null or {"reason", …, "left": NANOSECONDS}, "wait_text": "read fd 7 -> 127.0.0.1:8080",
           "spawned_at": {"file", "line"} or null, "stack": {"limit", "top", "used": BYTES or null},
@@ -21,7 +22,8 @@
       }]
     }
 
-Addresses and times are numbers below 2^63; a text that isn't known is "". Coroutines come in the order of their records.
+Addresses and times are numbers below 2^63; a text that isn't known is "". Coroutines come in the order of
+their records.
 """
 
 import json
@@ -62,15 +64,37 @@ def runtime(registry):
     """Of a runtime, all but its coroutines."""
     header, layout = registry.header, registry.layout
     return {
-        "abi": f"{layout.major}.{layout.minor}", "header": layout.address, "pid": header["pid"],
-        "is_forked": registry.is_forked, "now": registry.now, "is_clock_old": registry.is_clock_old,
-        "region": {"base": header["region_base"], "length": header["region_length"],
-                   "redzone_method": layout.redzone_methods.get(header["redzone_method"], "")},
-        "classes": [{"name": klass.name, "base": klass.base, "stride": klass.stride, "redzone": klass.redzone,
-                     "first_record": klass.first, "count": klass.count, "used": klass.used} for klass in registry.classes],
-        "workers": [{"number": worker.number, "thread": worker.tid,
-                     "values": {name: value for name, value in worker.values.items() if isinstance(value, int)}}
-                    for worker in registry.workers],
+        "abi": f"{layout.major}.{layout.minor}",
+        "header": layout.address,
+        "pid": header["pid"],
+        "is_forked": registry.is_forked,
+        "now": registry.now,
+        "is_clock_old": registry.is_clock_old,
+        "region": {
+            "base": header["region_base"],
+            "length": header["region_length"],
+            "redzone_method": layout.redzone_methods.get(header["redzone_method"], ""),
+        },
+        "classes": [
+            {
+                "name": klass.name,
+                "base": klass.base,
+                "stride": klass.stride,
+                "redzone": klass.redzone,
+                "first_record": klass.first,
+                "count": klass.count,
+                "used": klass.used,
+            }
+            for klass in registry.classes
+        ],
+        "workers": [
+            {
+                "number": worker.number,
+                "thread": worker.tid,
+                "values": {name: value for name, value in worker.values.items() if isinstance(value, int)},
+            }
+            for worker in registry.workers
+        ],
     }
 
 
@@ -79,15 +103,26 @@ def describe(coroutine):
     wait = waits.wait_of(coroutine)
     file, line = coroutine.spawn_place
     return {
-        "id": coroutine.id, "name": coroutine.name, "kind": coroutine.kind, "state": coroutine.state,
-        "flags": coroutine.flags, "requests": coroutine.requests,
+        "id": coroutine.id,
+        "name": coroutine.name,
+        "kind": coroutine.kind,
+        "state": coroutine.state,
+        "flags": coroutine.flags,
+        "requests": coroutine.requests,
         "worker": coroutine.worker if coroutine.worker != NO_WORKER else None,
         "thread": coroutine.thread.tid if coroutine.thread is not None else None,
-        "parent": coroutine.parent or None, "age": coroutine.age, "lifetime": coroutine.lifetime,
-        "wait": wait, "wait_text": waits.in_words(wait) if wait else "",
+        "parent": coroutine.parent or None,
+        "age": coroutine.age,
+        "lifetime": coroutine.lifetime,
+        "wait": wait,
+        "wait_text": waits.in_words(wait) if wait else "",
         "spawned_at": {"file": file, "line": line} if file else None,
         "stack": {"limit": coroutine.stack_limit, "top": coroutine.stack_top, "used": coroutine.stack_used},
-        "record": {"address": coroutine.record_address, "index": coroutine.index, "generation": coroutine.generation},
+        "record": {
+            "address": coroutine.record_address,
+            "index": coroutine.index,
+            "generation": coroutine.generation,
+        },
         "context": dict(zip(("sp", "pc"), coroutine.context)) if coroutine.has_saved_registers else None,
     }
 
@@ -98,11 +133,17 @@ def backtrace(pcs, frames):
     places = list(frames.places(pcs))
     for i, (pc, location) in enumerate(places):
         is_inlined = i + 1 < len(places) and places[i + 1][0] == pc and location is not None
-        found.append({
-            "pc": pc,
-            "function": source.plain_function(location.function) if location is not None and location.function else "",
-            "file": location.file or "" if location is not None else "",
-            "line": location.line or 0 if location is not None else 0,
-            "is_inlined": is_inlined,
-        })
+        found.append(
+            {
+                "pc": pc,
+                "function": (
+                    source.plain_function(location.function)
+                    if location is not None and location.function
+                    else ""
+                ),
+                "file": location.file or "" if location is not None else "",
+                "line": location.line or 0 if location is not None else 0,
+                "is_inlined": is_inlined,
+            }
+        )
     return found

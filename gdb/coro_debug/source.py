@@ -2,13 +2,19 @@
 
 import re
 
+_LAST_ARGUMENTS = re.compile(r"(::)?<\.\.>$")
 _CRATE_HASH = re.compile(r"::h[0-9a-f]{16}$")
 #: Where the files of Rust's own libraries lie: `/rustc/HASH/library/…`, or where the source is installed.
-_RUSTC = re.compile(r"^/rustc/[0-9a-f.]+/")
+#: A crate's from a registry: `…/registry/src/index.crates.io-HASH/NAME-VERSION/src/…`.
+_FOREIGN = re.compile(r"^(/rustc/[0-9a-f.]+/|.*/registry/src/[^/]+/)")
 #: glibc's own, as its debug information names them: `./misc/../sysdeps/…`, `./nptl/…`, `../sysdeps/…`.
-_C_LIBRARY = re.compile(r"^(\./[a-z-]+/)?(\.\./)(sysdeps|[a-z-]+)/|^\./(nptl|csu|elf|malloc|string|stdlib|io|misc|socket)/")
-_STANDARD = re.compile(r"(^|/)(rustc/[0-9a-f.]+/|library/(std|core|alloc|panic_unwind|panic_abort|test|backtrace|proc_macro|"
-                       r"compiler-builtins|stdarch|portable-simd|unwind)/)")
+_C_LIBRARY = re.compile(
+    r"^(\./[a-z-]+/)?(\.\./)(sysdeps|[a-z-]+)/|^\./(nptl|csu|elf|malloc|string|stdlib|io|misc|socket)/"
+)
+_STANDARD = re.compile(
+    r"(^|/)(rustc/[0-9a-f.]+/|library/(std|core|alloc|panic_unwind|panic_abort|test|backtrace|proc_macro|"
+    r"compiler-builtins|stdarch|portable-simd|unwind)/)"
+)
 
 
 def plain_function(name):
@@ -16,10 +22,28 @@ def plain_function(name):
     return _CRATE_HASH.sub("", name)
 
 
+def short_function(name):
+    """A function's name without its generic arguments, which may be hundreds of letters:
+    `JoinHandle<..>::join`. What is no such pair, as `->` or a leading `<impl Trait for T>`, stays."""
+    parts, depth, previous = [], 0, " "
+    for letter in plain_function(name):
+        if letter == "<" and (depth or previous.isalnum() or previous in "_:}"):
+            depth += 1
+            if depth == 1:
+                parts.append("<..>")
+        elif letter == ">" and depth and previous != "-":
+            depth -= 1
+        elif not depth:
+            parts.append(letter)
+        previous = letter
+    # Of a generic function GDB has the arguments behind the name, LLDB has not.
+    return _LAST_ARGUMENTS.sub("", "".join(parts))
+
+
 def is_users(location, prefix, exceptions):
-    """Whether a place is the user's code: by its file, as functions are named otherwise in each profile. `prefix`: where
-    the runtime's own files lie, or None; `exceptions`: files and folders (with a `/` behind) below it which are the user's
-    all the same. A place without a file is nobody's."""
+    """Whether a place is the user's code: by its file, as functions are named otherwise in each profile.
+    `prefix`: where the runtime's own files lie, or None; `exceptions`: files and folders (with a `/` behind)
+    below it which are the user's all the same. A place without a file is nobody's."""
     file = location.path or location.file
     # Without a line it is no place in a source: a naked function, whose file is the compiler's unit.
     if not file or not location.line or _STANDARD.search(file) or _C_LIBRARY.search(location.file or file):
@@ -31,18 +55,20 @@ def is_users(location, prefix, exceptions):
 
 
 def _below(file, prefix):
-    """The path below the prefix; None: it is elsewhere. Where the debug information has a relative path and the debugger
-    no absolute one, it is compared with the prefix's last part: `src/`."""
+    """The path below the prefix; None: it is elsewhere. Where the debug information has a relative path and
+    the debugger no absolute one, it is compared with the prefix's last part: `src/`."""
     if not file.startswith("/"):
         file = prefix.rstrip("/").rpartition("/")[0] + "/" + file
     return file[len(prefix):] if file.startswith(prefix) else None
 
 
-def text(location):
-    """`demo::park::wait_in_read at src/demo/park.rs:120`, as much of it as is known."""
-    function = plain_function(location.function) if location.function else "??"
+def text(location, is_whole=False):
+    """`demo::park::wait_in_read at src/demo/park.rs:120`, as much of it as is known. `is_whole`: with the
+    function's generic arguments."""
+    name = plain_function if is_whole else short_function
+    function = name(location.function) if location.function else "??"
     if not location.file:
         return function
     if not location.line:
         return function
-    return f"{function} at {_RUSTC.sub('', location.file)}:{location.line}"
+    return f"{function} at {_FOREIGN.sub('', location.file)}:{location.line}"

@@ -15,12 +15,16 @@ def duration(nanoseconds):
         if nanoseconds < unit * 999.95 and (unit < _SECOND or nanoseconds < 59.95 * _SECOND):
             return f"{nanoseconds / unit:.1f} {name}"
     seconds = (nanoseconds + _SECOND // 2) // _SECOND
-    for large, small, names in ((60, 1, "min s"), (3600, 60, "h min"), (86400, 3600, "d h")):
-        if seconds < large * 60 or (large == 3600 and seconds < 86400) or large == 86400:
-            first, second = names.split()
-            whole, rest = divmod(seconds // small, large // small)
-            return f"{whole:,} {first}" + (f" {rest} {second}" if rest else "")
-    raise AssertionError("the last row takes all")
+    if seconds < 3600:
+        return _two_units(seconds, 60, "min", 1, "s")
+    if seconds < 86400:
+        return _two_units(seconds, 3600, "h", 60, "min")
+    return _two_units(seconds, 86400, "d", 3600, "h")
+
+
+def _two_units(seconds, large, name, small, small_name):
+    whole, rest = divmod(seconds // small, large // small)
+    return f"{whole:,} {name}" + (f" {rest} {small_name}" if rest else "")
 
 
 def size(count):

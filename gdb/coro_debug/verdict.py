@@ -1,33 +1,50 @@
-"""What a fault means: from the address that was touched, the stack pointer, and what lies there. Values in, values out.
+"""What a fault means: from the address that was touched, the stack pointer, and what lies there. Values in,
+values out.
 
-By the address, never by the signal's code: a guard page, a protected one and one that isn't mapped differ in that alone.
+By the address, never by the signal's code: a guard page, a protected one and one that isn't mapped differ in
+that alone.
 """
 
-#: How far below its stack pointer a function touches its stack: the ABI's red zone, and a probe of the next page.
+#: How far below its stack pointer a function touches its stack: the ABI's red zone, and a probe of the next
+#: page.
 REACH = 8192
 #: An address as small is what a null pointer with a field's offset gives.
 NULL_PAGE = 65536
-#: A cycle that covers so much of the stack, in so many rounds, is a runaway recursion; a frame of so much is a large one.
+#: A cycle that covers so much of the stack, in so many rounds, is a runaway recursion; a frame of so much is
+#: a large one.
 RECURSION_SHARE, RECURSION_ROUNDS, FRAME_SHARE = 0.8, 50, 0.5
 
 
 class Facts:
-    """What is known of a fault. Of the coroutine that the stack pointer says runs: `own` (its slot), `limit`, `top`,
-    `redzone` (bytes); None on a native stack, whose bounds are `native` then, if it is a worker's. `place`: where the
-    address lies, as `places.locate` says. `is_free`: whether that slot has no tenant. `jumped`: the slot of one that the
-    records say to run on this thread, while its stack pointer is below that one's redzone."""
+    """What is known of a fault. Of the coroutine that the stack pointer says runs: `own` (its slot), `limit`,
+    `top`, `redzone` (bytes); None on a native stack, whose bounds are `native` then, if it is a worker's.
+    `place`: where the address lies, as `places.locate` says. `is_free`: whether that slot has no tenant.
+    `jumped`: the slot of one that the records say to run on this thread, while its stack pointer is below
+    that one's redzone."""
 
-    def __init__(self, address, sp, own=None, limit=0, top=0, redzone=0, place=None, is_free=False, native=None,
-                 jumped=None):
+    def __init__(
+        self,
+        address,
+        sp,
+        own=None,
+        limit=0,
+        top=0,
+        redzone=0,
+        place=None,
+        is_free=False,
+        native=None,
+        jumped=None,
+    ):
         self.address, self.sp, self.own = address, sp, own
         self.limit, self.top, self.redzone = limit, top, redzone
         self.place, self.is_free, self.native, self.jumped = place, is_free, native, jumped
 
 
 class Verdict:
-    """`kind`: overflow, jumped, underrun, above, stranger, freed, registry, native overflow, null, elsewhere, none.
-    `slot`: the one whose stack or redzone was touched, where another than the running coroutine's; `distance`: bytes, as the
-    kind says: below the stack's limit (overflow, underrun, stranger), above its top (above)."""
+    """`kind`: overflow, jumped, underrun, above, stranger, freed, registry, native overflow, null, elsewhere,
+    none. `slot`: the one whose stack or redzone was touched, where another than the running coroutine's;
+    `distance`: bytes, as the kind says: below the stack's limit (overflow, underrun, stranger), above its top
+    (above)."""
 
     def __init__(self, kind, slot=None, distance=0):
         self.kind, self.slot, self.distance = kind, slot, distance
@@ -74,7 +91,7 @@ def _outside(facts):
     if facts.native is not None:
         limit, top = facts.native
         # The kernel lets such a stack grow to its limit, whose last pages it keeps free.
-        is_low = facts.address < limit + (256 << 10) and facts.address >= limit - (1 << 20)
+        is_low = limit - (1 << 20) <= facts.address < limit + min(256 << 10, (top - limit) // 4)
         if is_low and facts.sp - REACH <= facts.address and facts.sp < top:
             return Verdict("native overflow", distance=limit - facts.address)
     return Verdict("elsewhere")
@@ -94,23 +111,46 @@ def weigh(stretches, stack_size):
         return Weight("depth")
     most = max(stretches, key=lambda stretch: stretch.size if stretch.rounds > 1 else -1)
     if most.rounds >= RECURSION_ROUNDS and most.size >= RECURSION_SHARE * stack_size:
-        return Weight("recursion", most.functions, most.rounds, most.size // most.rounds, most.size / stack_size)
+        return Weight(
+            "recursion", most.functions, most.rounds, most.size // most.rounds, most.size / stack_size
+        )
     most = max(stretches, key=lambda stretch: stretch.size if stretch.rounds == 1 else -1)
     if most.rounds == 1 and most.size >= FRAME_SHARE * stack_size:
         return Weight("frame", most.functions, 1, most.size, most.size / stack_size)
     return Weight("depth")
 
 
-def advice(weight, used, stack_size):
-    """What to do about an overflow: one sentence. `used`: bytes that were in use or asked for."""
+def advice(weight, used, stack_size, is_whole=False):
+    """What to do about an overflow: one sentence. `used`: bytes that were in use or asked for; `is_whole`:
+    the large frame's size is that of all of it, and not of as much as had been taken."""
     if weight.kind == "recursion":
         return ("unbounded recursion: a bigger stack will not help; limit the depth of "
                 + "/".join(dict.fromkeys(weight.functions)))
     wanted = roomy(max(used, weight.size))
+    if weight.kind == "frame" and not is_whole:
+        return (
+            f"`{weight.functions[0]}` has a frame of more than {_kib(weight.size)} "
+            "(a large array or a buffer by value): "
+            "box it, or give the coroutine a stack_size(...) of twice the array"
+        )
     if weight.kind == "frame":
-        return (f"`{weight.functions[0]}` has a frame of {_kib(weight.size)} or more (a large array or a buffer by value): "
-                f"box it, or give the coroutine stack_size({wanted} * 1024)")
+        return (
+            f"`{weight.functions[0]}` has a frame of {_kib(weight.size)} "
+            "(a large array or a buffer by value): "
+            f"box it, or give the coroutine stack_size({wanted} * 1024)"
+        )
     return f"it needs more than {_kib(stack_size)}: give the coroutine stack_size({wanted} * 1024)"
+
+
+def frame_being_made(code):
+    """How large the frame is that a function is about to take, when it is probing its stack page by page: by
+    the code just before the fault, where LLVM's loop begins with `lea r11, [rsp - size]`. None: it is not
+    doing so."""
+    at = code.rfind(b"\x4c\x8d\x9c\x24")
+    if at < 0 or at + 8 > len(code):
+        return None
+    distance = int.from_bytes(code[at + 4:at + 8], "little", signed=True)
+    return -distance if distance < 0 else None
 
 
 def roomy(size):

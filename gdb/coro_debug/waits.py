@@ -1,7 +1,7 @@
 """What a coroutine waits for: as data, and in the words that every command uses.
 
-The data is a dictionary with `reason` and what is known of the object; `words` makes the text of it. Both come from one
-look at the program's memory, so that the JSON and the table can't disagree.
+The data is a dictionary with `reason` and what is known of the object; `words` makes the text of it. Both
+come from one look at the program's memory, so that the JSON and the table can't disagree.
 """
 
 from . import objects
@@ -11,9 +11,9 @@ IO = ("read", "write", "accept", "connect")
 
 
 def wait_of(coroutine):
-    """What a coroutine waits for, a dictionary; None when it doesn't wait. Keys: `reason`; `fd`, `peer`, `own`; `coroutine`,
-    `name`, `has_ended`; `address`, `holder`, `is_free`; `capacity`, `length`, `senders`, `receivers`, `last_sender`,
-    `last_receiver`; `left` (nanoseconds to the deadline)."""
+    """What a coroutine waits for, a dictionary; None when it doesn't wait. Keys: `reason`; `fd`, `peer`,
+    `own`; `coroutine`, `name`, `has_ended`; `address`, `holder`, `is_free`; `capacity`, `length`, `senders`,
+    `receivers`, `last_sender`, `last_receiver`; `left` (nanoseconds to the deadline)."""
     if coroutine.state in ("free", "new", "ready", "exited") or coroutine.is_running:
         return None
     reason = coroutine.wait_reason
@@ -77,7 +77,11 @@ def person_in_words(somebody):
     """`#12 'name'`, `#12 (ended)` or `thread 4711`"""
     if "thread" in somebody:
         return f"thread {somebody['thread']}"
-    return f"#{somebody['coroutine']} (ended)" if somebody["has_ended"] else who(somebody["coroutine"], somebody["name"])
+    return (
+        f"#{somebody['coroutine']} (ended)"
+        if somebody["has_ended"]
+        else who(somebody["coroutine"], somebody["name"])
+    )
 
 
 def words(coroutine):
@@ -101,9 +105,9 @@ def in_words(wait):
     elif "coroutine" in wait:
         text = f"{reason} #{wait['coroutine']} (ended)" if wait["has_ended"] else \
             f"{reason} {who(wait['coroutine'], wait['name'])}"
-    elif reason == "mutex":
+    elif reason == "mutex" and "address" in wait:
         text = f"mutex {wait['address']:#x}" + _holder_in_words(wait)
-    elif reason in ("send", "receive"):
+    elif reason in ("send", "receive") and "address" in wait:
         text = f"{reason} on channel {wait['address']:#x}" + _channel_in_words(reason, wait)
     elif reason == "sleep":
         text = "sleep" if "left" in wait else "sleep, for ever"
@@ -127,7 +131,11 @@ def _channel_in_words(reason, wait):
     facts = []
     if "length" in wait and "capacity" in wait:
         length, capacity = wait["length"], wait["capacity"]
-        how = "empty" if length == 0 and capacity else f"{length} of {capacity}" + (" full" if length >= capacity else "")
+        how = (
+            "empty"
+            if length == 0 and capacity
+            else f"{length} of {capacity}" + (" full" if length >= capacity else "")
+        )
         facts.append(how)
     others, verb = ("receivers", "last received by") if reason == "send" else ("senders", "last")
     if reason == "receive" and others in wait:
@@ -136,6 +144,15 @@ def _channel_in_words(reason, wait):
     if last:
         facts.append(f"{verb} {'#%d' % last['coroutine'] if 'coroutine' in last else person_in_words(last)}")
     return f" ({', '.join(facts)})" if facts else ""
+
+
+def summary(coroutine):
+    """`parked for 3.1 s: read fd 7 -> 127.0.0.1:8080`, `running on thread 2`"""
+    told = words(coroutine)
+    if coroutine.is_running:
+        return told or state_in_words(coroutine)
+    age = age_in_words(coroutine)
+    return state_in_words(coroutine) + (f" for {age}" if age else "") + (f": {told}" if told else "")
 
 
 def state_in_words(coroutine):

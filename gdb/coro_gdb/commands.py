@@ -5,6 +5,7 @@ all of it.
 """
 
 import re
+import textwrap
 import traceback
 
 import gdb
@@ -16,6 +17,7 @@ from coro_debug.session import guarded
 from . import sessions
 
 _COMPLETED_IDS = 200
+HELP_WIDTH = 100
 
 
 class Coro(gdb.Command):
@@ -116,13 +118,18 @@ def _behind_usage(text):
 
 def _first_sentence(text):
     """(a line, the rest)."""
-    paragraph, _, rest = text.partition("\n\n")
-    whole = " ".join(paragraph.split())
-    found = re.match(r"(.*?[.:;])(?:\s+|$)(.*)", whole)
-    if found is None:
-        return whole, rest
-    more = found[2]
-    return found[1].rstrip(":;.") + ".", (f"{more}\n\n{rest}" if more and rest else more or rest)
+    paragraphs = text.split("\n\n")
+    first = " ".join(paragraphs[0].split())
+    found = re.match(r"(.*?\.)(?:\s+(.*)|$)", first)
+    line, more = (found[1], found[2] or "") if found is not None else (first, "")
+    return line, "\n\n".join(_wrapped(paragraph) for paragraph in [more, *paragraphs[1:]] if paragraph)
+
+
+def _wrapped(paragraph):
+    """Prose in lines of a screen's width; what is indented stays as it is."""
+    if any(line.startswith(" ") for line in paragraph.splitlines()):
+        return paragraph
+    return textwrap.fill(paragraph, HELP_WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 # Completion.

@@ -59,15 +59,16 @@ class GdbPort(port.Port):
 
     def header_addresses(self):
         found = []
-        with contextlib.suppress(gdb.error):
-            with compat.in_c():
-                found.append(int(gdb.parse_and_eval("(long)&coro_debug_v1")))
         auxiliary = _auxiliary_vector()
         if PROGRAM_HEADERS in auxiliary:
             with contextlib.suppress(Unreadable):
                 found += elf.headers_of_program(self._memory, auxiliary[PROGRAM_HEADERS],
                                                 auxiliary.get(PROGRAM_HEADER_COUNT, 0))
-        return found
+        # By the symbol only one is found, of whichever module; but also where there is no auxiliary vector.
+        with contextlib.suppress(gdb.error):
+            with compat.in_c():
+                found.append(int(gdb.parse_and_eval("(long)&coro_debug_v1")))
+        return list(dict.fromkeys(found))
 
     def threads(self):
         inferior = gdb.selected_inferior()

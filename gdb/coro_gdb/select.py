@@ -28,22 +28,25 @@ Which ones: all, or their IDs, or the filters of `coro list`. A failure is a lin
 
 def register():
     """The commands."""
-    commands.CoroCommand("select", "coro select ID | .", SELECT, select)
+    commands.CoroCommand("select", "coro select ID [-runtime N] | .", SELECT, select)
     commands.CoroCommand("apply", "coro apply all|IDs|FILTERS -- COMMAND", APPLY, apply)
 
 
 def select(session, arguments):
     """`coro select`"""
-    words = arguments.split()
+    chosen = options.parse(arguments, takes_rest=True)
+    words = chosen.rest
     if compat.is_driven_by_a_program():
         raise CommandError("under MI the front end would show frames that aren't the thread's: `coro bt ID -full` shows a "
                            "coroutine's stack and locals here")
     if len(words) > 1:
         raise CommandError(f"`coro select` takes one coroutine, and not `{arguments.strip()}`")
+    if chosen.is_filtered:
+        raise CommandError("`coro select` takes no filters: name one coroutine; `coro apply` takes several")
     if not words or words == ["."]:
         _back_to_thread(session)
         return
-    coroutine = session.coroutine(words[0])
+    coroutine = session.coroutine(words[0], chosen.runtime)
     if coroutine.thread is not None:
         _select_running(session, coroutine)
         return

@@ -132,8 +132,9 @@ def running_here():
     """Who runs on the selected thread, by its true registers, or None. Never an exception."""
     try:
         thread = gdb.selected_thread()
-        if thread is None or thread.is_running():
+        if thread is None:
             return None
+        # While a condition is asked, GDB counts the thread as running, and its registers can be read all the same.
         sp = int(gdb.newest_frame().read_register("rsp")) & (1 << 64) - 1
         for map_ in maps():
             index = map_.index_on(thread.ptid[1], sp)

@@ -20,9 +20,9 @@ It stays with the coroutine while that waits and others run. Of a selected corou
 next line of the selected frame's function. At the coroutine's end it stops there. With N, N times."""
 
 STEP = """\
-Runs until this coroutine comes to another line, also in a function that is called; what `coro skip` skips is run through.
+Runs until this coroutine comes to another line, also in a function that is called.
 
-It stays with the coroutine while that waits and others run. With N, N times."""
+What `coro skip` skips is run through. It stays with the coroutine while that waits and others run. With N, N times."""
 
 FINISH = """\
 Runs until the selected frame's function has returned, in this coroutine.
@@ -105,7 +105,7 @@ class Target:
             self.around = self.around[1:]
         self.back = caller.pc() if caller is not None and caller.type() != gdb.SIGTRAMP_FRAME else None
         if not self.places and self.back is None:
-            raise CommandError("this function has no line to go to, and no caller")
+            raise CommandError("this function has no line to go to, and nothing of the coroutine is behind it")
 
     def is_reached(self, place):
         """Whether the selected thread, stopped at one of the places, is where it was to get to."""
@@ -202,6 +202,7 @@ class Place(gdb.Breakpoint):
 
     def __init__(self, address, target):
         super().__init__(f"*{address:#x}", internal=True)
+        self.silent = True
         self._address, self._target = address, target
         self.is_hit = False
 
@@ -218,6 +219,7 @@ class End(gdb.Breakpoint):
 
     def __init__(self, address, target):
         super().__init__(f"*{address:#x}", internal=True)
+        self.silent = True
         self._target = target
         self.is_hit = False
 
@@ -253,22 +255,25 @@ def _go(session, target, command):
     stops = []
     gdb.events.stop.connect(stops.append)
     try:
-        text = gdb.execute(command, to_string=True)
+        gdb.execute(command, to_string=True)
         if command == "step" and _is_alive() and stops and _ended_by_itself(stops[-1]):
             if _is_in(target):
-                _show(session, text)
                 return True
-            text = gdb.execute("continue", to_string=True)
+            gdb.execute("continue", to_string=True)
     finally:
         gdb.events.stop.disconnect(stops.append)
-    _show(session, text)
+    if _is_alive() and stops and not any(breakpoint_.number > 0 for breakpoint_ in getattr(stops[-1], "breakpoints", [])) \
+            and not isinstance(stops[-1], gdb.SignalEvent):
+        _show(session, target)
     return False
 
 
-def _show(session, text):
-    """What GDB says of a stop, without what it says of our breakpoints, and that it goes on."""
-    text = text.replace("Continuing.\n", "", 1).lstrip("\n")
-    session.port.write(re.sub(r"^(Thread \d+ .*? hit )?(Temporary b|B)reakpoint -\d+, ", "", text))
+def _show(session, target):
+    """Where the coroutine is now, as `next` shows it: the line, and before it the function if that is another one."""
+    frame = gdb.selected_frame()
+    first, _, rest = gdb.execute("frame", to_string=True).partition("\n")
+    is_same = _function_of(frame) == target.start and rest
+    session.port.write(rest if is_same else re.sub(r"^#\d+\s+", "", f"{first}\n{rest}"))
 
 
 def _ended_by_itself(event):

@@ -243,8 +243,12 @@ const REDZONE_METHODS: [Name; 2] =
 /// The scheduling policies, in the order of their numbers.
 pub(crate) const POLICIES: [Name; 2] = [name("fair", 0), name("backtrack", 1)];
 
+/// What lies below the header's source prefix and is no part of the runtime all the same: the package's own programs. To
+/// who debugs them their frames are the user's.
+const SOURCE_EXCEPTIONS: [Name; 3] = [name("main.rs", 0), name("demo/", 0), name("bin/", 0)];
+
 /// How many tables there are.
-pub(crate) const TABLE_COUNT: usize = 25;
+pub(crate) const TABLE_COUNT: usize = 26;
 
 /// The start of the region: a copy of the header, by which a reader can make sure of it, and all tables but
 /// the records and the descriptors, which follow.
@@ -269,6 +273,7 @@ pub(crate) struct Head {
     object_kinds: [Name; OBJECT_KINDS.len()],
     descriptor_roles: [Name; DESCRIPTOR_ROLES.len()],
     events: [Name; EVENTS.len()],
+    source_exceptions: [Name; SOURCE_EXCEPTIONS.len()],
     kinds: [Name; KINDS.len()],
     requests: [Name; REQUESTS.len()],
     redzone_methods: [Name; REDZONE_METHODS.len()],
@@ -305,6 +310,7 @@ impl Head {
         head.object_kinds = OBJECT_KINDS;
         head.descriptor_roles = DESCRIPTOR_ROLES;
         // Addresses of code are known only when the program is loaded.
+        head.source_exceptions = SOURCE_EXCEPTIONS;
         head.events = EVENTS.map(|(event, code)| name(event, code as *const () as u64));
         head.kinds = KINDS;
         head.requests = REQUESTS;
@@ -332,6 +338,7 @@ impl Head {
             table("object kinds", &head.object_kinds),
             table("descriptor roles", &head.descriptor_roles),
             table("events", &head.events),
+            table("source exceptions", &head.source_exceptions),
             table("kinds", &head.kinds),
             table("requests", &head.requests),
             table("redzone methods", &head.redzone_methods),

@@ -5,6 +5,7 @@
 //! a switch; who finds it taken gives way to the other thread.
 
 use std::cell::UnsafeCell;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::thread;
@@ -46,12 +47,14 @@ impl Completion {
     #[inline(always)]
     pub(crate) fn enlist(&self, waiter: Waiter) -> bool {
         // Under the lock, as `complete` is: either we see DONE, or it sees us.
-        self.with_list(|list| list.push(waiter)).is_some()
+        let Some(mut list) = self.list() else { return false };
+        list.push(waiter);
+        true
     }
 
     /// Takes one off the list; says whether it was still there.
     pub(crate) fn delist(&self, waiter: &Waiter) -> bool {
-        self.with_list(|list| list.remove(waiter)).unwrap_or(false)
+        self.list().is_some_and(|mut list| list.remove(waiter))
     }
 
     /// Marks the end; returns whom to wake, and whether the handle is gone, so that the packet is the caller's. To be
@@ -86,14 +89,42 @@ impl Completion {
         }
     }
 
-    /// Calls `f` with the list; `None` if it has ended.
+    /// The list, locked; `None` if it has ended.
     #[inline(always)]
-    fn with_list<R>(&self, f: impl FnOnce(&mut Waiters) -> R) -> Option<R> {
-        let before = self.word.lock()?;
-        // SAFETY: it is locked until the store below, so nobody else has a reference to the list.
-        let result = f(unsafe { &mut *self.waiters.get() });
-        self.word.store(before, Release);
-        Some(result)
+    fn list(&self) -> Option<List<'_>> {
+        Some(List { before: self.word.lock()?, completion: self })
+    }
+}
+
+/// The list of a completion whose word is locked; unlocks it when dropped.
+struct List<'a> {
+    completion: &'a Completion,
+    /// The word's other bits.
+    before: u32,
+}
+
+impl Deref for List<'_> {
+    type Target = Waiters;
+
+    #[inline(always)]
+    fn deref(&self) -> &Waiters {
+        // SAFETY: it is locked, so nobody else has a reference to the list.
+        unsafe { &*self.completion.waiters.get() }
+    }
+}
+
+impl DerefMut for List<'_> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Waiters {
+        // SAFETY: as above.
+        unsafe { &mut *self.completion.waiters.get() }
+    }
+}
+
+impl Drop for List<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.completion.word.store(self.before, Release);
     }
 }
 

@@ -89,8 +89,8 @@ pub(crate) trait Task {
 
 /// What a coroutine does, as who spawned it sees it.
 trait Outcome<T> {
-    /// The result, once, after the completion is done. To be called by the one handle's owner only.
-    fn take(&self) -> Option<Result<T, JoinError>>;
+    /// The result. To be called once, after the completion is done, by the one handle's owner.
+    fn take(&self) -> Result<T, JoinError>;
 }
 
 /// A packet for a function, as its two owners.
@@ -99,8 +99,10 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let stage = UnsafeCell::new(Stage::Start(function));
-    let packet = NonNull::from(Box::leak(Box::new(Packet { completion: Completion::new(), stage })));
+    let stage = UnsafeCell::new(Stage::Start(Some(function)));
+    // Written where it is to lie: it is not built on the stack and then moved.
+    let packet = Box::write(Box::new_uninit(), Packet { completion: Completion::new(), stage });
+    let packet = NonNull::from(Box::leak(packet));
     (TaskHalf(packet), HandleHalf(packet))
 }
 
@@ -181,9 +183,9 @@ impl<T> HandleHalf<T> {
         unsafe { self.0.cast::<Completion>().as_ref() }
     }
 
-    /// The result, if the coroutine has ended and it was not taken before.
+    /// The result. To be called once, when the coroutine has ended.
     #[inline]
-    pub(crate) fn take(&mut self) -> Option<Result<T, JoinError>> {
+    pub(crate) fn take(&mut self) -> Result<T, JoinError> {
         // SAFETY: as above.
         unsafe { self.0.as_ref() }.take()
     }
@@ -200,10 +202,12 @@ impl<T> Drop for HandleHalf<T> {
     }
 }
 
+/// Options that are emptied, and not stages that are exchanged: what is moved is the function alone, or the result.
 enum Stage<F, T> {
-    Start(F),
-    Ended(Result<T, JoinError>),
-    Empty,
+    /// `None` while the function runs.
+    Start(Option<F>),
+    /// `None` when it was taken.
+    Ended(Option<Result<T, JoinError>>),
 }
 
 /// A coroutine's function, then its result.
@@ -213,42 +217,54 @@ struct Packet<F, T> {
     completion: Completion,
     /// Used by one at a time: the creator until the coroutine is queued, then `run` or `abandon` (called once, by
     /// the worker which got the coroutine through a queue that synchronises), and after the completion is done
-    /// (Release/Acquire) the one owner of the handle.
+    /// (Release/Acquire) the one owner of the handle. A reference to it lives for a move, and never while foreign code
+    /// runs.
     stage: UnsafeCell<Stage<F, T>>,
 }
 
 impl<F, T> Packet<F, T> {
-    fn replace(&self, stage: Stage<F, T>) -> Stage<F, T> {
-        // SAFETY: one at a time, see `stage`; no reference to the content leaves this function.
-        unsafe { mem::replace(&mut *self.stage.get(), stage) }
+    #[inline]
+    fn take_function(&self) -> Option<F> {
+        // SAFETY: one at a time, see `stage`.
+        match unsafe { &mut *self.stage.get() } {
+            Stage::Start(function) => function.take(),
+            Stage::Ended(_) => None,
+        }
+    }
+
+    /// Leaves the result for who joins, after `take_function`.
+    #[inline]
+    fn end(&self, result: Result<T, JoinError>) {
+        // SAFETY: one at a time, see `stage`. The function is out of it, so that none is dropped here.
+        unsafe { *self.stage.get() = Stage::Ended(Some(result)) };
     }
 }
 
 impl<F: FnOnce() -> T, T> Task for Packet<F, T> {
     fn run(&self) {
-        let Stage::Start(function) = self.replace(Stage::Empty) else { return };
+        let Some(function) = self.take_function() else { return };
         // Unwind safety: what the function has broken it has broken for itself; who joins is told of the panic.
-        let result = catch_unwind(AssertUnwindSafe(function)).map_err(|payload| {
+        self.end(catch_unwind(AssertUnwindSafe(function)).map_err(|payload| {
             JoinError(if payload.is::<Cancelled>() { Cause::Cancelled } else { Cause::Panicked(payload) })
-        });
-        self.replace(Stage::Ended(result));
+        }));
     }
 
     fn abandon(&self) {
-        let function = self.replace(Stage::Ended(Err(JoinError(Cause::Cancelled))));
+        let function = self.take_function();
+        self.end(Err(JoinError(Cause::Cancelled)));
         // A panic in a destructor has been reported by the hook; it ends nobody else.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(function)));
     }
 }
 
 impl<F, T> Outcome<T> for Packet<F, T> {
-    fn take(&self) -> Option<Result<T, JoinError>> {
-        if !self.completion.is_done() {
-            return None;
-        }
-        match self.replace(Stage::Empty) {
-            Stage::Ended(result) => Some(result),
-            _ => None,
-        }
+    fn take(&self) -> Result<T, JoinError> {
+        assert!(self.completion.is_done(), "a result is taken before there is one");
+        // SAFETY: one at a time, see `stage`: it is done.
+        let result = match unsafe { &mut *self.stage.get() } {
+            Stage::Start(_) => None,
+            Stage::Ended(result) => result.take(),
+        };
+        result.expect("the one handle takes the result once")
     }
 }

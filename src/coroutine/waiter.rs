@@ -56,10 +56,14 @@ impl PartialEq for Waiter {
     }
 }
 
-/// Waiters in the order of their coming. The first needs no allocation: mostly there is one.
+/// Waiters in the order of their coming. The first needs no allocation if it is a coroutine: mostly there is one.
+///
+/// Its place has room for a token and not for any waiter: plain data is moved in registers, and a list goes from hand
+/// to hand at each coroutine's end.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    first: Option<Waiter>,
+    /// It came before all others.
+    first: Option<WakeToken>,
     #[expect(
         clippy::box_collection,
         reason = "an empty list is moved and dropped at each coroutine's end: small"
@@ -74,27 +78,32 @@ impl Waiters {
 
     #[inline(always)]
     pub(crate) fn push(&mut self, waiter: Waiter) {
-        if self.first.is_none() {
-            self.first = Some(waiter);
-        } else {
-            self.others.get_or_insert_default().push_back(waiter);
+        // Case by case: a waiter that is passed on as it is would have to lie in memory.
+        match waiter {
+            Waiter::Coroutine(token) if self.is_empty() => self.first = Some(token),
+            Waiter::Coroutine(token) => self.others().push_back(Waiter::Coroutine(token)),
+            Waiter::Thread(thread) => self.others().push_back(Waiter::Thread(thread)),
         }
+    }
+
+    #[inline(never)]
+    fn others(&mut self) -> &mut VecDeque<Waiter> {
+        self.others.get_or_insert_default()
     }
 
     /// Takes the one who has waited longest.
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<Waiter> {
-        let first = self.first.take();
-        if first.is_some() {
-            self.first = self.others.as_mut().and_then(|others| others.pop_front());
+        match self.first.take() {
+            Some(token) => Some(Waiter::Coroutine(token)),
+            None => self.others.as_mut()?.pop_front(),
         }
-        first
     }
 
     /// Removes one who waits no longer; says whether it was still here.
     pub(crate) fn remove(&mut self, waiter: &Waiter) -> bool {
-        if self.first.as_ref() == Some(waiter) {
-            self.pop();
+        if self.first.is_some_and(|first| *waiter == Waiter::Coroutine(first)) {
+            self.first = None;
             return true;
         }
         let Some(others) = &mut self.others else { return false };
@@ -103,25 +112,41 @@ impl Waiters {
         at.is_some_and(|at| others.remove(at).is_some())
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
+        self.first.is_none() && self.others.as_ref().is_none_or(|others| others.is_empty())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::state::Word;
+    use crate::stack::geometry::SlotIndex;
 
     #[test]
     fn first_come_first_served() {
-        let mut waiters = Waiters::new();
-        let [a, b, c] = [(); 3].map(|()| Waiter::Thread(ThreadWait::new()));
-        for waiter in [&a, &b, &c] {
-            waiters.push(waiter.clone());
+        let thread = || Waiter::Thread(ThreadWait::new());
+        let coroutine = |slot| Waiter::Coroutine(WakeToken { slot: SlotIndex(slot), key: Word(0).key() });
+        for [a, b, c, d] in [
+            [thread(), thread(), thread(), thread()],
+            [coroutine(1), coroutine(2), coroutine(3), coroutine(4)],
+            [coroutine(1), thread(), coroutine(2), thread()],
+            [thread(), coroutine(1), thread(), coroutine(2)],
+        ] {
+            let mut waiters = Waiters::new();
+            for waiter in [&a, &b, &c] {
+                waiters.push(waiter.clone());
+            }
+            assert!(waiters.remove(&b) && !waiters.remove(&b));
+            assert_eq!(waiters.pop(), Some(a.clone()));
+            assert!(!waiters.is_empty());
+            // The first place is free, but somebody waits.
+            waiters.push(d.clone());
+            assert_eq!([waiters.pop(), waiters.pop(), waiters.pop()], [Some(c), Some(d), None]);
+            assert!(waiters.is_empty());
+            waiters.push(a.clone());
+            assert!(waiters.remove(&a) && waiters.is_empty());
         }
-        assert!(waiters.remove(&b));
-        assert!(!waiters.remove(&b));
-        assert_eq!([waiters.pop(), waiters.pop(), waiters.pop()], [Some(a), Some(c), None]);
-        assert!(waiters.is_empty());
     }
 }

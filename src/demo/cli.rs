@@ -81,9 +81,14 @@ pub(super) struct Park {
     /// Then wake and join them all, and say how long that took
     ///
     /// Without it they stay parked until the program is killed. A sleeping coroutine can't be
-    /// woken early, so with --wake none is parked in a sleep.
+    /// woken early, nor one that connects: so with --wake none is parked in a sleep or a connect.
     #[arg(long)]
     pub(super) wake: bool,
+    /// Besides, two that yield to each other for ever: one runs, and one is ready
+    ///
+    /// They keep a CPU busy.
+    #[arg(long, conflicts_with = "wake")]
+    pub(super) yielding: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -5,7 +5,7 @@
 //! | `cli` | what can be asked for |
 //! | `load`, `target`, `visit`, `gate`, `tally`, `report` | rounds of clients against a server, counted |
 //! | `serve`, `routes`, `form`, `files` | the embedded server |
-//! | `park`, `overflow`, `stuck`, `floats` | states to look at with a debugger |
+//! | `park` with `lot`, `overflow`, `stuck`, `floats` | states to look at with a debugger |
 //! | `hints` | what to type in the debugger |
 
 pub(crate) mod cli;
@@ -16,6 +16,7 @@ mod gate;
 mod hints;
 mod limits;
 mod load;
+mod lot;
 mod overflow;
 mod park;
 mod report;

@@ -1,18 +1,18 @@
 //! Parked coroutines: many that wait, in all the ways there are.
+//!
+//! Each way has a function of its own, never inlined, in which its coroutines wait with variables worth looking at. A
+//! coroutine is called by its way and a number, but for the `owner` of the mutex for which others wait.
 
+use super::lot::{Lot, resident_bytes};
 use super::{Problem, cli, hints, report, run_with_room_for, say};
 use coro::JoinHandle;
 use coro::net::{TcpListener, TcpStream};
-use coro::sync::{Mutex, channel};
-use std::fmt::Write;
-use std::io::{self, Read};
+use coro::sync::{Mutex, Receiver, Sender, channel};
+use std::hint::black_box;
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// At most so many wait for a connection, and as many for data: they take file descriptors.
-const SOCKETS: usize = 8;
 /// How long a sleep is that shall not end.
 const LONG: Duration = Duration::from_secs(24 * 3600);
 
@@ -22,48 +22,44 @@ pub(super) fn run(options: &cli::Park) -> Result<(), Problem> {
     run_with_room_for(n.saturating_add(16), || {
         let before = resident_bytes();
         let start = Instant::now();
-        // Locked here, so that those who want it wait; full, so that those who send wait.
-        let gate = Arc::new(Mutex::new(()));
-        let closed = gate.lock();
-        let (sender, receiver) = channel(1);
-        let _ = sender.send(());
-
-        let mut lot = Lot { n, ..Lot::default() };
-        lot.park_on_sockets()
-            .map_err(|error| Problem::new(format!("could not prepare sockets to wait on: {error}")))?;
+        let mut lot = Lot::new(n, options.wake);
+        lot.park_on_sockets()?;
+        // Before those who want the lock: so it gets it.
+        let owner = lot.park_the_owner()?;
         let first = if options.wake { Way::Receive } else { Way::Sleep };
-        let ways = [first, Way::Join, Way::Lock, Way::Receive, Way::Send];
+        let ways = [first, Way::Join, Way::Mutex, Way::Receive, Way::Send];
+        // Full, so that those who send wait.
+        let (sender, receiver) = channel(1);
+        let _ = sender.send(0);
         for way in ways.into_iter().cycle() {
-            if lot.spawned == n {
+            if lot.spawned() == n {
                 break;
             }
             match way {
-                Way::Sleep => lot.spawn("sleep", || coro::sleep(LONG))?,
+                Way::Sleep => lot.spawn("sleep", wait_in_sleep)?,
                 Way::Join => lot.park_on_last()?,
-                Way::Lock => {
-                    let gate = gate.clone();
-                    lot.spawn("lock", move || drop(gate.lock()))?;
+                Way::Mutex => {
+                    let (gate, number) = (lot.gate.clone(), lot.spawned());
+                    lot.spawn("mutex", move || wait_in_mutex(&gate, number))?;
                 }
                 Way::Receive => {
-                    let (sender, receiver) = channel::<()>(1);
-                    lot.senders.push(sender);
-                    lot.spawn("receive", move || {
-                        let _ = receiver.recv();
-                    })?;
+                    let (sender, receiver) = channel(1);
+                    lot.wake_by(sender);
+                    lot.spawn("receive", move || wait_in_receive(&receiver))?;
                 }
                 Way::Send => {
-                    let sender = sender.clone();
-                    lot.spawn("send", move || {
-                        let _ = sender.send(());
-                    })?;
+                    let (sender, number) = (sender.clone(), lot.spawned());
+                    lot.spawn("send", move || wait_in_send(&sender, number))?;
                 }
             }
         }
-        while lot.parked.load(Ordering::Relaxed) < n {
-            coro::yield_now();
-        }
+        lot.wait_until_parked();
         let elapsed = start.elapsed();
-        say(&lot.describe(elapsed, resident_bytes().saturating_sub(before)));
+        let bytes = resident_bytes().saturating_sub(before);
+        if options.yielding {
+            keep_two_yielding()?;
+        }
+        say(&lot.describe(elapsed, bytes));
 
         if !options.wake {
             say(&hints::park(n));
@@ -72,8 +68,7 @@ pub(super) fn run(options: &cli::Park) -> Result<(), Problem> {
             }
         }
         let start = Instant::now();
-        drop(closed);
-        drop(receiver);
+        drop((owner, receiver));
         lot.wake_and_join()?;
         let elapsed = start.elapsed();
         let rate = report::rate(n as u64, elapsed);
@@ -82,106 +77,132 @@ pub(super) fn run(options: &cli::Park) -> Result<(), Problem> {
     })
 }
 
-/// What a coroutine waits for.
+/// What a coroutine waits for, of those ways of which there may be many.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     Sleep,
     Join,
-    Lock,
+    Mutex,
     Receive,
     Send,
 }
 
-/// The parked coroutines, and what wakes them.
-#[derive(Default)]
-struct Lot {
-    n: usize,
-    spawned: usize,
-    /// How many have come to their waiting point; the next thing each of them does is to wait.
-    parked: Arc<AtomicUsize>,
-    ways: std::collections::BTreeMap<&'static str, usize>,
-    handles: Vec<JoinHandle<()>>,
-    senders: Vec<coro::sync::Sender<()>>,
-    doors: Vec<SocketAddr>,
-    lines: Vec<TcpStream>,
+/// For a line that never comes.
+#[inline(never)]
+pub(super) fn wait_in_read(mut stream: TcpStream) {
+    let mut line = [b'.'; 64];
+    let mut bytes = 0;
+    while let Ok(count @ 1..) = stream.read(&mut line) {
+        bytes += count;
+    }
+    black_box((bytes, &line));
 }
 
-impl Lot {
-    fn spawn(&mut self, way: &'static str, wait: impl FnOnce() + Send + 'static) -> Result<(), Problem> {
-        let parked = self.parked.clone();
-        let handle = coro::CoroutineBuilder::new()
-            .name(way)
-            .spawn(move || {
-                parked.fetch_add(1, Ordering::Relaxed);
-                wait();
-            })
-            .map_err(|error| {
-                let (at, n) = (self.spawned, self.n);
-                Problem::new(format!("could not start coroutine {at} of {n}: {error}"))
-            })?;
-        self.handles.push(handle);
-        self.spawned += 1;
-        *self.ways.entry(way).or_default() += 1;
-        Ok(())
+/// To a peer who doesn't read.
+#[inline(never)]
+pub(super) fn wait_in_write(mut stream: TcpStream) {
+    let line = [b'x'; 64];
+    let mut bytes = 0;
+    while let Ok(count) = stream.write(&line) {
+        bytes += count;
     }
+    black_box((bytes, &line));
+}
 
-    /// Parks one in joining the last one; if there is none, the turn passes.
-    fn park_on_last(&mut self) -> Result<(), Problem> {
-        match self.handles.pop() {
-            Some(last) => self.spawn("join", move || drop(last.join())),
-            None => Ok(()),
-        }
-    }
+#[inline(never)]
+pub(super) fn wait_in_accept(listener: TcpListener) {
+    let address = listener.local_addr();
+    let accepted = listener.accept();
+    black_box((&accepted, &address));
+}
 
-    /// Parks a few in accepting, and as many in reading.
-    fn park_on_sockets(&mut self) -> io::Result<()> {
-        let other = |problem: Problem| io::Error::other(problem.to_string());
-        for _ in 0..(self.n / 8).min(SOCKETS) {
-            let listener = TcpListener::bind("127.0.0.1:0")?;
-            let line = TcpStream::connect(listener.local_addr()?)?;
-            let (mut stream, _) = listener.accept()?;
-            self.lines.push(line);
-            self.spawn("read", move || drop(stream.read(&mut [0; 16]))).map_err(other)?;
-            self.doors.push(listener.local_addr()?);
-            self.spawn("accept", move || drop(listener.accept())).map_err(other)?;
+/// To a listener that doesn't answer. The kernel gives up after two minutes; then it tries again.
+#[inline(never)]
+pub(super) fn wait_in_connect(address: SocketAddr) {
+    let mut attempt = 1;
+    let mut made = Vec::new();
+    loop {
+        match TcpStream::connect(address) {
+            // There was room for one more.
+            Ok(stream) => made.push(stream),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => attempt += 1,
+            Err(error) => {
+                black_box((attempt, &made, error));
+                return;
+            }
         }
-        Ok(())
-    }
-
-    fn wake_and_join(self) -> Result<(), Problem> {
-        drop((self.senders, self.lines));
-        for door in self.doors {
-            TcpStream::connect(door)
-                .map_err(|error| Problem::new(format!("could not wake who accepts on {door}: {error}")))?;
-        }
-        for handle in self.handles {
-            handle
-                .join()
-                .map_err(|error| Problem::new(format!("a coroutine did not end in order: {error}")))?;
-        }
-        Ok(())
-    }
-
-    fn describe(&self, elapsed: Duration, bytes: usize) -> String {
-        let n = self.n;
-        let mut text = format!(
-            "parked {n} coroutines in {:.3} s ({}/s, {:.1} KiB of memory each):",
-            elapsed.as_secs_f64(),
-            report::rate(n as u64, elapsed),
-            bytes as f64 / 1024.0 / n as f64,
-        );
-        for (way, count) in &self.ways {
-            write!(text, " {count} {way},").expect("a String takes all");
-        }
-        text.pop();
-        text
     }
 }
 
-/// The memory that the process occupies now, or 0 if the system doesn't say.
-fn resident_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<usize>().ok());
-    kib.unwrap_or(0) * 1024
+#[inline(never)]
+pub(super) fn wait_in_sleep() {
+    let started = Instant::now();
+    let deadline = started + LONG;
+    coro::time::sleep_until(deadline);
+    black_box((started, deadline));
+}
+
+#[inline(never)]
+pub(super) fn wait_in_join(last: JoinHandle<()>) {
+    let id = last.id();
+    let result = last.join();
+    black_box((id, result.is_ok()));
+}
+
+#[inline(never)]
+pub(super) fn wait_in_mutex(gate: &Mutex<usize>, number: usize) {
+    let started = Instant::now();
+    let mut last = gate.lock();
+    if let Ok(last) = &mut last {
+        **last = number;
+    }
+    black_box((started, last.is_ok()));
+}
+
+#[inline(never)]
+pub(super) fn wait_in_send(sender: &Sender<usize>, number: usize) {
+    let value = number * number;
+    let result = sender.send(value);
+    black_box((value, result.is_ok()));
+}
+
+#[inline(never)]
+pub(super) fn wait_in_receive(receiver: &Receiver<usize>) {
+    let mut values = 0;
+    while let Ok(value) = receiver.recv() {
+        values += value;
+    }
+    black_box(values);
+}
+
+/// Has the lock for which the others wait, and waits itself: until `end` comes, or else sleeping.
+#[inline(never)]
+pub(super) fn hold_the_mutex(gate: &Mutex<usize>, end: Option<Receiver<usize>>) {
+    let held = gate.lock();
+    match &end {
+        Some(end) => wait_in_receive(end),
+        None => wait_in_sleep(),
+    }
+    black_box(held.is_ok());
+}
+
+/// Gives way again and again. Of two who do, one runs at any time, and the other one is ready.
+#[inline(never)]
+fn wait_in_yield() {
+    let mut turns = 0_u64;
+    loop {
+        turns = black_box(turns + 1);
+        coro::yield_now();
+    }
+}
+
+fn keep_two_yielding() -> Result<(), Problem> {
+    for k in 1..=2 {
+        let name = format!("yield-{k}");
+        coro::CoroutineBuilder::new()
+            .name(name.as_str())
+            .spawn(wait_in_yield)
+            .map_err(|error| Problem::new(format!("could not start coroutine {name}: {error}")))?;
+    }
+    Ok(())
 }

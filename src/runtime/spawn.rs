@@ -116,7 +116,7 @@ fn start(
     let slot = worker.slots.acquire(class)?;
     let record = worker.region.record(slot);
     let bounds = worker.region.geometry.bounds(slot).expect("user classes have stacks");
-    prepare_stack(worker.region, record, bounds);
+    prepare_stack(record, bounds.coloured_top(slot));
     let id = worker.next_id();
     registry::publish(
         record,
@@ -151,7 +151,7 @@ impl<T> JoinHandle<T> {
     /// returned before it ended; or in a destructor during a panic, when it would have to wait.
     pub fn join(mut self) -> std::result::Result<T, JoinError> {
         self.wait()?;
-        self.half.take().expect("done, and the one handle takes the result once")
+        self.half.take()
     }
 
     /// Waits until the coroutine has ended, and leaves the result where it is. Any number may wait.

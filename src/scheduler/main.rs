@@ -88,8 +88,9 @@ impl Running {
             (io, CoroutineKind::Io, "io", first_id + 1),
             (switch, CoroutineKind::Switch, "switch", first_id + 2),
         ] {
-            let bounds = region.geometry.bounds(region.slot(record)).expect("service slots have stacks");
-            prepare_stack(region, record, bounds);
+            let slot = region.slot(record);
+            let bounds = region.geometry.bounds(slot).expect("service slots have stacks");
+            prepare_stack(record, bounds.coloured_top(slot));
             registry::publish(record, &Identity { parent: first_id, ..identity(id, kind, name, bounds) });
         }
         let row = &region.workers()[index as usize];
@@ -250,9 +251,8 @@ impl Drop for Running {
     }
 }
 
-/// Puts the frame that `arch`'s entry expects on a stack on which nobody has run.
-pub(crate) fn prepare_stack(region: &Region, record: &Record, bounds: StackBounds) {
-    let top = bounds.coloured_top(region.slot(record));
+/// Puts the frame that `arch`'s entry expects on a stack on which nobody has run, below its coloured top.
+pub(crate) fn prepare_stack(record: &Record, top: usize) {
     // SAFETY: the slot was acquired, so that its stack is mapped, writable and ours; the coloured top is
     // 64-byte aligned and at least a page above the limit.
     let sp = unsafe { arch::init_stack(top, std::ptr::from_ref(record).expose_provenance(), switch::start) };

@@ -58,7 +58,11 @@ impl Wait<'_> {
     /// A cancelled coroutine unwinds here, before it has given its token to anybody.
     #[inline]
     pub(crate) fn open(reason: WaitReason, object: u64) -> Result<Wait<'static>> {
-        let worker = worker::of_user(reason.verb())?;
+        Wait::open_on(worker::of_user(reason.verb())?, reason, object)
+    }
+
+    #[inline]
+    fn open_on(worker: &'static Worker, reason: WaitReason, object: u64) -> Result<Wait<'static>> {
         let record = worker.running();
         if thread::panicking() && !reason.is_reactors() {
             return Err(Kind::Unwinding { tried: reason.verb() }.into());
@@ -175,11 +179,11 @@ pub(crate) fn block(reason: WaitReason, object: u64, list: &(impl WaitList + ?Si
             }
         }
     }
-    if worker::current().is_none() {
+    let Some(worker) = worker::current() else {
         block_thread(list);
         return Ok(());
-    }
-    let wait = Wait::open(reason, object)?;
+    };
+    let wait = Wait::open_on(worker.for_user(reason.verb())?, reason, object)?;
     if list.enlist(wait.waiter()) {
         let record = wait.record;
         let enlisted = Enlisted(list, wait.waiter());

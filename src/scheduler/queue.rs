@@ -11,6 +11,7 @@ use std::cell::{Cell, UnsafeCell};
 
 use crate::abi::record::Record;
 use crate::abi::state::{State, Word};
+use crate::arch;
 
 /// A coroutine that was ready when it was queued.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +60,9 @@ impl Queue {
     }
 
     /// Takes the first that is still ready.
+    ///
+    /// The top of the stack of whoever is behind it is fetched meanwhile: where many take turns, it has left the cache
+    /// since its last one, and its page has left the TLB (a tenth of a yield among 1,000).
     #[inline]
     pub(crate) fn pop(&self) -> Option<&'static Record> {
         loop {
@@ -69,7 +73,13 @@ impl Queue {
             // SAFETY: as in `push`.
             let ring = unsafe { &*self.ring.get() };
             let entry = ring[taken & (ring.len() - 1)];
-            self.taken.set(taken.wrapping_add(1));
+            let behind = taken.wrapping_add(1);
+            self.taken.set(behind);
+            if behind != self.put.get()
+                && let Some(behind) = ring[behind & (ring.len() - 1)]
+            {
+                arch::prefetch(behind.record.context.sp());
+            }
             if let Some(entry) = entry.filter(Entry::is_valid) {
                 return Some(entry.record);
             }

@@ -1,8 +1,8 @@
 //! Entering and leaving coroutines; and the switch coroutine.
 //!
-//! One function does it, [`transfer`]. Who leaves says what is to become of it by an [`After`] value, which is
-//! acted upon on the other side, by [`finish`], after its stack was left: a coroutine that published itself as
-//! ready while it still ran on its stack could be entered twice.
+//! Two functions do it: [`transfer`], and [`leave_for_good`] at a coroutine's end. Who leaves says what is to become
+//! of it by an [`After`] value, which is acted upon on the other side, by [`finish`], after its stack was left: a
+//! coroutine that published itself as ready while it still ran on its stack could be entered twice.
 //!
 //! What a debugger sees between any two instructions:
 //! - The left coroutine's wait reason and age are stored before; its saved sp is stored by the last
@@ -43,26 +43,15 @@ pub(super) enum After {
     Exit,
 }
 
-/// Leaves the running coroutine for `to`; returns when somebody enters it again (never, after `Exit`).
+/// Leaves the running coroutine for `to`; returns when somebody enters it again.
 ///
 /// Never inlined: all stacks then go on at one address, which the CPU's predictor of indirect jumps knows.
 #[inline(never)]
 pub(super) fn transfer(worker: &Worker, to: &'static Record, after: After) {
-    let from = worker.current.get();
-    debug_assert!(!ptr::eq(from, to), "a coroutine gives way to another one, not to itself");
-    worker.trace.note(from, to);
-    worker.row.switches.store(worker.row.switches.load(Relaxed) + 1, Relaxed);
-    worker.left.set((from, after));
-    link(worker, from, to, after);
-    transition::run(&to.state);
-    worker.current.set(to);
+    let from = announce(worker, to, after);
     let errno = worker.errno.get();
-    // A planted bug, as is one in `finish`: see tests/stepping/plants.rs.
-    if cfg!(coro_plant = "left_early") {
-        finish(worker);
-    }
     // SAFETY: the switch follows; `start` and the line behind it are where stacks are entered.
-    let left = unsafe { checkers::leave(from, to, after == After::Exit) };
+    let left = unsafe { checkers::leave(from, to, false) };
     // SAFETY: `to` was ready, new, or resting, so it is not running, and its context was left by `swap` or made
     // by `init_stack`; only this thread runs its worker's coroutines. No reference to what other coroutines'
     // code changes is held: `worker` has interior mutability only, records are atomics.
@@ -73,6 +62,38 @@ pub(super) fn transfer(worker: &Worker, to: &'static Record, after: After) {
     if !cfg!(coro_plant = "left_early") {
         finish(worker);
     }
+}
+
+/// [`transfer`] of a coroutine that has ended.
+///
+/// Inlined, as is the swap: a call that doesn't return would leave an address in the CPU's return predictor, and the next
+/// `ret` of whoever goes on would be mispredicted.
+#[inline(always)]
+fn leave_for_good(worker: &Worker, to: &'static Record) -> ! {
+    let from = announce(worker, to, After::Exit);
+    // SAFETY: the switch follows, and nobody comes back.
+    let _ = unsafe { checkers::leave(from, to, true) };
+    // SAFETY: as in `transfer`.
+    unsafe { arch::swap(&raw const from.context, &raw const to.context) };
+    unreachable!("coroutine #{} was entered after its end", from.id())
+}
+
+/// Says that the worker goes over to `to`: all but the swap. Returns who is left.
+#[inline(always)]
+fn announce(worker: &Worker, to: &'static Record, after: After) -> &'static Record {
+    let from = worker.current.get();
+    debug_assert!(!ptr::eq(from, to), "a coroutine gives way to another one, not to itself");
+    worker.trace.note(from, to);
+    worker.row.switches.store(worker.row.switches.load(Relaxed) + 1, Relaxed);
+    worker.left.set((from, after));
+    link(worker, from, to, after);
+    transition::run(&to.state);
+    worker.current.set(to);
+    // A planted bug, as is one in `finish`: see tests/stepping/plants.rs.
+    if cfg!(coro_plant = "left_early") {
+        finish(worker);
+    }
+    from
 }
 
 /// Sets where backtraces go on, before the swap.
@@ -159,8 +180,7 @@ pub(crate) extern "C" fn start(record: *const ()) -> ! {
     };
     park::wake_all(waiters);
     let next = if worker.is_service(record) { worker.main } else { successor(worker) };
-    transfer(worker, next, After::Exit);
-    unreachable!("coroutine #{} was entered after its end", record.id())
+    leave_for_good(worker, next)
 }
 
 /// Who goes on when the running coroutine stops.

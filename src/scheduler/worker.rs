@@ -83,8 +83,8 @@ pub(crate) fn current<'a>() -> Option<&'a Worker> {
 #[inline]
 pub(crate) fn of_user<'a>(tried: &'static str) -> Result<&'a Worker> {
     match current() {
-        Some(worker) if !worker.is_service(worker.running()) => Ok(worker),
-        worker => Err(refusal(worker, tried)),
+        Some(worker) => worker.for_user(tried),
+        None => Err(refusal(None, tried)),
     }
 }
 
@@ -129,6 +129,12 @@ impl Worker {
     #[inline]
     pub(crate) fn running(&self) -> &'static Record {
         self.current.get()
+    }
+
+    /// The same worker, if the one who runs may spawn and wait: see [`of_user`].
+    #[inline]
+    pub(super) fn for_user(&self, tried: &'static str) -> Result<&Worker> {
+        if self.is_service(self.running()) { Err(refusal(Some(self), tried)) } else { Ok(self) }
     }
 
     /// The worker's clock, nanoseconds of CLOCK_MONOTONIC at io's last poll.

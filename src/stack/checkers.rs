@@ -32,6 +32,9 @@ const SWITCH_FRAME: usize = 128;
 /// A fake stack has eleven classes of frames, each as large as its stack, and a table of frames.
 const LARGEST_FAKE_STACK: usize = 16;
 
+/// Whether there is somebody to tell, for callers to whom the arguments cost something.
+pub(super) const ARE_TOLD: bool = true;
+
 /// The region was reserved; [start, end) is for records, descriptors and slots.
 pub(crate) fn reserve(start: usize, end: usize) {
     valgrind::forbid(start, end);

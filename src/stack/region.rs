@@ -5,8 +5,8 @@
 //! Several runtimes share it; the first one's Builder decides its size. Only address space is reserved, a page
 //! costs when it is touched.
 
-use std::ptr;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::{io, ptr};
 
 use super::checkers;
 use super::geometry::{DEFAULT_CAPACITY, FEWEST_DESCRIPTORS, Geometry, REDZONE, SlotIndex};
@@ -92,16 +92,33 @@ pub(crate) fn start(capacity: Option<usize>) -> Result<&'static Region> {
 
 /// Reserves the addresses: all that were asked for, or, when nothing was, what there is room for.
 fn reserve(capacity: Option<usize>) -> Result<Geometry> {
+    let files = usize::try_from(process::most_open_files()).unwrap_or(usize::MAX);
+    fit(
+        capacity,
+        files,
+        |length| memory::reserve(HINT, length),
+        |base, length| {
+            // SAFETY: the mapping was made just now, nobody has an address of it.
+            unsafe { memory::release(base, length) };
+        },
+    )
+}
+
+/// What of capacity and descriptors can be had of `reserve`, which gives the base for a length, or refuses.
+fn fit(
+    capacity: Option<usize>,
+    mut descriptors: usize,
+    mut reserve: impl FnMut(usize) -> io::Result<usize>,
+    mut release: impl FnMut(usize, usize),
+) -> Result<Geometry> {
     let mut wanted = capacity.unwrap_or(DEFAULT_CAPACITY);
-    let mut descriptors = usize::try_from(process::most_open_files()).unwrap_or(usize::MAX);
     let mut limited = false;
     loop {
         let length = Geometry::new(0, wanted, descriptors).length;
-        match memory::reserve(HINT, length) {
+        match reserve(length) {
             // RLIMIT_AS or strict overcommit: what just fits would leave nothing to malloc, so one step less.
             Ok(base) if limited => {
-                // SAFETY: the mapping was made just now, nobody has an address of it.
-                unsafe { memory::release(base, length) };
+                release(base, length);
                 limited = false;
                 wanted /= 2;
             }
@@ -287,4 +304,32 @@ fn padded(name: &str) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[..name.len()].copy_from_slice(name.as_bytes());
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Capacity and descriptors that `fit` finds in so much address space.
+    fn found(capacity: Option<usize>, descriptors: usize, space: usize) -> Option<(usize, usize)> {
+        let refuse = || io::Error::from_raw_os_error(libc::ENOMEM);
+        let reserve = |length| if length <= space { Ok(PAGE) } else { Err(refuse()) };
+        let geometry = fit(capacity, descriptors, reserve, |base, _| assert_eq!(base, PAGE)).ok()?;
+        Some((geometry.capacity(), geometry.descriptor_count as usize))
+    }
+
+    #[test]
+    fn in_a_limited_address_space_descriptors_go_first() {
+        let all = Geometry::new(0, 1000, 1 << 20).length;
+        let few = Geometry::new(0, 1000, 0).length;
+        assert_eq!(all - few, ((1 << 20) - 1024) * size_of::<Descriptor>());
+        assert_eq!(found(Some(1000), 1 << 20, all), Some((1000, 1 << 20)));
+        assert_eq!(found(Some(1000), 1 << 20, all - 1), Some((1000, 1024)));
+        assert_eq!(found(Some(1000), 1 << 20, few), Some((1000, 1024)));
+        assert_eq!(found(Some(1000), 1 << 20, few - 1), None);
+        // What just fits is halved once more.
+        let quarter = Geometry::new(0, DEFAULT_CAPACITY / 4, 0).length;
+        assert_eq!(found(None, 20_000, quarter), Some((DEFAULT_CAPACITY / 8, 1024)));
+        assert_eq!(found(None, 20_000, usize::MAX), Some((DEFAULT_CAPACITY, 20_000)));
+    }
 }

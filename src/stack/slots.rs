@@ -9,13 +9,13 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::geometry::{REDZONE, SlotIndex, StackBounds};
+use super::geometry::{ClassGeometry, SlotIndex, StackBounds};
 use super::region::Region;
 use super::{checkers, free};
-use crate::abi::layout::ClassName;
+use crate::abi::layout::{CLASS_COUNT, ClassName};
 use crate::abi::state::State;
 use crate::error::{Kind, Result};
-use crate::sys::memory;
+use crate::sys::memory::{self, GUARDS_AT_ONCE};
 
 /// In debug builds a free stack faults whole, so that a use after the coroutine's end is found where it
 /// happens. It costs 8 µs a coroutine.
@@ -54,9 +54,10 @@ pub(super) unsafe fn retire(region: &Region, slot: SlotIndex) {
         matches!(word.state(), State::Exited | State::Free),
         "slot {slot:?} is released while {word:?}"
     );
-    let bounds = region.geometry.bounds(slot);
-    checkers::release(record, bounds);
-    if CLOSE_FREE_STACKS && let Some(bounds) = bounds {
+    if checkers::ARE_TOLD {
+        checkers::release(record, region.geometry.bounds(slot));
+    }
+    if CLOSE_FREE_STACKS && let Some(bounds) = region.geometry.bounds(slot) {
         note_depth(bounds);
         // An error costs a check; the slot is usable all the same.
         // SAFETY: the caller says that nobody uses the stack.
@@ -71,15 +72,16 @@ pub(super) unsafe fn retire(region: &Region, slot: SlotIndex) {
 /// Makes a slot's stack usable that was closed when it became free.
 #[inline]
 pub(super) fn open(region: &Region, name: ClassName, slot: SlotIndex) -> Result<SlotIndex> {
-    let bounds = region.geometry.bounds(slot);
-    if CLOSE_FREE_STACKS && let Some(bounds) = bounds {
+    if CLOSE_FREE_STACKS && let Some(bounds) = region.geometry.bounds(slot) {
         let opened = region.redzones.open(slot, bounds.limit, bounds.top - bounds.limit);
         if let Err(error) = opened {
             free::put(&region.class(name).free, region, &[slot]);
             return Err(error);
         }
     }
-    checkers::acquire(region.record(slot), bounds);
+    if checkers::ARE_TOLD {
+        checkers::acquire(region.record(slot), region.geometry.bounds(slot));
+    }
     Ok(slot)
 }
 
@@ -91,15 +93,17 @@ pub(super) fn take(region: &Region, name: ClassName, out: &mut [SlotIndex]) -> u
     taken.unwrap_or(0)
 }
 
-/// Held by whoever takes fresh slots, or has slots in hand that are free and in no queue.
-pub(super) fn growing() -> MutexGuard<'static, ()> {
-    static GROWING: Mutex<()> = Mutex::new(());
+/// Held by whoever takes fresh slots, or has slots in hand that are free and in no queue. In it: how many slots of each
+/// class have their redzones, those that were never used included.
+pub(super) fn growing() -> MutexGuard<'static, [u32; CLASS_COUNT]> {
+    static GROWING: Mutex<[u32; CLASS_COUNT]> = Mutex::new([0; CLASS_COUNT]);
     GROWING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The next slot that never had a tenant.
 pub(super) fn take_fresh(region: &Region, name: ClassName) -> Result<SlotIndex> {
-    let _one_at_a_time = growing();
+    let mut growing = growing();
+    let guarded = &mut growing[name as usize];
     let geometry = region.geometry.class(name);
     let class = region.class(name);
     let used = class.used.load(Relaxed);
@@ -112,19 +116,32 @@ pub(super) fn take_fresh(region: &Region, name: ClassName) -> Result<SlotIndex> 
         };
     }
     let slot = SlotIndex(geometry.first + used);
-    if let Some(bounds) = region.geometry.bounds(slot) {
+    if used == *guarded && geometry.stride != 0 {
         if used == 0 {
             // SAFETY: behind a class's last slot nothing is ever used.
-            unsafe { region.redzones.place(slot, geometry.end()) }?;
+            unsafe { region.redzones.place(slot, &[geometry.end()]) }?;
         }
-        // SAFETY: a slot's low end is never used, and this slot not at all yet.
-        unsafe { region.redzones.place(slot, bounds.limit - REDZONE) }?;
+        *guarded += place_redzones(region, geometry, used)?;
     }
     checkers::open(region.record(slot), region.geometry.bounds(slot));
     region.include_in_cores(name, used as usize + 1);
     // Release: a reader that sees the higher mark sees the redzone, too.
     class.used.store(used + 1, Release);
     Ok(slot)
+}
+
+/// Places the redzones of the slots from the `used`th on: of as many as are in use already, as far as one system call
+/// can, so that one stack costs one redzone, and in a crowd each costs less. Says of how many.
+fn place_redzones(region: &Region, class: &ClassGeometry, used: u32) -> Result<u32> {
+    let most = used.clamp(1, GUARDS_AT_ONCE as u32).min(class.count - used);
+    let mut addresses = [0; GUARDS_AT_ONCE];
+    for (address, i) in addresses.iter_mut().zip(used..) {
+        *address = class.base + i as usize * class.stride;
+    }
+    let addresses = &addresses[..most as usize];
+    // SAFETY: a slot's low end is never used, and these slots not at all yet.
+    let placed = unsafe { region.redzones.place(SlotIndex(class.first + used), addresses) }?;
+    Ok(placed as u32)
 }
 
 /// The deepest stack of the process so far, in bytes: whole pages, by what has been touched. Looks at every slot that

@@ -6,6 +6,7 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -57,6 +58,8 @@ pub struct Mutex<T: ?Sized> {
     waiters: std::sync::Mutex<Waiters>,
     value: UnsafeCell<T>,
 }
+
+const _: () = assert!(mem::offset_of!(Mutex<()>, head) == 0, "a mutex's address is its head's");
 
 // SAFETY: the value is reached through a guard only, of which there is one at a time: it moves between threads,
 // but isn't shared by them.

@@ -20,6 +20,7 @@ macro_rules! frame_of {
         )
     };
 }
+pub(crate) use frame_of;
 
 const COMMANDS: [&str; 17] = [
     "coro list",

@@ -1,1 +1,214 @@
-//! x
+//! A selected coroutine in the place of a thread's stack: its frames can be looked at, and nothing that runs or changes the
+//! program takes them for the thread's.
+
+use std::process::Command;
+
+use crate::debuggee::Debuggee;
+use crate::seen::frame_of;
+use crate::support::{Profile, line_of, program};
+use crate::{SEEN, SOURCE, coro, has};
+
+const GONE: &str = "coro: #1 'main' is no longer selected: thread 1 is itself again";
+
+/// GDB 13 fails an assertion of its own here, when an unwinder answers only once.
+#[test]
+fn frames_of_a_selected_coroutine_and_of_all_threads() {
+    let debuggee = Debuggee::seen(Profile::Debug, "threads");
+    let commands = [
+        "coro select reader",
+        "frame 1",
+        "up",
+        "thread apply all bt 1",
+        "thread apply all -s -q frame",
+        "bt 2",
+        "frame",
+        "down",
+        "bt -2",
+        "bt -full 1",
+        "coro select .",
+        "bt 1",
+        "frame",
+        "coro select",
+        "coro select reader locker",
+        "coro select 4711",
+        "coro select io",
+    ];
+    let said = coro(&debuggee.attach(), &commands);
+    has(&said, "frame 1", &["#1  ", "arch::x86_64::switch"]);
+    has(&said, "up", &["#2  ", "arch::x86_64::swap"]);
+    let threads = said.block("thread apply all bt 1");
+    assert_eq!(threads.lines().filter(|line| line.starts_with("#0  ")).count(), 2, "as they are: {said}");
+    has(&said, "bt 2", &["#1  ", "#2  "]);
+    assert!(!said.block("bt 2").contains("#0 ") && !said.block("bt 2").contains("#3 "), "{said}");
+    assert!(said.blocks("frame").next().unwrap().starts_with("#2  "), "`up` has been kept: {said}");
+    has(&said, "bt -2", &["scheduler::switch::start", "--- coroutine boundary, not running ---"]);
+    has(&said, "coro select .", &["[thread ", " itself]", "#0  "]);
+    has(&said, "bt 1", &["#0  "]);
+    assert!(said.blocks("frame").nth(1).unwrap().starts_with("#0  "), "{said}");
+    has(&said, "coro select reader locker", &["coro: `coro select` takes one coroutine"]);
+    has(&said, "coro select 4711", &["coro: there is no coroutine 4711: it has ended, or never was"]);
+    // One that runs is its thread.
+    has(&said, "coro select io", &["coroutine #2 'io', running, which thread ", "#0  "]);
+}
+
+#[test]
+fn what_would_change_the_thread_is_refused() {
+    let mut debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
+    let stack = "x/400xg 0x10083bc000";
+    let commands = [
+        "info registers",
+        stack,
+        "coro select reader",
+        "return",
+        "jump 5",
+        "set $rip = 5",
+        "print $rax = 1",
+        "set var $rsp = 8",
+        frame_of!("read_request"),
+        "set $pc = 6",
+        "print $rbx = 3",
+        "print $rip = 7",
+        "print $rbp = 7",
+        "print secret",
+        "frame 0",
+        "print $r12 = 77",
+        "set $rsp = 16",
+        "print $rip = 9",
+        "set var $eflags = 0",
+        "bt 1",
+        "coro select .",
+        "info registers",
+        stack,
+        "print $r12 = $r12",
+    ];
+    let said = coro(&debuggee.attach(), &commands);
+    for command in ["return", "jump 5"] {
+        let refusal = format!(
+            "coro: `{}` would change the thread, not the selected coroutine #4 'reader'; `coro select .` goes back",
+            &command[..4].trim_end()
+        );
+        let refusal = refusal.replace("`retu`", "`return`");
+        has(&said, command, &[&refusal]);
+    }
+    for command in ["set $rip = 5", "set var $rsp = 8"] {
+        has(&said, command, &["unmodifiable"]);
+    }
+    for command in ["set $pc = 6", "print $r12 = 77", "set $rsp = 16", "print $rip = 9", "set var $eflags = 0"] {
+        has(&said, command, &["has been set back: registers can't be written while #4 'reader' is selected"]);
+    }
+    has(&said, "print secret", &["= 42"]);
+    has(&said, "bt 1", &["#1  "]);
+    let mut registers = said.blocks("info registers");
+    let (before, after) = (registers.next().unwrap(), registers.next().unwrap());
+    assert!(before.contains("rip ") && before.contains("r15 "), "{said}");
+    pretty_assertions::assert_eq!(before, after);
+    let mut stacks = said.blocks(stack);
+    pretty_assertions::assert_eq!(stacks.next(), stacks.next());
+    // Without a selection registers can be written, as ever.
+    assert!(!said.block("print $r12 = $r12").contains("coro"), "{said}");
+    assert!(debuggee.lives(), "GDB has left it, and it goes on");
+}
+
+/// Of the variables of a selected coroutine: they are its own, and nobody else's.
+#[test]
+fn variables_of_a_selected_coroutine_can_be_set() {
+    let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
+    let commands = [
+        "coro select reader",
+        frame_of!("read_request"),
+        "set var secret = 43",
+        "print secret",
+        "set $rip = 5",
+        "print bytes",
+    ];
+    let said = coro(&debuggee.attach(), &commands);
+    has(&said, "print secret", &["= 43"]);
+    // What is put back is the stack with the new value.
+    has(&said, "set $rip = 5", &["has been set back"]);
+    has(&said, "print bytes", &["[1, 2, 3, 4]"]);
+}
+
+#[test]
+fn functions_can_be_called_while_a_coroutine_is_selected() {
+    let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
+    let commands = [
+        "info registers rip rsp",
+        "coro select reader",
+        frame_of!("read_request"),
+        "set language c",
+        "print (int)getpid()",
+        "set language auto",
+        "frame",
+        "print secret",
+        "coro select .",
+        "info registers rip rsp",
+    ];
+    let said = coro(&debuggee.attach(), &commands);
+    has(&said, "print (int)getpid()", &[&format!("= {}", debuggee.pid())]);
+    has(&said, "frame", &["read_request"]);
+    has(&said, "print secret", &["= 42"]);
+    let mut registers = said.blocks("info registers rip rsp");
+    assert_eq!(registers.next(), registers.next(), "{said}");
+}
+
+/// Each of GDB's commands that run the program starts from the thread's own frame.
+#[test]
+fn selection_ends_before_the_program_runs() {
+    let file = program("seen", Profile::Debug);
+    let stop = format!("break {}", line_of(SEEN, "SECOND"));
+    let third = format!("{}\t", line_of(SEEN, "THIRD"));
+    let advance = format!("advance {}", line_of(SEEN, "DOUBLED"));
+    let mut commands = vec![
+        "python gdb.execute('define hook-next\\necho the user\\'s own hook\\\\n\\nend')",
+        "break seen::turns if who == 1",
+        "run",
+        "delete",
+        &stop,
+        "continue",
+        "delete",
+    ];
+    let runs: [(&str, &str); 9] = [
+        // From the second line of `turns`, over the call of `twice`.
+        ("next", &third),
+        ("stepi", &third),
+        ("nexti", &third),
+        ("tbreak seen::twice", "Temporary breakpoint"),
+        ("continue", "twice"),
+        ("step", "black_box"),
+        (&advance, "twice"),
+        ("finish", "turns"),
+        ("until", &third),
+    ];
+    for (command, _) in &runs {
+        commands.extend(["coro select main", command]);
+    }
+    commands.extend(["coro select main", "kill"]);
+    let said = coro(&["--args".as_ref(), file.as_os_str(), "steps".as_ref()], &commands);
+    for (command, place) in runs {
+        let last = said.blocks(command).last().unwrap();
+        assert!(last.contains(place), "`{command}` does not come to {place}: {last}\n{said}");
+        // A breakpoint may be made, and runs nothing.
+        assert_eq!(last.contains(GONE), command != "tbreak seen::twice", "`{command}`: {said}");
+    }
+    has(&said, "next", &["the user's own hook", GONE]);
+    has(&said, "kill", &[GONE]);
+}
+
+/// In an editor the frames that aren't the thread's would be taken for it: MI shows them unfiltered.
+#[test]
+fn selecting_is_refused_where_an_editor_drives() {
+    let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
+    for interpreter in ["-i=mi", "--interpreter=mi3"] {
+        let output = Command::new("gdb")
+            .args(["-nx", "-q", "-batch", interpreter, "-iex", "set debuginfod enabled off"])
+            .args(["-iex", "set auto-load python-scripts off", "-p", &debuggee.pid()])
+            .args(["-ex", SOURCE, "-ex", "coro bt reader", "-ex", "coro select reader"])
+            .env("LC_ALL", "C")
+            .output()
+            .expect("tests/install.sh installs GDB");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(said.contains("read_request"), "{said}");
+        assert!(said.contains("`coro bt ID -full` shows a coroutine's stack and locals here"), "{said}");
+        assert!(!said.contains("[coroutine #4"), "{said}");
+    }
+}

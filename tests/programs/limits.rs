@@ -32,6 +32,7 @@ fn main() {
             "fill" => fill(),
             "deny-while-running" => deny_while_running(value),
             "overflow" => overflow(),
+            "redzones" => redzones(),
             "broken-pipe" => broken_pipe(),
             _ => panic!("{step}?"),
         }
@@ -175,6 +176,40 @@ fn overflow() {
     println!("came back: {result:?}");
 }
 
+/// How many pages below each of a hundred stacks can't be touched, while all of them are in use.
+fn redzones() {
+    let look = || {
+        let pages = closed_pages_below();
+        yield_now();
+        pages
+    };
+    let result = builder(None).run(|| {
+        let crowd: Vec<_> = (0..100).map(|_| spawn(look)).collect();
+        let pages = crowd.into_iter().map(|member| member.join().unwrap());
+        println!("{} pages below each stack, or more", pages.min().unwrap());
+    });
+    println!("ended: {result:?}");
+}
+
+/// The pages below the running stack, as far as none of them can be read.
+fn closed_pages_below() -> usize {
+    const STACK: usize = 192 << 10;
+    let here = black_box(0_u8);
+    let page = ptr::from_ref(&here).addr() & !(PAGE - 1);
+    let limit = (page - STACK..page).step_by(PAGE).rev().find(|page| !is_readable(*page));
+    let below = (0..limit.unwrap_or(0)).step_by(PAGE).rev();
+    limit.map_or(0, |_| 1 + below.take_while(|page| !is_readable(*page)).count())
+}
+
+/// Whether the kernel can read a byte, which is no fault if it can't.
+fn is_readable(address: usize) -> bool {
+    let mut byte = 0_u8;
+    let to = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let from = libc::iovec { iov_base: ptr::with_exposed_provenance_mut(address), iov_len: 1 };
+    // SAFETY: it writes to the one byte.
+    unsafe { libc::process_vm_readv(libc::getpid(), &raw const to, 1, &raw const from, 1, 0) == 1 }
+}
+
 fn broken_pipe() {
     builder(None)
         .run(|| {
@@ -217,8 +252,8 @@ fn default_sigpipe() {
     assert_ne!(unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) }, libc::SIG_ERR);
 }
 
-/// Makes a system call fail from now on: `guard` is `madvise(MADV_GUARD_INSTALL)`, `large-mmap` one of at least 1 GiB,
-/// `redzone` an `mprotect(PROT_NONE)`. By a seccomp filter (seccomp(2)): no kernel of another version is needed.
+/// Makes a system call fail from now on: `guard` is `madvise(MADV_GUARD_INSTALL)`, `guards-at-once` any `process_madvise`,
+/// `large-mmap` an `mmap` of at least 1 GiB, `redzone` an `mprotect(PROT_NONE)`. By a seccomp filter (seccomp(2)): no kernel of another version is needed.
 fn deny(call: &str) {
     const SYSTEM_CALL: u32 = 0;
     const MADV_GUARD_INSTALL: u32 = 102;
@@ -232,6 +267,7 @@ fn deny(call: &str) {
     };
     let (number, checks) = match call {
         "guard" => (libc::SYS_madvise, equals(argument(2), MADV_GUARD_INSTALL)),
+        "guards-at-once" => (libc::SYS_process_madvise, vec![]),
         "redzone" => (libc::SYS_mprotect, equals(argument(2), libc::PROT_NONE as u32)),
         // The high half isn't zero, or the low one is a GiB at least.
         "large-mmap" => {

@@ -2,7 +2,7 @@
 //! `seen parked|fork|threads|steps|panics`.
 //!
 //! parked: waits for ever, in coroutines of several kinds. fork: then forks, and both wait. threads: besides, a thread
-//! that computes. steps: two coroutines take turns in one function, over and over, for ever. panics: some coroutines end, and
+//! that computes. steps: two coroutines take turns in one function, two thousand times. panics: some coroutines end, and
 //! one panics.
 //!
 //! Prints `parked` when it is where it is to be looked at; the fork, then, its child's number.
@@ -167,7 +167,7 @@ fn take_turns() {
 #[inline(never)]
 fn turns(who: u64) -> u64 {
     let mut round = black_box(0);
-    while round < 1_000_000_000 {
+    while round < 2000 {
         round += 1; // line FIRST
         let before = twice(round, who); // line SECOND
         coro::yield_now(); // line THIRD
@@ -204,5 +204,5 @@ fn end_in_all_ways() {
 fn last_words(n: u64) -> u64 {
     let words = black_box(n + 1); // line WORDS
     coro::yield_now();
-    words // line LAST
-}
+    words
+} // line LAST

@@ -1,4 +1,5 @@
-"""Unwinding by `.eh_frame`, for the plain port: as much of DWARF's call frame information as x86-64 compilers emit."""
+"""Unwinding by `.eh_frame`, for the plain port: as much of DWARF's call frame information as x86-64 compilers
+emit."""
 
 import struct
 from bisect import bisect_right
@@ -74,13 +75,17 @@ class Fde:
 
     def __init__(self, cie, start, end, instructions):
         self.cie, self.start, self.end, self.instructions = cie, start, end, instructions
+        self._rows = {}
 
     def row(self, pc):
-        """(CFA rule, {register: rule}) at a pc: a rule is ("offset", n), ("register", n), ("expression",), ("undefined",)."""
-        state = {"cfa": None, "rules": {}}
-        _run(self.cie, self.cie.instructions, state, self.start, 1 << 64, {})
-        _run(self.cie, self.instructions, state, self.start, pc, dict(state["rules"]))
-        return state["cfa"], state["rules"]
+        """(CFA rule, {register: rule}) at a pc: a rule is ("offset", n), ("register", n), ("expression",),
+        ("undefined",)."""
+        if pc not in self._rows:
+            state = {"cfa": None, "rules": {}}
+            _run(self.cie, self.cie.instructions, state, self.start, 1 << 64, {})
+            _run(self.cie, self.instructions, state, self.start, pc, dict(state["rules"]))
+            self._rows[pc] = state["cfa"], state["rules"]
+        return self._rows[pc]
 
 
 def _run(cie, instructions, state, location, pc, initial):
@@ -171,7 +176,8 @@ class Table:
 
 
 def step(memory, fde, registers, pc):
-    """The caller's registers; None: there is no caller, or it can't be told. `pc`: by which the row is sought."""
+    """The caller's registers; None: there is no caller, or it can't be told. `pc`: by which the row is
+    sought."""
     cfa_rule, rules = fde.row(pc)
     if cfa_rule is None or registers.get(cfa_rule[0]) is None or rules.get(RIP) == ("undefined",):
         return None

@@ -1,4 +1,5 @@
-"""ELF files of a process, for the plain port: where they are loaded, their `.eh_frame`, and names by address."""
+"""ELF files of a process, for the plain port: where they are loaded, their `.eh_frame`, and names by
+address."""
 
 import os
 import struct
@@ -36,8 +37,13 @@ class Module:
     def locations(self, address):
         """(function, file, line) at one of its run-time addresses, inlined functions first, by addr2line."""
         if self._lines is None:
-            self._lines = subprocess.Popen(["addr2line", "-a", "-f", "-i", "-C", "-e", self.path], text=True,
-                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            self._lines = subprocess.Popen(
+                ["addr2line", "-a", "-f", "-i", "-C", "-e", self.path],
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
         # The answer to a second question, at an address where there is nothing, ends that to the first.
         self._lines.stdin.write(f"{address - self.bias:#x}\n0xffffffffffff\n")
         self._lines.stdin.flush()
@@ -47,7 +53,13 @@ class Module:
             if line.startswith("0x"):
                 break
             file, _, number = self._lines.stdout.readline().strip().rpartition(":")
-            found.append((line.strip(), file if file != "??" else None, int(number.split()[0]) if number[:1].isdigit() else None))
+            found.append(
+                (
+                    line.strip(),
+                    file if file != "??" else None,
+                    int(number.split()[0]) if number[:1].isdigit() else None,
+                )
+            )
         for _ in range(2):
             self._lines.stdout.readline()
         return [place for place in found if place[0] != "??"]

@@ -1,4 +1,5 @@
-"""A port of plain Python's: a live process by /proc, its stacks by `.eh_frame`, its lines by addr2line. No debugger.
+"""A port of plain Python's: a live process by /proc, its stacks by `.eh_frame`, its lines by addr2line. No
+debugger.
 
 The process has to stand still while it is read: a program in which everything waits does.
 """

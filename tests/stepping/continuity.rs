@@ -5,7 +5,7 @@
 //! again, must be found the same at every instruction until control returns to it, and then the registers really are
 //! what was foretold.
 
-use crate::registers::Registers;
+use crate::registers::{Registers, SP};
 use crate::walk::{Chain, Frame};
 
 /// The longest instruction of the CPU.
@@ -49,11 +49,17 @@ pub(crate) fn between(before: &Chain, after: &Chain) -> Result<Move, String> {
     }
 }
 
-/// Whether a frame is what a call made of its caller: it goes on behind the call, with the same registers.
+/// Whether a frame is what a call made of its caller: it goes on behind the call, with the same registers. `entry` calls
+/// by a jump, before which it has pushed the address itself: then the stack pointer is the one before the push.
 fn is_called(before: &Registers, caller: &Registers) -> bool {
-    let mut call = *before;
-    call.pc = caller.pc;
-    caller.pc > before.pc && caller.pc - before.pc <= LONGEST && call.difference(caller).is_none()
+    let is_from = |sp| {
+        let mut call = *before;
+        call.pc = caller.pc;
+        call.set(SP, sp);
+        call.difference(caller).is_none()
+    };
+    let goes_on_behind = caller.pc > before.pc && caller.pc - before.pc <= LONGEST;
+    goes_on_behind && (is_from(before.sp()) || is_from(before.sp() + 8))
 }
 
 /// The first difference of two lists of frames, of which the latter was found later. The last `shared` frames are known

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use crate::memory::Memory;
 use crate::process::Process;
 use crate::support::image::{self, Image as _, header_by_note, word};
-use crate::support::registry_reader::{Coroutine, Descriptor, Fields, Meanings, Registry, Row};
+use crate::support::objects::Descriptor;
+use crate::support::registry_reader::{Coroutine, Fields, Meanings, Registry, Row};
 
 /// Workers that are looked at. The debuggee has two.
 const WORKERS: usize = 4;

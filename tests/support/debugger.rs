@@ -40,6 +40,11 @@ impl Transcript {
         &self.whole
     }
 
+    /// The output of the command at a position.
+    pub(crate) fn nth_block(&self, number: usize) -> &str {
+        &self.blocks[number].1
+    }
+
     /// Takes the output apart; panics if the debugger has not come to the end of all commands.
     fn parse(whole: String, commands: &[&str]) -> Transcript {
         let block = |(number, command): (usize, &&str)| {
@@ -84,12 +89,15 @@ pub(crate) fn gdb_with(options: &[impl AsRef<OsStr>], commands: &[&str]) -> Tran
     ] {
         gdb.arg("-iex").arg(format!("set {setting}"));
     }
+    // GDB takes scripts and commands in the order in which they are given; what stands behind --args is the program's.
+    let end = options.iter().position(|option| option.as_ref() == "--args").unwrap_or(options.len());
+    gdb.args(&options[..end]);
     for (number, command) in commands.iter().enumerate() {
         gdb.arg("-ex").arg(format!("echo \\nBEGIN {number}\\n"));
         gdb.arg("-ex").arg(command);
         gdb.arg("-ex").arg(format!("echo END {number}\\n"));
     }
-    gdb.args(options);
+    gdb.args(&options[end..]);
     Transcript::parse(run(gdb), commands)
 }
 

@@ -5,8 +5,10 @@
 //! - [`backtrace`]: what a debugger printed, as frames; and whether they are those that were expected
 //! - [`guide`]: sessions in the documentation, held against what a debugger says
 //! - [`image`]: the memory of another process, or of a core
+//! - [`page`]: a page of the documentation whose sessions are what the debugger says
 //! - [`parked`]: a process in which every coroutine waits
-//! - [`registry_reader`]: the debug ABI as an outsider reads it
+//! - [`registry_reader`]: the debug ABI as an outsider reads it; [`objects`]: what is waited for
+//! - [`started`]: a program that a page starts in the background
 //! - [`valgrind`]: where that is
 //!
 //! Nothing here waits for a length of time. What is missing on the machine is a failure which says how to
@@ -18,9 +20,12 @@ pub(crate) mod backtrace;
 pub(crate) mod debugger;
 pub(crate) mod guide;
 pub(crate) mod image;
+pub(crate) mod objects;
+pub(crate) mod page;
 pub(crate) mod parked;
 pub(crate) mod program;
 pub(crate) mod registry_reader;
+pub(crate) mod started;
 
 use std::process::Command;
 

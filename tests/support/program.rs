@@ -102,8 +102,13 @@ fn build(name: &str, profile: Profile, more: &[&str]) -> PathBuf {
         .unwrap_or_else(|error| panic!("cargo ({}) does not start: {error}", env!("CARGO")));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo could not build the example {name} ({profile:?}):\n{said}");
-    let path = target.join(folder).join("examples").join(name);
-    assert!(path.exists(), "cargo has built the example {name} ({profile:?}), but not to {}", path.display());
+    let folder = target.join(folder).join("examples");
+    let mut path = folder.join(name);
+    if !path.exists() {
+        // It may be a library.
+        path = folder.join(format!("lib{name}.so"));
+    }
+    assert!(path.exists(), "cargo has built the example {name} ({profile:?}), but not to {}", folder.display());
     path
 }
 

@@ -5,7 +5,6 @@
 //! it shows that the process describes itself well enough.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::ops::Range;
 
 use super::image::{Image, half_word, word};
@@ -69,23 +68,6 @@ pub(crate) struct Registry<'i> {
 pub(crate) struct Row<'f> {
     bytes: Vec<u8>,
     fields: &'f Fields,
-}
-
-/// Who did something to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Owner {
-    Nobody,
-    Coroutine(u64),
-    /// Outside any runtime.
-    Thread(u32),
-}
-
-/// A file descriptor's row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Descriptor {
-    pub(crate) role: String,
-    pub(crate) address: Option<SocketAddr>,
-    pub(crate) last_user: u64,
 }
 
 /// What the tables say of rows and numbers: all that is needed to understand a row without another look at them.
@@ -201,14 +183,6 @@ impl<'i> Registry<'i> {
         Ok(Row { bytes: read(self.image, address, length)?, fields })
     }
 
-    /// The row of a file descriptor.
-    pub(crate) fn descriptor(&self, number: u64) -> Result<Descriptor, String> {
-        let fields = self.fields("descriptor fields")?;
-        let number = number as u32;
-        let row = self.rows("descriptors", Some(number..number + 1), &fields)?.remove(0);
-        Descriptor::of(&row, &self.names("descriptor roles")?)
-    }
-
     /// The header at an address (its own, or its copy's), with the fields that the table says it has.
     pub(crate) fn header_row<'f>(&self, address: u64, fields: &'f Fields) -> Result<Row<'f>, String> {
         Ok(Row { bytes: read(self.image, address, self.header.size as usize)?, fields })
@@ -284,18 +258,6 @@ impl<'i> Registry<'i> {
             stride * count,
         )?;
         Ok(bytes.chunks_exact(stride).map(<[u8]>::to_vec).collect())
-    }
-}
-
-impl Descriptor {
-    /// What a row says, with the names of the roles.
-    pub(crate) fn of(row: &Row<'_>, roles: &BTreeMap<u64, String>) -> Result<Descriptor, String> {
-        let role = row.number("role");
-        Ok(Descriptor {
-            role: roles.get(&role).cloned().ok_or(format!("{role} is no role of a descriptor"))?,
-            address: row.socket_address("address", row.number("address_length")),
-            last_user: row.number("last_user"),
-        })
     }
 }
 
@@ -378,33 +340,6 @@ impl<'f> Row<'f> {
         text(&self.bytes[field.offset..][..field.size])
     }
 
-    /// Who: a coroutine's id, or a thread's.
-    pub(crate) fn owner(&self, name: &str) -> Owner {
-        let field = self.field(name);
-        assert_eq!((field.kind.as_str(), field.size), ("owner", 8), "`{name}`");
-        match word(&self.bytes, field.offset) {
-            0 => Owner::Nobody,
-            value if value >> 63 == 1 => Owner::Thread(value as u32),
-            id => Owner::Coroutine(id),
-        }
-    }
-
-    /// An address as the kernel has it, of so many bytes; `None` for none.
-    pub(crate) fn socket_address(&self, name: &str, length: u64) -> Option<SocketAddr> {
-        let field = self.field(name);
-        assert_eq!(field.kind, "socket address", "`{name}`");
-        if length == 0 {
-            return None;
-        }
-        let bytes = &self.bytes[field.offset..][..field.size.min(length as usize)];
-        let port = u16::from_be_bytes([bytes[2], bytes[3]]);
-        match i32::from(u16::from_ne_bytes([bytes[0], bytes[1]])) {
-            libc::AF_INET => Some((<[u8; 4]>::try_from(&bytes[4..8]).expect("four bytes"), port).into()),
-            libc::AF_INET6 => Some((<[u8; 16]>::try_from(&bytes[8..24]).expect("16 bytes"), port).into()),
-            family => panic!("`{name}` is an address of family {family}"),
-        }
-    }
-
     /// Stack pointer and pc.
     pub(crate) fn context(&self, name: &str) -> (u64, u64) {
         let field = self.field(name);
@@ -418,6 +353,14 @@ impl<'f> Row<'f> {
         assert_eq!((field.kind.as_str(), field.size), ("free queue", 16), "`{name}`");
         let (head, count) = (word(&self.bytes, field.offset), word(&self.bytes, field.offset + 8));
         ((head >> 32) as u32, head as u32, count as u32)
+    }
+
+    /// A field of a kind, as it is.
+    #[track_caller]
+    pub(super) fn bytes(&self, name: &str, kind: &str) -> &[u8] {
+        let field = self.field(name);
+        assert_eq!(field.kind, kind, "`{name}`");
+        &self.bytes[field.offset..][..field.size]
     }
 
     fn field(&self, name: &str) -> &Field {

@@ -9,6 +9,7 @@
 mod imports;
 mod layout;
 mod safety;
+mod scripts;
 mod source;
 mod tree;
 mod wording;
@@ -88,6 +89,25 @@ fn python_files_open_with_a_docstring() {
         .flat_map(|(path, text)| layout::check_docstring(&path, &text))
         .collect();
     report(&problems);
+}
+
+#[test]
+fn debugger_scripts_share_what_knows_no_debugger() {
+    apply(|path| path.starts_with("gdb/coro_debug/") && path.ends_with(".py"), scripts::check_imports);
+}
+
+#[test]
+fn debugger_scripts_run_in_old_debuggers() {
+    let is_script = |path: &str| is_python(path) && !path.starts_with("tests/");
+    apply(is_script, scripts::check_age);
+}
+
+#[test]
+fn debugger_commands_explain_themselves() {
+    apply(
+        |path| path.starts_with("gdb/coro_debug/commands/") && path.ends_with(".py"),
+        scripts::check_commands,
+    );
 }
 
 #[test]

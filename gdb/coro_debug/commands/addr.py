@@ -11,8 +11,8 @@ from ..registry import FREE
 def run(session, arguments):
     """coro addr ADDRESS
 
-    Says whose an address is. That may be a coroutine's stack or redzone and how far from its end, the stack of one that has ended, the
-    records, or nothing of the runtime's.
+    Says whose an address is. That may be a coroutine's stack or redzone and how far from its end, the stack
+    of one that has ended, the records, or nothing of the runtime's.
     """
     options = options_.parse(arguments, takes_rest=True)
     if len(options.rest) != 1:
@@ -44,7 +44,11 @@ def describe(registry, address):
         f"redzone, {text.plural(place.distance, 'byte')} below its stack"
     if tenant.state != FREE:
         return f"coroutine {text.who(tenant.id, tenant.name)}, {where}"
-    last = f"its last tenant was coroutine {text.who(tenant.id, tenant.name)}" if tenant.id else "it never had a tenant"
+    last = (
+        f"its last tenant was coroutine {text.who(tenant.id, tenant.name)}"
+        if tenant.id
+        else "it never had a tenant"
+    )
     if tenant.id and tenant.spawn_site:
         last += f", spawned at {tenant.spawn_site}"
     return f"free slot {place.index}, {where}; {last}"
@@ -56,17 +60,23 @@ def _on_stack(tenant, place, address):
     if tenant.state == FREE or sp is None or sp not in tenant:
         return f"stack, {below}"
     if address < sp:
-        return f"stack, {below}, in the part not in use ({text.plural(sp - address, 'byte')} below its stack pointer)"
+        distance = text.plural(sp - address, "byte")
+        return f"stack, {below}, in the part not in use ({distance} below its stack pointer)"
     return f"stack, {below}, {text.plural(address - sp, 'byte')} above its stack pointer"
 
 
 def _native(registry, address):
     """Of the stack of a worker's thread, on which its main runs."""
     for worker in registry.workers:
-        main = registry.record(worker.values["main"]) if worker.values["main"] < registry.record_count else None
+        main = (
+            registry.record(worker.values["main"]) if worker.values["main"] < registry.record_count else None
+        )
         if main is not None and address in main:
-            return (f"coroutine {text.who(main.id, main.name)}, which runs on the native stack of worker {worker.number}, "
-                    f"{text.plural(main.stack_top - address, 'byte')} below its top")
+            return (
+                f"coroutine {text.who(main.id, main.name)}, which runs on the native stack of worker "
+                f"{worker.number}, "
+                f"{text.plural(main.stack_top - address, 'byte')} below its top"
+            )
     return None
 
 
@@ -82,6 +92,8 @@ def _head(registry, address):
                       if field.offset <= offset < field.offset + field.size), None)
         where = f"its field `{field}`" if field else f"byte {offset} of it"
         tenant = registry.record(row)
-        whose = f"coroutine {text.who(tenant.id, tenant.name)}" if tenant.state != FREE else f"free slot {row}"
+        whose = (
+            f"coroutine {text.who(tenant.id, tenant.name)}" if tenant.state != FREE else f"free slot {row}"
+        )
         return f"the registry: the record of {whose}, {where}"
     return "the registry: the region's head, in no table"

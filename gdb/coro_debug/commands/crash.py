@@ -1,28 +1,26 @@
-"""`coro crash`: what a fault means for the coroutines: whose stack overflowed, whose redzone was hit, and why."""
+"""`coro crash`: what a fault means for the coroutines: whose stack overflowed, whose redzone was hit, and
+why."""
 
-from .. import backtrace, source, text, verdict
 from .. import options as options_
 from ..command import command
 from ..port import CommandError
-from ..registry import FREE
-from . import bt
-
-BIGGEST = 4
-FRAMES = 60
+from ..report import report_of
 
 
 @command("crash")
 def run(session, arguments):
     """coro crash
 
-    Says whose stack has overflowed, or whose redzone was touched. For a program that has stopped at a signal, live or in a
-    core; with the backtrace, the biggest frames, and advice.
+    Says whose stack has overflowed, or whose redzone was touched. For a program that has stopped at a signal,
+    live or in a core; with the backtrace, the biggest frames, and advice.
     """
     options = options_.parse(arguments)
     registry = session.registry(options.runtime)
     report = report_of(session, registry)
     if report is None:
-        raise CommandError("the program has not stopped at a signal that says which memory was touched: there is no crash")
+        raise CommandError(
+            "the program has not stopped at a signal that says which memory was touched: there is no crash"
+        )
     for line in report.long():
         session.port.write(line + "\n")
 
@@ -35,204 +33,3 @@ def one_line(session):
     registry = session.registry()
     report = report_of(session, registry)
     return report.short() if report is not None and report.concerns_coroutines else None
-
-
-def report_of(session, registry):
-    """The report of the fault at which the program stands; None: it stands at none."""
-    fault = session.port.fault()
-    if fault is None:
-        return None
-    signal, address, number = fault
-    thread = next((thread for thread in registry.threads() if thread.number == number), None)
-    if thread is None or thread.sp is None:
-        return None
-    return Report(session, registry, signal, address, thread)
-
-
-class Report:
-    """One fault."""
-
-    def __init__(self, session, registry, signal, address, thread):
-        self._session, self._registry = session, registry
-        self.signal, self.address, self.thread = signal, address, thread
-        #: The coroutine that runs on the thread, by its stack pointer, or by its record where that jumped over a redzone.
-        self.coroutine = registry.running_on(thread)
-        self.facts = self._facts()
-        self.verdict = verdict.classify(self.facts)
-        if self.verdict.kind == "jumped":
-            self.coroutine = registry.record(self.verdict.slot)
-
-    def _facts(self):
-        registry, address = self._registry, self.address
-        place = registry.locate(address) if address is not None else None
-        is_free = False
-        if place is not None and place.index is not None:
-            is_free = (place.index - place.klass.first >= place.klass.used
-                       or registry.record(place.index).state == FREE)
-        own = registry.locate(self.thread.sp)
-        facts = {"place": place, "is_free": is_free, "jumped": self._jumped(own)}
-        if own is not None and own.kind in ("stack", "redzone"):
-            limit, top = own.klass.stack(own.index)
-            facts.update(own=own.index, limit=limit, top=top, redzone=own.klass.redzone)
-        else:
-            facts["native"] = self._native()
-        return verdict.Facts(address, self.thread.sp, **facts)
-
-    def _native(self):
-        """The bounds of the worker's own stack on which the thread stands, or just below."""
-        for worker in self._registry.workers:
-            if worker.values["main"] >= self._registry.record_count:
-                continue
-            main = self._registry.record(worker.values["main"])
-            if main.stack_limit - (1 << 20) <= self.thread.sp < main.stack_top:
-                return main.stack_limit, main.stack_top
-        return None
-
-    def _jumped(self, own):
-        """The slot of the one that the records say to run on this thread, when the stack pointer is in another's, below it: a
-        frame larger than the redzone has jumped over that."""
-        worker = self._registry.worker_of(self.thread)
-        if worker is None or own is None or own.klass is None:
-            return None
-        for index in self._registry.said_to_run(worker.number):
-            limit, _top = own.klass.stack(index)
-            is_of_class = own.klass.first <= index < own.klass.first + own.klass.count
-            if is_of_class and index != own.index and self.thread.sp < limit - own.klass.redzone:
-                return index
-        return None
-
-    @property
-    def concerns_coroutines(self):
-        return self.verdict.kind not in ("elsewhere", "null", "none")
-
-    def who(self):
-        return f"coroutine {text.who(self.coroutine.id, self.coroutine.name)}" if self.coroutine is not None else \
-            f"thread {self.thread.number}"
-
-    def headline(self):
-        """What happened, without the address."""
-        kind, slot, distance = self.verdict.kind, self.verdict.slot, self.verdict.distance
-        who = self.who()
-        below = f"{text.plural(distance, 'byte')} below"
-        if kind == "overflow":
-            return f"{who} overflowed its stack"
-        if kind == "jumped":
-            return f"{who} overflowed its stack, and jumped over its redzone into another's"
-        if kind == "native overflow":
-            return f"{who} overflowed its thread's own stack"
-        if kind == "underrun":
-            return f"{who} used a wild pointer: into its own redzone, {below} its stack, while its stack pointer is far above"
-        if kind == "above":
-            return f"{who} ran off the top of its stack, by {text.plural(distance, 'byte')}"
-        if kind == "stranger":
-            return f"{who} used a wild pointer: into the redzone of {self._tenant(slot)}"
-        if kind == "freed":
-            return f"{who} used a freed stack: {self._tenant(slot)}"
-        if kind == "registry":
-            return f"{who} used a wild pointer: into the coroutines' registry"
-        if kind == "null":
-            return f"{who} used a null pointer"
-        if kind == "none":
-            return f"{who} got {self.signal}, which touched no memory"
-        return f"{who} touched memory that is no coroutine's redzone: not a matter of its stack"
-
-    def _tenant(self, slot):
-        """Who has a slot, or had it last."""
-        if slot is None:
-            return "no coroutine, behind the last stack"
-        tenant = self._registry.record(slot)
-        name = f"coroutine {text.who(tenant.id, tenant.name)}" if tenant.id else f"slot {slot}, which was never used"
-        if tenant.state != FREE or not tenant.id:
-            return name
-        return f"of {name}, which has ended" + (f" (spawned at {tenant.spawn_site})" if tenant.spawn_site else "")
-
-    def what(self):
-        """`touched 0x…, 176 bytes below the stack, 8 bytes above the stack pointer`"""
-        if self.address is None:
-            return f"{self.signal} on thread {self.thread.number}"
-        words = f"{self.signal}: touched {self.address:#x}"
-        if self.verdict.kind in ("overflow", "underrun", "native overflow") and self.verdict.distance > 0:
-            words += f", {text.plural(self.verdict.distance, 'byte')} below the stack"
-        apart = self.address - self.thread.sp
-        if abs(apart) < 1 << 24:
-            words += f", {text.plural(abs(apart), 'byte')} {'above' if apart >= 0 else 'below'} the stack pointer"
-        return words
-
-    def short(self):
-        """One line, for a stop."""
-        line = f"{self.headline()} ({self.what()})"
-        place = self._session.frames(self._registry).of_user((self.thread.pc,))
-        return line + (f" in {source.text(place)}" if place is not None else "") + "; `coro crash` says more"
-
-    def long(self):
-        """The report's lines."""
-        yield self.headline()
-        yield f"  what      {self.what()}"
-        if self.coroutine is None:
-            return
-        coroutine = self.coroutine
-        size = coroutine.stack_size
-        yield (f"  stack     {text.size_in_words(size)} {coroutine.stack_limit:#x}..{coroutine.stack_top:#x}"
-               + self._redzone())
-        if coroutine.spawn_site:
-            lifetime = coroutine.lifetime
-            parent = self._registry.by_id(coroutine.parent)
-            yield (f"  spawned   {coroutine.spawn_site}"
-                   + (f", {text.duration(lifetime)} ago" if lifetime is not None else "")
-                   + (f", by coroutine {text.who(parent.id, parent.name)}" if parent is not None else ""))
-        port = self._session.port
-        found = backtrace.take(port, coroutine, lambda frame: list(bt.frame_lines(port, frame)), FRAMES, names=_Names())
-        weight = verdict.weigh(found.stretches, size)
-        if self.verdict.is_overflow:
-            yield "  verdict   " + weight_in_words(weight, size)
-        yield f"backtrace, innermost first ({text.plural(found.count, 'frame')}):"
-        for line in found.lines:
-            yield f"  {line}"
-        biggest = biggest_frames(found.stretches)
-        if biggest:
-            yield "biggest frames: " + " | ".join(biggest)
-        alive = sum(count for state, count in self._registry.count_states().items() if state != FREE)
-        yield f"other coroutines: {alive - 1:,}"
-        if self.verdict.is_overflow:
-            used = coroutine.stack_top - min(self.thread.sp, self.address if self.address is not None else self.thread.sp)
-            yield "advice    " + verdict.advice(weight, used, size)
-
-    def _redzone(self):
-        place = self._registry.locate(self.coroutine.stack_limit)
-        return f", redzone {text.size_in_words(place.klass.redzone)}" if place is not None and place.klass is not None else ""
-
-
-class _Names:
-    """Names of frames' functions; each address is asked for once."""
-
-    def __init__(self):
-        self._known = {}
-
-    def __call__(self, frame):
-        if frame.pc not in self._known:
-            function = frame.location.function
-            self._known[frame.pc] = source.plain_function(function) if function else f"{frame.pc:#x}"
-        return self._known[frame.pc]
-
-
-def weight_in_words(weight, stack_size):
-    """`runaway recursion: parse::odd <-> parse::even, 211 rounds of 928 B`"""
-    share = f"{100 * weight.share:.0f} % of the stack"
-    if weight.kind == "recursion":
-        return (f"runaway recursion: {' <-> '.join(weight.functions)}, {text.plural(weight.rounds, 'round')} of "
-                f"{text.plural(weight.size, 'byte')} ({share})")
-    if weight.kind == "frame":
-        return f"a large frame: {weight.functions[0]}, {text.size_in_words(weight.size)} ({share})"
-    return f"many frames together: {text.size_in_words(stack_size)} are not enough"
-
-
-def biggest_frames(stretches):
-    """`parse::odd 212 x 832 B`: the functions which took most of the stack."""
-    by_function = {}
-    for stretch in stretches:
-        key = "/".join(dict.fromkeys(stretch.functions))
-        count, total = by_function.get(key, (0, 0))
-        by_function[key] = count + stretch.rounds, total + stretch.size
-    ranked = sorted(by_function.items(), key=lambda item: -item[1][1])[:BIGGEST]
-    return [f"{name} {count:,} x {total // count:,} = {text.size_in_words(total)}" if count > 1
-            else f"{name} {text.size_in_words(total)}" for name, (count, total) in ranked if total > 0]

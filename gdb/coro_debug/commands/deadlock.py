@@ -14,9 +14,9 @@ SHOWN = 20
 def run(session, arguments):
     """coro deadlock
 
-    Looks for coroutines that wait for each other in a circle. They may do so by mutexes, joins, and channels of which one end
-    is left. It also says when all of the program is stuck: nobody is ready or runs, and no descriptor or deadline is waited
-    for.
+    Looks for coroutines that wait for each other in a circle. They may do so by mutexes, joins, and channels
+    of which one end is left. It also says when all of the program is stuck: nobody is ready or runs, and no
+    descriptor or deadline is waited for.
     """
     options = options_.parse(arguments)
     registry = session.registry(options.runtime)
@@ -29,7 +29,9 @@ def run(session, arguments):
     if len(circles) > SHOWN:
         write(f"... and {len(circles) - SHOWN:,} more circles\n")
     if can_go_on is None and waiting:
-        write("nobody can go on: no coroutine is ready or runs, and none waits for a descriptor or a deadline\n")
+        write(
+            "nobody can go on: no coroutine is ready or runs, and none waits for a descriptor or a deadline\n"
+        )
         for coroutine in waiting[:SHOWN]:
             write(f"  {statement(coroutine)}\n")
         if len(waiting) > SHOWN:
@@ -44,7 +46,8 @@ def run(session, arguments):
 
 
 def survey(registry):
-    """(all edges, the user's coroutines which wait, the longest first, one that can go on by itself or None)."""
+    """(all edges, the user's coroutines which wait, the longest first, one that can go on, or that something
+    outside can wake, or None)."""
     edges, waiting, can_go_on = [], [], None
     for coroutine in registry.each():
         wait = waits.wait_of(coroutine)
@@ -58,6 +61,8 @@ def survey(registry):
         edge = graph.edge_of(coroutine.id, wait)
         if edge is not None:
             edges.append(edge)
+            if edge.thread is not None:
+                can_go_on = can_go_on or coroutine
         waiting.append(coroutine)
     waiting.sort(key=lambda coroutine: (-(coroutine.age or 0), coroutine.id))
     return edges, waiting, can_go_on
@@ -73,4 +78,6 @@ def circle_lines(registry, circle):
         coroutine = registry.by_id(edge.waiter)
         if coroutine is None:
             continue
-        yield "  " + statement(coroutine) + (f" (spawned at {coroutine.spawn_site})" if coroutine.spawn_site else "")
+        yield "  " + statement(coroutine) + (
+            f" (spawned at {coroutine.spawn_site})" if coroutine.spawn_site else ""
+        )

@@ -13,8 +13,8 @@ from . import group, list as list_
 def run(session, arguments):
     """coro dump [--json] FILE
 
-    Writes a snapshot of all coroutines to a file. It has the list and the backtraces as text, or all that is known as JSON, whose
-    form stands in gdb/coro_debug/snapshot.py.
+    Writes a snapshot of all coroutines to a file. It has the list and the backtraces as text, or all that is
+    known as JSON, whose form stands in gdb/coro_debug/snapshot.py.
     """
     options = options_.parse(arguments, switches=("-json",), takes_rest=True)
     if len(options.rest) != 1:

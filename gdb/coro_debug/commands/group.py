@@ -8,6 +8,8 @@ from .list import tell_problems
 
 WAYS = ("bt", "spawn", "wait")
 IDS = 10
+#: Lines of a group's backtrace.
+LINES = 60
 
 
 class Group:
@@ -29,24 +31,29 @@ class Group:
 
 @command("group", options_.HELP)
 def run(session, arguments):
-    """coro group [bt|spawn|wait] [FILTERS]
+    """coro group [bt|spawn|wait] [-all] [FILTERS]
 
-    Shows the coroutines in groups of those that do the same. That is: those with the same backtrace (bt, the default), spawned at the same place (spawn), or
-    waiting for the same reason (wait). The largest group comes first, each with its number, the first ids, and how long
-    the oldest has been so.
+    Shows the coroutines in groups of those that do the same. That is: those with the same backtrace (bt, the
+    default), spawned at the same place (spawn), or waiting for the same reason (wait). The largest group
+    comes first, each with its number, the first ids, and how long the oldest has been so.
+
+    Of a backtrace your own functions are shown, and the one that they have called; -all shows the runtime's
+    other frames too.
     """
-    options = options_.parse(arguments, takes_rest=True)
+    options = options_.parse(arguments, switches=("-all",), takes_rest=True)
     way = options.rest.pop(0) if options.rest else "bt"
     if way not in WAYS or options.rest:
-        raise CommandError(f"coroutines are grouped by {', '.join(WAYS)}: `coro group {' '.join([way, *options.rest])}` "
-                           "is none of them")
+        raise CommandError(
+            f"coroutines are grouped by {', '.join(WAYS)}: `coro group {' '.join([way, *options.rest])}` "
+            "is none of them"
+        )
     registry = session.registry(options.runtime)
     options_.check(options, registry)
     frames = session.frames(registry)
     found, total = groups(session.port, registry, frames, options, way)
     shown = found[:options.limit]
     for group in shown:
-        session.port.write(describe(group, total, frames, way))
+        session.port.write(describe(group, total, frames, way, "-all" in options.switches))
     session.port.write(f"{text.plural(total, 'coroutine')} in {text.plural(len(found), 'group')}"
                        + (f", {len(shown)} shown" if len(shown) < len(found) else "") + "\n")
     tell_problems(session, registry)
@@ -74,10 +81,14 @@ def _wait_key(coroutine):
     return coroutine.wait_reason if coroutine.state == "parked" else coroutine.state
 
 
-def describe(group, total, frames, way):
-    """A group's lines."""
+def describe(group, total, frames, way, is_whole=False):
+    """A group's lines. `is_whole`: with all frames."""
     registry = group.example.registry
-    age = f", oldest {'>' if registry.is_clock_old else ''}{text.duration(group.oldest)}" if group.oldest is not None else ""
+    age = (
+        f", oldest {'>' if registry.is_clock_old else ''}{text.duration(group.oldest)}"
+        if group.oldest is not None
+        else ""
+    )
     line = (f"{text.plural(group.count, 'coroutine')} ({100 * group.count / total:.1f} %){age}: "
             f"{text.listing((f'#{number}' for number in group.ids), IDS)}\n")
     if way == "spawn":
@@ -86,13 +97,27 @@ def describe(group, total, frames, way):
         return line + f"    {_wait_key(group.example)}\n"
     if not group.pcs:
         return line + "    (no backtrace)\n"
-    places = [source.text(location) if location is not None else f"{pc:#x}"
-              for pc, location in frames.places(group.pcs)]
-    return line + "".join(f"    #{i:<2} {place}\n" for i, place in folded(places))
+    found = list(frames.places(group.pcs))
+    start, end = (0, len(found)) if is_whole else essential(frames, found)
+    places = [source.text(location) if location is not None else f"{pc:#x}" for pc, location in found[start:end]]
+    lines = [f"    #{start + i:<2} {place}\n" for i, place in folded(places)]
+    if len(lines) > LINES:
+        left_out = len(lines) - LINES
+        lines[LINES // 2 : LINES // 2 + left_out] = [
+            f"    ... {left_out:,} lines left out: `coro bt {group.ids[0]}` shows them\n"
+        ]
+    return line + "".join(lines)
+
+
+def essential(frames, places):
+    """From where to where a backtrace's frames tell what a coroutine does: from the function which the user's
+    innermost one has called, to the user's outermost one. Where there is none of the user's, all."""
+    users = [i for i, (_, location) in enumerate(places) if location is not None and frames.is_users(location)]
+    return (max(users[0] - 1, 0), users[-1] + 1) if users else (0, len(places))
 
 
 def folded(places):
-    """(number, text) of the places, repeats folded."""
+    """(level, text) of the places, repeats folded."""
     for run_ in fold.fold(places):
         for i in range(run_.start, run_.start + run_.period):
             yield i, places[i]

@@ -13,8 +13,9 @@ FRAMES = 200
 def run(session, arguments):
     """coro info ID|NAME|.
 
-    Shows everything that is known of a coroutine. That is: state, what it waits for, where it was spawned, its stack, its record and
-    its saved registers, and the variables of the first function on its stack that is yours.
+    Shows everything that is known of a coroutine. That is: state, what it waits for, where it was spawned,
+    its stack, its record and its saved registers, and the variables of the first function on its stack that
+    is yours.
     """
     options = options_.parse(arguments, takes_rest=True)
     if len(options.rest) > 1:
@@ -45,17 +46,28 @@ def facts(coroutine, frames, port):
     lifetime = coroutine.lifetime
     by = "" if not coroutine.parent else (
         f", by {text.who(parent.id, parent.name) if parent else f'#{coroutine.parent} (ended)'}")
-    ago = f", {'>' if registry.is_clock_old else ''}{text.duration(lifetime)} ago" if lifetime is not None else ""
+    ago = (
+        f", {'>' if registry.is_clock_old else ''}{text.duration(lifetime)} ago"
+        if lifetime is not None
+        else ""
+    )
     yield "spawned", (site or "(not known where)") + ago + by
     worker = next((worker for worker in registry.workers if worker.number == coroutine.worker), None)
     yield "worker", f"{coroutine.worker} (thread {worker.tid})" if worker else "none"
     used = coroutine.stack_used
     place = registry.locate(coroutine.stack_limit)
-    of_class = f", class '{place.klass.name}'" if place is not None and place.klass is not None else ", the thread's own"
+    of_class = (
+        f", class '{place.klass.name}'"
+        if place is not None and place.klass is not None
+        else ", the thread's own"
+    )
     yield "stack", (f"{coroutine.stack_limit:#x}..{coroutine.stack_top:#x}, "
                     + (f"{text.size(used)} of " if used is not None else "") + text.size(coroutine.stack_size)
                     + (" in use" if used is not None else "") + of_class)
-    yield "record", f"{coroutine.record_address:#x}, slot {coroutine.index}, generation {coroutine.generation}"
+    slot = f"slot {coroutine.index}, generation {coroutine.generation}"
+    yield "record", f"{coroutine.record_address:#x}, {slot}"
+    for oddity in coroutine.oddities:
+        yield "odd", oddity
     if coroutine.has_saved_registers:
         yield "registers", _registers(coroutine)
     place = frames.user_frame(coroutine)
@@ -75,7 +87,9 @@ def _about_fd(coroutine, port):
 def _registers(coroutine):
     names = {register.extra: register.name for register in coroutine.registry.layout.registers}
     try:
-        return ", ".join(f"{names[number]} {value:#x}" for number, value in coroutine.saved_registers().items())
+        return ", ".join(
+            f"{names[number]} {value:#x}" for number, value in coroutine.saved_registers().items()
+        )
     except Unreadable as error:
         return f"not to be had: {error}"
 

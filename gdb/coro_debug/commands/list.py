@@ -13,8 +13,8 @@ COLUMNS = ("", ">ID", "NAME", "STATE", "WAITS FOR", ">AGE", ">WORKER", ">PARENT"
 def run(session, arguments):
     """coro list [FILTERS]
 
-    Lists the coroutines. It says what each does, what it waits for and since when, how much of its stack is in use, and the
-    first function on it that is yours. A `*` marks the one that the selected thread runs.
+    Lists the coroutines. It says what each does, what it waits for and since when, how much of its stack is
+    in use, and the first function on it that is yours. A `*` marks the one that the selected thread runs.
     """
     options = options_.parse(arguments)
     registry = session.registry(options.runtime)
@@ -30,17 +30,28 @@ def run(session, arguments):
     if rows:
         session.port.write(table.text(session.port.width()))
     session.port.write(_last_line(len(rows), count, counts, options))
+    odd = [coroutine.id for coroutine in rows if coroutine.oddities]
+    if odd:
+        session.port.write(f"coro: {text.plural(len(odd), 'record')} with something that can't be right "
+                           f"({text.listing(odd)}): `coro info {odd[0]}` says what\n")
     tell_problems(session, registry)
 
 
 def row(coroutine, frames, current=None):
     """The cells of a coroutine's row."""
     used = coroutine.stack_used
-    return ("*" if coroutine.id == current else "", coroutine.id, coroutine.name, waits.state_in_words(coroutine),
-            waits.words(coroutine), waits.age_in_words(coroutine),
-            coroutine.worker if coroutine.worker != NO_WORKER else "", coroutine.parent or "",
-            "/".join(text.size(part) for part in (used, coroutine.stack_size) if part is not None),
-            frames.user_frame(coroutine) or "-")
+    return (
+        "*" if coroutine.id == current else "",
+        coroutine.id,
+        coroutine.name,
+        waits.state_in_words(coroutine),
+        waits.words(coroutine),
+        waits.age_in_words(coroutine),
+        coroutine.worker if coroutine.worker != NO_WORKER else "",
+        coroutine.parent or "",
+        "/".join(text.size(part) for part in (used, coroutine.stack_size) if part is not None),
+        frames.user_frame(coroutine) or "-",
+    )
 
 
 def _current(session, registry):
@@ -59,8 +70,8 @@ def _select(registry, frames, options):
 
 
 def selected(registry, frames, options):
-    """The coroutines that pass the filters, in the order that was asked for, and no more than that: (list, how many
-    there were before the limit, how many in each state)."""
+    """The coroutines that pass the filters, in the order that was asked for, and no more than that: (list,
+    how many there were before the limit, how many in each state)."""
     counts, kept, count = {}, [], 0
     for coroutine in registry.each():
         if not options.matches(coroutine) or options.fn and not frames.has_function(coroutine, options.fn):
@@ -83,7 +94,9 @@ def _sorted(coroutines, sort):
 
 
 def _last_line(shown, count, counts, options):
-    states = ", ".join(f"{number:,} {state}" for state, number in sorted(counts.items(), key=lambda item: -item[1]))
+    states = ", ".join(
+        f"{number:,} {state}" for state, number in sorted(counts.items(), key=lambda item: -item[1])
+    )
     states = f": {states}" if states else ""
     if shown < count:
         return f"showing {shown:,} of {count:,} coroutines{states}\n"

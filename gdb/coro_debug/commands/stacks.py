@@ -12,22 +12,36 @@ DEEPEST, SITES = 10, 10
 def run(session, arguments):
     """coro stacks [FILTERS]
 
-    Shows how the region's stacks are used. That is: of each class how many are in use, free, and ever were used; the deepest saved
-    stacks; and how many there are, and how deep, by the place where they were spawned.
+    Shows how the region's stacks are used. That is: of each class how many are in use, free, and ever were
+    used; the deepest saved stacks; and how many there are, and how deep, by the place where they were
+    spawned.
     """
     options = options_.parse(arguments)
     registry = session.registry(options.runtime)
     options_.check(options, registry)
     write = session.port.write
     method = registry.layout.redzone_methods.get(registry.header["redzone_method"], "unknown")
-    write(f"region {registry.header['region_base']:#x}, {text.size(registry.header['region_length'])} of address space; "
-          f"redzones by {method}\n")
+    write(
+        f"region {registry.header['region_base']:#x}, "
+        f"{text.size(registry.header['region_length'])} of address space; "
+        f"redzones by {method}\n"
+    )
     used, deepest, sites = survey(registry, session.frames(registry), options)
-    table = text.Table("CLASS", ">STACK", ">REDZONE", ">SLOTS", ">EVER USED", ">IN USE", ">FREE", ">BYTES IN USE")
+    table = text.Table(
+        "CLASS", ">STACK", ">REDZONE", ">SLOTS", ">EVER USED", ">IN USE", ">FREE", ">BYTES IN USE"
+    )
     for klass in registry.classes:
         count, bytes_ = used.get(klass.name, (0, 0))
-        table.add(klass.name, text.size(klass.stack_size) if klass.stride else "native", text.size(klass.redzone),
-                  f"{klass.count:,}", f"{klass.used:,}", f"{count:,}", f"{klass.used - count:,}", text.size(bytes_))
+        table.add(
+            klass.name,
+            text.size(klass.stack_size) if klass.stride else "native",
+            text.size(klass.redzone),
+            f"{klass.count:,}",
+            f"{klass.used:,}",
+            f"{count:,}",
+            f"{klass.used - count:,}",
+            text.size(bytes_),
+        )
     write(table.text(session.port.width()))
     if deepest:
         write("deepest:\n")
@@ -55,7 +69,11 @@ def survey(registry, frames, options):
     for coroutine in registry.each():
         place = registry.locate(coroutine.stack_limit)
         klass = place.klass if place is not None and place.klass is not None else None
-        name = klass.name if klass is not None else next((k.name for k in registry.classes if not k.stride), "native")
+        name = (
+            klass.name
+            if klass is not None
+            else next((k.name for k in registry.classes if not k.stride), "native")
+        )
         depth = coroutine.stack_used or 0
         count, bytes_ = used.get(name, (0, 0))
         used[name] = count + 1, bytes_ + depth

@@ -15,8 +15,8 @@ COUNTERS = ("alive", "most_alive", "spawns", "switches", "polls", "heartbeats", 
 def run(session, arguments):
     """coro thread [N]
 
-    Shows what each worker does, or worker N. It says its thread, the coroutine that runs on it, how many of its coroutines are in
-    each state, the one that has been ready longest, and its counters.
+    Shows what each worker does, or worker N. It says its thread, the coroutine that runs on it, how many of
+    its coroutines are in each state, the one that has been ready longest, and its counters.
     """
     options = options_.parse(arguments, takes_rest=True)
     registry = session.registry(options.runtime)
@@ -52,20 +52,26 @@ def survey(registry):
 
 def facts(registry, worker, states, readiest, running):
     thread = next((thread for thread in registry.threads() if thread.tid == worker.tid), None)
-    yield f"worker {worker.number}", (f"thread {worker.tid}" + (f", the debugger's {thread.number}" if thread else ""))
+    yield f"worker {worker.number}", (
+        f"thread {worker.tid}" + (f", the debugger's {thread.number}" if thread else "")
+    )
     one = running.get(worker.number)
     if one is not None:
         what = {"switch": " (seeks who may run)", "io": " (waits for events)"}.get(one.kind, "")
         yield "  runs", text.who(one.id, one.name) + what
     else:
-        yield "  runs", "none: it is between two coroutines" if not registry.is_forked else "nothing: this is a fork"
+        yield "  runs", (
+            "none: it is between two coroutines" if not registry.is_forked else "nothing: this is a fork"
+        )
     counts = states.get(worker.number, {})
     yield "  coroutines", ", ".join(f"{count:,} {state}" for state, count in sorted(
         counts.items(), key=lambda item: (-item[1], item[0]))) or "none"
     ready = readiest.get(worker.number)
     if ready is not None:
         yield "  oldest", f"{text.who(ready.id, ready.name)}, ready for {waits.age_in_words(ready)}"
-    counters = [f"{name.replace('_', ' ')} {worker.values[name]:,}" for name in COUNTERS if name in worker.values]
+    counters = [
+        f"{name.replace('_', ' ')} {worker.values[name]:,}" for name in COUNTERS if name in worker.values
+    ]
     if counters:
         yield "  counters", ", ".join(counters)
     if "policy" in worker.values:

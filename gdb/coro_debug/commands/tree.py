@@ -12,8 +12,8 @@ LIMIT = 1000
 def run(session, arguments):
     """coro tree [ID] [-limit N]
 
-    Shows the coroutines below those which spawned them. With an ID, that one's descendants. A parent that has ended, and
-    still has children, is shown by its number.
+    Shows the coroutines below those which spawned them. With an ID, that one's descendants. A parent that has
+    ended, and still has children, is shown by its number.
     """
     options = options_.parse(arguments, takes_rest=True)
     registry = session.registry(options.runtime)
@@ -32,14 +32,12 @@ def run(session, arguments):
 def describe(number, coroutine):
     if coroutine is None:
         return f"#{number} (ended)"
-    words, age = waits.words(coroutine), waits.age_in_words(coroutine)
-    state = "" if coroutine.is_running and words else waits.state_in_words(coroutine)
-    return text.who(number, coroutine.name) + " " + ", ".join(part for part in (state, words, age) if part)
+    return f"{text.who(number, coroutine.name)}, {waits.summary(coroutine)}"
 
 
 def nodes(by_id, root=None):
-    """(depth, id, coroutine or None when it has ended), each parent before its children, by id. Damaged parents may form
-    a circle: it is entered once, at its lowest id."""
+    """(depth, id, coroutine or None when it has ended), each parent before its children, by id. Damaged
+    parents may form a circle: it is entered once, at its lowest id."""
     children = {}
     for number, coroutine in by_id.items():
         children.setdefault(coroutine.parent, []).append(number)

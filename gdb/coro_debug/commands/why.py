@@ -10,8 +10,9 @@ from ..port import CommandError
 def run(session, arguments):
     """coro why ID|NAME
 
-    Shows why a coroutine doesn't go on. It says what it waits for, and of the one who would have to act what that one waits
-    for, to the end: one who runs, a descriptor, a deadline, a thread that is not a worker's, or a circle.
+    Shows why a coroutine doesn't go on. It says what it waits for, and of the one who would have to act what
+    that one waits for, to the end: one who runs, a descriptor, a deadline, a thread that is not a worker's,
+    or a circle.
     """
     options = options_.parse(arguments, takes_rest=True)
     if len(options.rest) != 1:
@@ -31,10 +32,11 @@ def lines(registry, coroutine):
         indent = "  " * depth
         probably = "" if edge.is_certain else "probably "
         if edge.target is None:
-            yield f"{indent}{probably}thread {edge.thread}, which runs none of the coroutines: its own backtrace says more"
+            who = f"{indent}{probably}thread {edge.thread}"
+            yield f"{who}, which runs none of the coroutines: its own backtrace says more"
             return
         other = registry.by_id(edge.target)
-        if edge.target == circle:
+        if circle is not None and edge is edges[-1]:
             yield f"{indent}{probably}{text.who(edge.target, other.name if other else '')} again: a deadlock"
             return
         yield indent + probably + (statement(other) if other else f"#{edge.target} (ended)")
@@ -50,14 +52,12 @@ def edge_from(registry, number):
 
 
 def statement(coroutine):
-    """`#17 'conn' waits 3.1 s: mutex 0x… held by #12 'holder'`"""
-    who, words = text.who(coroutine.id, coroutine.name), waits.words(coroutine)
-    age = waits.age_in_words(coroutine)
-    if coroutine.is_running:
-        return f"{who} is {words}" if words else f"{who} is running"
+    """`#17 'conn' has waited 3.1 s: mutex 0x… held by #12 'holder'`"""
+    who = text.who(coroutine.id, coroutine.name)
     if waits.wait_of(coroutine) is None:
-        return f"{who} is {waits.state_in_words(coroutine)}" + (f", for {age}" if age else "")
-    return f"{who} waits" + (f" {age}" if age else "") + (f": {words}" if words else "")
+        return f"{who} is {waits.summary(coroutine)}"
+    age, words = waits.age_in_words(coroutine), waits.words(coroutine)
+    return f"{who} has waited" + (f" {age}" if age else "") + (f": {words}" if words else "")
 
 
 def ending(coroutine):
@@ -66,7 +66,11 @@ def ending(coroutine):
     if wait is None:
         if coroutine.state == "exited":
             return "it has ended, and is about to wake who joins it"
-        return "it can go on: nothing holds it up" if not coroutine.is_running else "it runs: `coro bt` shows what it does"
+        return (
+            "it can go on: nothing holds it up"
+            if not coroutine.is_running
+            else "it runs: `coro bt` shows what it does"
+        )
     if "fd" in wait:
         return f"it goes on when the kernel says that fd {wait['fd']} is ready"
     if wait["reason"] == "sleep" or "left" in wait:
@@ -77,8 +81,11 @@ def ending(coroutine):
         return "the mutex is free: it is about to be woken"
     if wait["reason"] in ("send", "receive"):
         side = "receivers" if wait["reason"] == "send" else "senders"
-        return f"whoever has one of the channel's {wait[side]:,} {side} could act" if wait.get(side, 0) > 1 else \
-            "nobody is known who would have to act"
+        return (
+            f"whoever has one of the channel's {wait[side]:,} {side} could act"
+            if wait.get(side, 0) > 1
+            else "nobody is known who would have to act"
+        )
     if wait["reason"] == "shutdown":
         return "it waits for all other coroutines to end"
     return "nobody is known who would have to act"

@@ -1,0 +1,222 @@
+"""What a fault means, by addresses alone; and the report made of it."""
+
+import unittest
+
+from image import REDZONE, RECORDS, REGION_STACKS, STRIDE, Image
+from stacks import SWITCH, StackPort, function
+
+import coro_debug.commands  # noqa: F401 (registers them)
+from coro_debug import memory, port, session, verdict
+from coro_debug.backtrace import Stretch
+from coro_debug.command import COMMANDS
+from coro_debug.commands import crash
+from coro_debug.places import Place
+from coro_debug.port import CommandError
+
+LIMIT, TOP, SLOT = 0x10_0000, 0x13_0000, 5
+
+
+def facts(address, sp, place=None, **more):
+    more = {"own": SLOT, "limit": LIMIT, "top": TOP, "redzone": 0x11000, **more}
+    return verdict.Facts(address, sp, place=place, **more)
+
+
+class Classify(unittest.TestCase):
+    def kind(self, *arguments, **more):
+        found = verdict.classify(facts(*arguments, **more))
+        return found.kind, found.slot, found.distance
+
+    def own_redzone(self, distance):
+        return Place("redzone", None, SLOT, distance)
+
+    def test_near_the_stack_pointer_it_is_an_overflow(self):
+        self.assertEqual(self.kind(LIMIT - 8, LIMIT, self.own_redzone(8)), ("overflow", SLOT, 8))
+        # A page is probed; a leaf function's red zone; a frame that has crossed the limit.
+        self.assertEqual(
+            self.kind(LIMIT - 4000, LIMIT + 96, self.own_redzone(4000)), ("overflow", SLOT, 4000)
+        )
+        self.assertEqual(self.kind(LIMIT - 120, LIMIT + 8, self.own_redzone(120)), ("overflow", SLOT, 120))
+        self.assertEqual(
+            self.kind(LIMIT - 60000, LIMIT - 59000, self.own_redzone(60000)), ("overflow", SLOT, 60000)
+        )
+        self.assertEqual(self.kind(LIMIT - 8, LIMIT - 60000, self.own_redzone(8)), ("overflow", SLOT, 8))
+
+    def test_far_from_it_it_is_a_wild_pointer(self):
+        self.assertEqual(self.kind(LIMIT - 8, TOP - 512, self.own_redzone(8)), ("underrun", SLOT, 8))
+        self.assertEqual(self.kind(LIMIT - 8, LIMIT + 8192, self.own_redzone(8)), ("underrun", SLOT, 8))
+
+    def test_above_its_top(self):
+        self.assertEqual(
+            self.kind(TOP + 16, TOP - 64, Place("redzone", None, SLOT + 1, 9)), ("above", SLOT + 1, 16)
+        )
+
+    def test_anothers(self):
+        self.assertEqual(self.kind(0x50_0000, TOP - 64, Place("redzone", None, 9, 77)), ("stranger", 9, 77))
+        self.assertEqual(
+            self.kind(0x50_0000, TOP - 64, Place("redzone", None, 9, 77), is_free=True), ("freed", 9, 0)
+        )
+        self.assertEqual(
+            self.kind(0x50_0000, TOP - 64, Place("stack", None, 9, 77), is_free=True), ("freed", 9, 0)
+        )
+        self.assertEqual(self.kind(0x50_0000, TOP - 64, Place("stack", None, 9, 77)), ("elsewhere", 9, 0))
+        self.assertEqual(self.kind(0x50_0000, TOP - 64, Place("behind")), ("stranger", None, 0))
+        self.assertEqual(self.kind(0x50_0000, TOP - 64, Place("registry"))[0], "registry")
+
+    def test_a_frame_that_jumped_over_the_redzone(self):
+        self.assertEqual(
+            self.kind(LIMIT - 90000, LIMIT - 90000, Place("stack", None, 4, 5), jumped=6), ("jumped", 6, 0)
+        )
+
+    def test_outside(self):
+        self.assertEqual(self.kind(0x10, TOP - 64)[0], "null")
+        self.assertEqual(self.kind(0x7777_0000, TOP - 64)[0], "elsewhere")
+        self.assertEqual(self.kind(None, TOP - 64)[0], "none")
+        native = {"own": None, "native": (LIMIT, TOP)}
+        self.assertEqual(self.kind(LIMIT - 8, LIMIT, **native), ("native overflow", None, 8))
+        self.assertEqual(self.kind(LIMIT - 8, TOP - 4096, **native)[0], "elsewhere")
+        self.assertEqual(self.kind(TOP + 8, TOP - 4096, **native)[0], "elsewhere")
+
+
+class Weigh(unittest.TestCase):
+    def test_recursion_frame_or_depth(self):
+        kib = 1024
+        recursion = [Stretch(("a", "b"), 200, 180 * kib), Stretch(("main",), 1, 10 * kib)]
+        found = verdict.weigh(recursion, 192 * kib)
+        self.assertEqual(
+            (found.kind, found.functions, found.rounds, found.size), ("recursion", ("a", "b"), 200, 921)
+        )
+        frame = [Stretch(("big",), 1, 150 * kib), Stretch(("a",), 3, 30 * kib)]
+        self.assertEqual(verdict.weigh(frame, 192 * kib).functions, ("big",))
+        for stretches in (
+            [Stretch((f"f{i}",), 1, 10 * kib) for i in range(19)],
+            [Stretch(("a",), 49, 190 * kib)],
+            [],
+        ):
+            self.assertEqual(verdict.weigh(stretches, 192 * kib).kind, "depth")
+
+    def test_advice(self):
+        recursion = verdict.Weight("recursion", ("a", "b", "a"), 100, 900, 0.9)
+        self.assertEqual(verdict.advice(recursion, 0, 196608),
+                         "unbounded recursion: a bigger stack will not help; limit the depth of a/b")
+        frame = verdict.Weight("frame", ("f",), 1, 300 << 10, 1.0)
+        self.assertIn("`f` has a frame of 300 KiB", verdict.advice(frame, 310 << 10, 192 << 10, True))
+        self.assertIn("stack_size(1024 * 1024)", verdict.advice(frame, 310 << 10, 192 << 10, True))
+        self.assertIn("more than 300 KiB", verdict.advice(frame, 310 << 10, 192 << 10, False))
+        self.assertIn("stack_size(512 * 1024)", verdict.advice(verdict.Weight("depth"), 200 << 10, 192 << 10))
+
+    def test_a_frame_that_is_being_probed_tells_its_size(self):
+        lea = b"\x4c\x8d\x9c\x24" + (-(1 << 20)).to_bytes(4, "little", signed=True)
+        self.assertEqual(
+            verdict.frame_being_made(b"\x90" * 9 + lea + b"\x48\x81\xec\x00\x10\x00\x00"), 1 << 20
+        )
+        for code in (b"", b"\x90" * 64, lea[:6], b"\x4c\x8d\x9c\x24\x08\x00\x00\x00"):
+            self.assertIsNone(verdict.frame_being_made(code))
+
+
+LEAF, AGAIN, OUTER = function(0, 48), function(1, 592), function(2, 96)
+
+
+class Report(unittest.TestCase):
+    """Of a program that stands at a fault."""
+
+    def report(
+        self, address, sp=None, rounds=320, running=1, signal="SIGSEGV", states=("running", "parked", "free")
+    ):
+        image = Image()
+        for i, state in enumerate(states):
+            image.add(("victim", "other", "gone")[i], state=state)
+        frames = [AGAIN] * rounds + [OUTER]
+        sps = image.put_stack(1, [LEAF, *frames, (function(0xDF, 0)[0], 16)])
+        image.records[0]["context"] = bytes(16)
+        thread = port.Thread(1, 901, sps[0] if sp is None else sp, LEAF[0])
+        self.top = image.stack_of(1)[1]
+        self.sp = thread.sp
+        its = StackPort(memory.RecordedMemory(image.pieces()), {SWITCH, LEAF, AGAIN, OUTER}, threads=[thread],
+                        fault=(signal, address(self) if callable(address) else address, 1))
+        its.starts_within = False
+        frames_of = its._frames
+        its._frames = lambda coroutine, at: frames_of(_At(sps[0], LEAF[0]), None)
+        its.selected = 1
+        self.session, self.port = session.Session(its), its
+        COMMANDS["crash"].run(self.session, "")
+        return its.text()
+
+    def test_an_overflow_by_recursion(self):
+        limit = REGION_STACKS + REDZONE
+        text = self.report(limit - 176)
+        lines = text.splitlines()
+        self.assertEqual(lines[0], "coroutine #1 'victim' overflowed its stack")
+        self.assertRegex(
+            lines[1], f"  what      SIGSEGV: touched {limit - 176:#x} in its redzone, 176 bytes below the stack, "
+        )
+        self.assertIn("192 KiB", lines[2])
+        self.assertIn("redzone 68 KiB", lines[2])
+        self.assertIn("  spawned   src/app.rs:10, 1 min ago", text)
+        self.assertIn(
+            "  verdict   runaway recursion: app::f1, 320 rounds of 592 bytes (96 % of the stack)", text
+        )
+        self.assertIn("  ... 318 more rounds of this frame (#2 to #319), 592 bytes of stack each", text)
+        self.assertIn("biggest frames: app::f1 320 x 592 = 185 KiB", text)
+        self.assertIn("other coroutines: 1\n", text)
+        self.assertIn(
+            "advice    unbounded recursion: a bigger stack will not help; limit the depth of app::f1", text
+        )
+
+    def test_the_line_at_a_stop(self):
+        limit = REGION_STACKS + REDZONE
+        self.report(limit - 176)
+        line = crash.one_line(self.session)
+        self.assertRegex(
+            line,
+            r"^coroutine #1 'victim' overflowed its stack: runaway recursion: app::f1, 320 rounds of 592 bytes "
+            r"\(96 % of the stack\) \(SIGSEGV: touched 0x\w+ in its redzone, 176 bytes below the stack, "
+            r"in app::f0 at src/app.rs:7\); `coro crash` says more$",
+        )
+        self.port._fault = ("SIGSEGV", 0x8, 1)
+        self.assertIsNone(crash.one_line(self.session))
+        self.port._fault = None
+        self.assertIsNone(crash.one_line(self.session))
+
+    def test_wild_pointers(self):
+        other_redzone = REGION_STACKS + STRIDE + REDZONE - 24
+        sp = REGION_STACKS + STRIDE - 0x400
+        self.assertIn("used a wild pointer: into its own redzone, 24 bytes below its stack",
+                      self.report(REGION_STACKS + REDZONE - 24, sp=sp))
+        # Just above its own top, which is the other's redzone.
+        self.assertIn(
+            "'victim' ran off the top of its stack, by 8 bytes",
+            self.report(REGION_STACKS + STRIDE + 8, sp=sp),
+        )
+        gone = REGION_STACKS + 2 * STRIDE + REDZONE + 800
+        self.assertIn(
+            "used a freed stack: of coroutine #3 'gone', which has ended (spawned at src/app.rs:12)",
+            self.report(gone, sp=sp),
+        )
+        text = self.report(other_redzone + STRIDE, sp=sp, states=("running", "parked", "parked"))
+        self.assertIn("used a wild pointer: into the redzone of coroutine #3 'gone'", text)
+        self.assertNotIn("advice", text)
+        self.assertIn("into the coroutines' registry", self.report(RECORDS + 8, sp=sp))
+        self.assertIn("used a null pointer", self.report(0x18, sp=sp))
+        self.assertIn("no coroutine's redzone", self.report(0x7000_0000_0000, sp=sp))
+        self.assertIn("got SIGABRT, which touched no memory", self.report(None, sp=sp, signal="SIGABRT"))
+
+    def test_a_redzone_that_was_jumped_over(self):
+        # The record of slot 1 says that it runs; the stack pointer is in slot 0, below slot 1's redzone.
+        text = self.report(
+            REGION_STACKS + REDZONE + 100, sp=REGION_STACKS + REDZONE + 100, states=("parked", "running")
+        )
+        self.assertIn("coroutine #2 'other' overflowed its stack, and jumped over its redzone", text)
+
+    def test_no_fault_is_said_to_be_none(self):
+        image = Image()
+        image.add("a")
+        its_session, _port = image.open()
+        with self.assertRaisesRegex(CommandError, "there is no crash"):
+            COMMANDS["crash"].run(its_session, "")
+
+
+class _At:
+    """Where the running one stands."""
+
+    def __init__(self, sp, pc):
+        self.context = sp, pc

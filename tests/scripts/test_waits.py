@@ -1,0 +1,126 @@
+"""What a coroutine waits for, in the words of every command."""
+
+import socket
+import struct
+import unittest
+
+from image import NOW, SECOND, Image
+
+from coro_debug import port, waits
+from coro_debug.objects import PLAIN_THREAD
+
+
+def words_of(image, number, **more):
+    session, _port = image.open(**more)
+    return waits.words(session.registry().by_id(number))
+
+
+def address(text, number):
+    return struct.pack("<H", socket.AF_INET) + struct.pack(">H", number) + socket.inet_aton(text) + bytes(8)
+
+
+class Waits(unittest.TestCase):
+    def test_descriptors(self):
+        image = Image()
+        image.put_descriptor(3, 2, address("127.0.0.1", 80))
+        image.put_descriptor(7, 1, address("10.0.0.9", 8080))
+        image.put_descriptor(9, 1, struct.pack("<H", socket.AF_INET6) + struct.pack(">H", 443) + bytes(4)
+                             + socket.inet_pton(socket.AF_INET6, "::1"))
+        for reason, fd, expected in (
+            ("read", 7, "read fd 7 -> 10.0.0.9:8080"),
+            ("accept", 3, "accept fd 3 on 127.0.0.1:80"),
+            ("write", 9, "write fd 9 -> [::1]:443"),
+            ("connect", 8, "connect fd 8"),
+            ("read", 1 << 40, "read fd 0"),
+        ):
+            self.assertEqual(words_of(image, image.add(reason=reason, value=fd)), expected)
+
+    def test_deadlines(self):
+        image = Image()
+        for reason, value, deadline, expected in (
+            ("sleep", 0, NOW + 1_200_000_000, "sleep, 1.2 s left"),
+            ("sleep", 0, NOW - SECOND, "sleep, 1.0 s late"),
+            ("sleep", 0, 0, "sleep, for ever"),
+            ("sleep", 0, 2**63, "sleep, for ever"),
+            ("read", 4, NOW + 2_000_000, "read fd 4, 2.0 ms left"),
+            ("turn", 0, 0, "its turn"),
+        ):
+            self.assertEqual(
+                words_of(image, image.add(reason=reason, value=value, deadline=deadline)), expected
+            )
+
+    def test_joins(self):
+        image = Image()
+        image.add("child", reason="sleep")
+        image.add("", state="ready")
+        self.assertEqual(words_of(image, image.add(reason="join", value=1)), "join #1 'child'")
+        self.assertEqual(words_of(image, image.add(reason="join", value=2)), "join #2")
+        self.assertEqual(words_of(image, image.add(reason="join", value=77)), "join #77 (ended)")
+
+    def test_mutexes(self):
+        image = Image()
+        image.add("holder", state="ready")
+        for owner, word, expected in (
+            (1, 2, " held by #1 'holder'"),
+            (0, 0, " free"),
+            (99, 1, " held by #99 (ended)"),
+            (PLAIN_THREAD | 4711, 1, " held by thread 4711"),
+            (0, 1, ""),
+        ):
+            at = image.put_mutex(owner=owner, word=word)
+            self.assertEqual(words_of(image, image.add(reason="mutex", value=at)), f"mutex {at:#x}{expected}")
+        self.assertEqual(words_of(image, image.add(reason="mutex", value=0xdead0000)), "mutex 0xdead0000")
+
+    def test_channels(self):
+        image = Image()
+        image.add("peer", state="ready")
+        for reason, fields, expected in (
+            (
+                "send",
+                {"capacity": 1, "length": 1, "receivers": 1, "last_receiver": 1},
+                "1 of 1 full, last received by #1",
+            ),
+            ("send", {"capacity": 8, "length": 8, "receivers": 2}, "8 of 8 full"),
+            ("receive", {"capacity": 4, "senders": 2, "last_sender": 5}, "empty, 2 senders, last #5"),
+            (
+                "receive",
+                {"capacity": 4, "senders": 1, "last_sender": PLAIN_THREAD | 12},
+                "empty, 1 sender, last thread 12",
+            ),
+            ("receive", {"capacity": 4, "length": 2, "senders": 0}, "2 of 4, 0 senders"),
+        ):
+            at = image.put_channel(**fields)
+            self.assertEqual(
+                words_of(image, image.add(reason=reason, value=at)),
+                f"{reason} on channel {at:#x} ({expected})",
+            )
+
+    def test_programs_without_these_tables_are_read_too(self):
+        image = Image(has_objects=False)
+        self.assertEqual(words_of(image, image.add(reason="mutex", value=0x1234)), "mutex 0x1234")
+        self.assertEqual(words_of(image, image.add(reason="read", value=7)), "read fd 7")
+        self.assertEqual(words_of(image, image.add(reason="send", value=0x99)), "send on channel 0x99")
+
+    def test_who_does_not_wait_waits_for_nothing(self):
+        image = Image()
+        number = image.add("busy", state="running", reason="read", value=7)
+        _limit, top = image.stack_of(number)
+        self.assertEqual(
+            words_of(image, number, threads=[port.Thread(3, 901, top - 64, 1)]), "running on thread 3"
+        )
+        for state in ("ready", "new", "exited"):
+            self.assertEqual(words_of(image, image.add(state=state, reason="read", value=7)), "")
+
+    def test_states(self):
+        image = Image()
+        lent, ready = image.add(state="ready", flags=("lent",)), image.add(state="ready")
+        session, _port = image.open()
+        self.assertEqual([waits.state_in_words(session.registry().by_id(number)) for number in (lent, ready)],
+                         ["ready (lent)", "ready"])
+
+    def test_an_old_clock_gives_minimum_ages(self):
+        image = Image()
+        image.add(age=3_100_000_000)
+        session, _port = image.open(now=None)
+        # The worker looked at its clock a second before.
+        self.assertEqual(waits.age_in_words(session.registry().by_id(1)), ">2.1 s")

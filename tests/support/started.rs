@@ -1,0 +1,65 @@
+//! A program that a page's session starts in the background, to be attached to when it has come to rest.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use super::{Profile, program};
+
+/// Killed in the end.
+pub(crate) struct Started(Child);
+
+impl Started {
+    /// The program of a line like `./main park 20 &`, when it waits for events, or, in vain, computes for ever.
+    #[track_caller]
+    pub(crate) fn of(line: &str, main: &str) -> Started {
+        let mut words = line.strip_suffix(" &").expect("it runs in the background").split(' ');
+        let path = path_of(words.next().expect("there is a program"), main);
+        let mut child = Command::new(&path)
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} does not start: {error}", path.display()));
+        let mut output = child.stdout.take().expect("a pipe was asked for");
+        // It says something when it is where it is to be looked at, and goes on talking for a moment.
+        let mut first = [0];
+        output.read_exact(&mut first).expect("it says something");
+        thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+        let started = Started(child);
+        if !line.contains("hang") {
+            while !started.waits_for_events() {
+                thread::yield_now();
+            }
+        }
+        started
+    }
+
+    pub(crate) fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    fn waits_for_events(&self) -> bool {
+        let syscall = fs::read_to_string(format!("/proc/{}/syscall", self.0.id())).expect("it lives");
+        syscall.split(' ').next() == Some(&libc::SYS_epoll_pwait2.to_string())
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where the program lies that a page calls `./main` or `target/debug/examples/NAME`.
+pub(crate) fn path_of(word: &str, main: &str) -> PathBuf {
+    if word == "./main" {
+        return Path::new(main).to_owned();
+    }
+    let name = word.rsplit('/').next().expect("a path has a last part");
+    program(name, Profile::Debug)
+}
