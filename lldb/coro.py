@@ -1,5 +1,5 @@
-"""Loads the coroutine commands into LLDB, and has it show coroutines as threads: `command script import lldb/coro.py`, before or
-after the program is there. `help coro` lists the commands."""
+"""Loads the coroutine commands into LLDB, and has it show coroutines as threads: `command script import
+lldb/coro.py`, before or after the program is there. `help coro` lists the commands."""
 
 import os
 import sys
@@ -9,8 +9,9 @@ def _load(debugger, dictionary):
     here = os.path.dirname(os.path.abspath(os.path.realpath(__file__)))
     shared = os.path.join(os.path.dirname(here), "gdb")
     if not os.path.isdir(os.path.join(shared, "coro_debug")):
-        print(f"error: coro: the part that both debuggers share is not there: {os.path.join(shared, 'coro_debug')}; keep the "
-              "folders `gdb` and `lldb` of coro's sources side by side")
+        print("error: coro: the part that both debuggers share is not there: "
+              f"{os.path.join(shared, 'coro_debug')}; keep the folders `gdb` and `lldb` of coro's sources side by "
+              "side")
         return
     for folder in (shared, here):
         if folder not in sys.path:

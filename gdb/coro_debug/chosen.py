@@ -1,4 +1,5 @@
-"""Which coroutines a command is for that works on several: `all`, IDs, or filters, and what stands behind them."""
+"""Which coroutines a command is for that works on several: `all`, IDs, or filters, and what stands behind
+them."""
 
 import re
 

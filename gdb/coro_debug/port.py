@@ -108,8 +108,8 @@ class Port:
         raise NotImplementedError
 
     def selected_coroutine(self):
-        """The id of the coroutine that the user has selected by other means than the thread on which it runs: in LLDB one that
-        doesn't run has a thread of its own. None: none."""
+        """The id of the coroutine that the user has selected by other means than the thread on which it runs:
+        in LLDB one that doesn't run has a thread of its own. None: none."""
         return None
 
     def process_ids(self):

@@ -14,7 +14,8 @@ def coroutine(registry, number):
     who = f"coroutine {text.who(found.id, found.name)}"
     if found.is_running and words:
         return f"{who}, {words}"
-    return f"{who}, {waits.state_in_words(found)}" + (f" {age}" if age else "") + (f": {words}" if words else "")
+    state = waits.state_in_words(found)
+    return f"{who}, {state}" + (f" {age}" if age else "") + (f": {words}" if words else "")
 
 
 def mutex(registry, address):

@@ -1,9 +1,11 @@
 """LLDB's side of the coroutine commands; `coro.py` beside this package loads it.
 
-    port          a process's memory, threads and stacks, for the shared commands; memory, stack (frames, functions at an
-                  address), values (variables as text), linux (/proc), core_notes (where a core's threads faulted)
-    sessions      the processes' sessions
-    os_plugin     coroutines as threads: what LLDB calls; plugged what it knows of a process, crowd which coroutines are
+    port          a process's memory, threads and stacks, for the shared commands; memory, stack (frames,
+    functions at an
+                  address), values (variables as text), linux (/proc), core_notes (where a core's threads
+                  faulted)
+    sessions      the processes' sessions os_plugin     coroutines as threads: what LLDB calls; plugged what
+    it knows of a process, crowd which coroutines are
                   threads, real_threads the order of the program's own, attach how LLDB comes to use it
     commands      the shared commands, as LLDB's own
     select        coro select, coro apply
@@ -29,7 +31,8 @@ _is_loaded = False
 
 
 def load(debugger, dictionary):
-    """Registers everything; says one line. Once more: has the plug-in asked for a process that came by an attach."""
+    """Registers everything; says one line. Once more: has the plug-in asked for a process that came by an
+    attach."""
     global _is_loaded
     dictionary["coro_lldb"] = __import__("coro_lldb")
     problem = compat.problem()

@@ -1,7 +1,9 @@
-"""How the plug-in gets into a process: LLDB takes it by a path, and asks it for threads when it makes a list of them.
+"""How the plug-in gets into a process: LLDB takes it by a path, and asks it for threads when it makes a list
+of them.
 
-A path that is set later, when the process is there, has LLDB make its list anew, with the plug-in. An attach comes to the
-same (`plugged.Plugged.begin`). Should LLDB have a list without us all the same, the next command or stop sees to it.
+A path that is set later, when the process is there, has LLDB make its list anew, with the plug-in. An attach
+comes to the same (`plugged.Plugged.begin`). Should LLDB have a list without us all the same, the next command
+or stop sees to it.
 """
 
 import os
@@ -16,7 +18,8 @@ PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "os_plugin.py")
 
 
 def everywhere(debugger):
-    """For the programs that are there, and for those to come. Returns a sentence when another plug-in is set."""
+    """For the programs that are there, and for those to come. Returns a sentence when another plug-in is
+    set."""
     other = _value(debugger)
     if other and os.path.realpath(other) != os.path.realpath(PATH):
         return (f"coroutines are no threads here, since LLDB has another OS plug-in already ({other}): "

@@ -1,7 +1,7 @@
 """`coro NAME`: the shared commands as LLDB's own, with its help.
 
-An error is one line. Should something in the scripts themselves be wrong, it is one line too, which says how to see
-all of it.
+An error is one line. Should something in the scripts themselves be wrong, it is one line too, which says how
+to see all of it.
 """
 
 import os
@@ -21,9 +21,10 @@ TRACE = "CORO_TRACEBACK"
 HELP = """\
 Coroutines of the coro runtime: list them, look at them, select them.
 
-'coro list' shows them all, 'coro bt ID' one's stack. They are threads besides: 'thread list', 'thread backtrace', 'frame
-variable', 'next' and an IDE's panes work on them as on any thread; 'coro select ID' selects one by its id. IDs are
-numbers, names that only one has, or '.' for the one that is selected or that the selected thread runs."""
+'coro list' shows them all, 'coro bt ID' one's stack. They are threads besides: 'thread list', 'thread
+backtrace', 'frame variable', 'next' and an IDE's panes work on them as on any thread; 'coro select ID'
+selects one by its id. IDs are numbers, names that only one has, or '.' for the one that is selected or that
+the selected thread runs."""
 
 
 class Command:
@@ -65,8 +66,8 @@ def perform(process, action, result):
     except Exception as error:  # pylint: disable=broad-except
         if os.environ.get(TRACE):
             traceback.print_exc()
-        _fail(result, output, f"these scripts failed with {type(error).__name__}: {error}; with {TRACE}=1 in LLDB's "
-                              "environment the same command says where")
+        _fail(result, output, f"these scripts failed with {type(error).__name__}: {error}; with {TRACE}=1 in "
+                              "LLDB's environment the same command says where")
     else:
         _put(result, output)
     finally:
@@ -82,7 +83,7 @@ def _fail(result, output, sentence):
 def _put(result, output):
     text = "".join(output)
     if text:
-        result.PutCString(text.removesuffix("\n"))
+        result.PutCString(text[:-1] if text.endswith("\n") else text)
 
 
 def register(debugger, shared):

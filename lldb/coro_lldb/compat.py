@@ -1,5 +1,5 @@
-"""What differs between versions of LLDB, and what is only in some. 19 is the one that is tested, 15 the oldest with all that is
-needed."""
+"""What differs between versions of LLDB, and what is only in some. 19 is the one that is tested, 15 the
+oldest with all that is needed."""
 
 import re
 
@@ -54,4 +54,5 @@ def is_process(process):
 
 def is_stopped(process):
     """Whether its threads and memory can be looked at now."""
-    return process.IsValid() and process.GetState() in (lldb.eStateStopped, lldb.eStateCrashed, lldb.eStateSuspended)
+    return process.IsValid() and process.GetState() in (
+        lldb.eStateStopped, lldb.eStateCrashed, lldb.eStateSuspended)

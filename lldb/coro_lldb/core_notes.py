@@ -1,4 +1,5 @@
-"""The notes of an ELF core in which LLDB keeps no interest: which address a thread has touched when it got its signal.
+"""The notes of an ELF core in which LLDB keeps no interest: which address a thread has touched when it got
+its signal.
 
 LLDB 19 shows a live process's `siginfo`, but not a core's.
 """

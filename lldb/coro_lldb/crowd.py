@@ -1,7 +1,8 @@
-"""Which coroutines are threads: those that run, those somebody looks at, and of the others as many as the cap allows.
+"""Which coroutines are threads: those that run, those somebody looks at, and of the others as many as the cap
+allows.
 
-LLDB makes its list of threads anew at each stop, also at those of a `next` that nobody sees, so on a live process the
-number is capped; `coro threads` changes that. On a core, which never runs, all are threads.
+LLDB makes its list of threads anew at each stop, also at those of a `next` that nobody sees, so on a live
+process the number is capped; `coro threads` changes that. On a core, which never runs, all are threads.
 """
 
 from collections import OrderedDict
@@ -58,8 +59,9 @@ class Crowd:
         self._indices = {}
 
     def members(self, registries, threads, is_core, selected):
-        """The coroutines that are threads now, an ordered dictionary by thread number. `threads`: the real ones in LLDB's
-        order, None where that isn't known; `selected`: the number of the thread that the user has selected."""
+        """The coroutines that are threads now, an ordered dictionary by thread number. `threads`: the real
+        ones in LLDB's order, None where that isn't known; `selected`: the number of the thread that the user
+        has selected."""
         members = OrderedDict()
         for runtime, registry in enumerate(registries):
             for core, thread in enumerate(threads or ()):
@@ -89,7 +91,8 @@ class Crowd:
                 if limit is not None and len(members) >= limit:
                     return
                 tid = thread_id(coroutine.id, runtime)
-                if tid not in members and is_still(coroutine, threads) and self.choice.options.matches(coroutine):
+                is_wanted = tid not in members and self.choice.options.matches(coroutine)
+                if is_wanted and is_still(coroutine, threads):
                     members[tid] = Member(tid, coroutine)
 
 
@@ -111,8 +114,8 @@ def coroutine_of(registries, tid, index=None):
 
 
 def is_still(coroutine, threads):
-    """Whether it has a stack that it has left, by which it can be shown. Where the threads aren't known, one whose record says
-    that it runs may really run."""
+    """Whether it has a stack that it has left, by which it can be shown. Where the threads aren't known, one
+    whose record says that it runs may really run."""
     if not coroutine.has_saved_registers or threads is None and coroutine.state == "switching":
         return False
     return coroutine.context[0] in coroutine

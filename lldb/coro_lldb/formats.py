@@ -1,7 +1,7 @@
 """What a thread's line says of a coroutine: what it waits for, since when.
 
-LLDB asks for a thread's name once, and takes no stop reason from an OS plug-in. So what changes is put into the formats of
-its lines: `thread list`, the head of a backtrace, a stop.
+LLDB asks for a thread's name once, and takes no stop reason from an OS plug-in. So what changes is put into
+the formats of its lines: `thread list`, the head of a backtrace, a stop.
 """
 
 import lldb
@@ -44,4 +44,5 @@ def _state(thread):
     if coroutine is None or coroutine.is_running:
         return ""
     age, words = waits.age_in_words(coroutine), waits.words(coroutine)
-    return ", " + waits.state_in_words(coroutine) + (f" {age}" if age else "") + (f": {words}" if words else "")
+    state_words = waits.state_in_words(coroutine)
+    return f", {state_words}" + (f" {age}" if age else "") + (f": {words}" if words else "")

@@ -1,4 +1,5 @@
-"""What Linux says of a process on this machine: its threads, where each stands, its numbers in PID namespaces.
+"""What Linux says of a process on this machine: its threads, where each stands, its numbers in PID
+namespaces.
 
 Asked at each stop, before LLDB has its own list of threads (`real_threads` says why).
 """
@@ -7,8 +8,8 @@ import os
 
 
 def is_traced_here(pid):
-    """Whether a process of this number is on this machine, and a debugger has it: then it is LLDB's, and not one of the
-    same number elsewhere."""
+    """Whether a process of this number is on this machine, and a debugger has it: then it is LLDB's, and not
+    one of the same number elsewhere."""
     return _status(f"/proc/{pid}/status", "TracerPid:") not in ([], ["0"])
 
 

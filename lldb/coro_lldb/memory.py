@@ -7,13 +7,15 @@ from coro_debug.memory import Memory, Unreadable
 
 from . import linux
 
-#: LLDB asks the process in pieces anyway; and a length that came from damaged memory shall not become an allocation.
+#: LLDB asks the process in pieces anyway; and a length that came from damaged memory shall not become an
+#: allocation.
 PIECE = 16 << 20
 MOST = 1 << 34
 
 
 class ProcessMemory(Memory):
-    """By `SBProcess`; of a live process on this machine by the kernel where that lets us, which is many times faster."""
+    """By `SBProcess`; of a live process on this machine by the kernel where that lets us, which is many times
+    faster."""
 
     def __init__(self, process, is_core):
         self._process = process
@@ -33,7 +35,8 @@ class ProcessMemory(Memory):
             try:
                 return self._direct.read(address, length)
             except Unreadable:
-                # A process has its memory exchanged at an `exec`, and the file shows the old one, which is gone.
+                # A process has its memory exchanged at an `exec`, and the file shows the old one, which is
+                # gone.
                 pass
         parts = []
         for at in range(address, address + length, PIECE):

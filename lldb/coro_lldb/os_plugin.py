@@ -1,12 +1,13 @@
-"""LLDB's OS plug-in: every coroutine a thread, with a name and registers. The loader gives LLDB this file's path
-(`target.process.python-os-plugin-path`), and LLDB imports it as a module of its own.
+"""LLDB's OS plug-in: every coroutine a thread, with a name and registers. The loader gives LLDB this file's
+path (`target.process.python-os-plugin-path`), and LLDB imports it as a module of its own.
 
-At each stop LLDB asks which threads there are. A coroutine that runs is backed by its real thread, which then isn't shown
-besides; registers of one that doesn't are where it was left: its stack pointer and the resume point, from which `switch`'s
-own CFI leads on. LLDB takes a thread that is in the list again for the same one: a step over a wait stays with the
-coroutine.
+At each stop LLDB asks which threads there are. A coroutine that runs is backed by its real thread, which then
+isn't shown besides; registers of one that doesn't are where it was left: its stack pointer and the resume
+point, from which `switch`'s own CFI leads on. LLDB takes a thread that is in the list again for the same one:
+a step over a wait stays with the coroutine.
 
-Whatever goes wrong, LLDB gets a list: without coroutines then, so that a damaged registry costs them, and nothing else.
+Whatever goes wrong, LLDB gets a list: without coroutines then, so that a damaged registry costs them, and
+nothing else.
 """
 
 import os
@@ -50,14 +51,15 @@ class OperatingSystemPlugIn:
             for number, name in enumerate(_REGISTERS)]}
 
     def get_register_data(self, tid):
-        """Of a coroutine that doesn't run. What `switch` has saved is restored by its CFI; the others are lost to a
-        debugger as they are to the program."""
+        """Of a coroutine that doesn't run. What `switch` has saved is restored by its CFI; the others are
+        lost to a debugger as they are to the program."""
         sp, pc = self._state.context(tid)
         return struct.pack("<17Q", *({"rsp": sp, "rip": pc}.get(name, 0) for name in _REGISTERS))
 
 
 def _entry(member):
-    entry = {"tid": member.tid, "name": plugged.name_of(member.coroutine), "state": "stopped", "stop_reason": "none"}
+    name = plugged.name_of(member.coroutine)
+    entry = {"tid": member.tid, "name": name, "state": "stopped", "stop_reason": "none"}
     if member.coroutine.worker != NO_WORKER:
         entry["queue"] = f"worker {member.coroutine.worker}"
     if member.core is not None:

@@ -1,4 +1,5 @@
-"""What the OS plug-in knows of each process: its threads as of the last stop, and which coroutines are threads.
+"""What the OS plug-in knows of each process: its threads as of the last stop, and which coroutines are
+threads.
 
 LLDB imports the plug-in's file as a module of its own, and anew each time; so this is kept here.
 """
@@ -49,13 +50,15 @@ class Plugged:
         self._is_inside = self._has_begun = False
 
     def begin(self, path):
-        """LLDB has loaded the plug-in for this process. At an attach it has its list of threads already, and would ask us at the
-        next stop only. When the setting with our path is made once more, which loads us once more, it forgets that list."""
+        """LLDB has loaded the plug-in for this process. At an attach it has its list of threads already, and
+        would ask us at the next stop only. When the setting with our path is made once more, which loads us
+        once more, it forgets that list."""
         if self._has_begun:
             return
         self._has_begun = True
         if compat.is_stopped(self.process) and not self.is_core:
-            lldb.SBDebugger.SetInternalVariable(SETTING, path, self.process.GetTarget().GetDebugger().GetInstanceName())
+            debugger = self.process.GetTarget().GetDebugger()
+            lldb.SBDebugger.SetInternalVariable(SETTING, path, debugger.GetInstanceName())
 
     def update(self):
         """The coroutines that are threads at this stop; never an exception."""

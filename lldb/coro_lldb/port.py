@@ -88,7 +88,8 @@ class LldbPort(port.Port):
         return found
 
     def _inner_number(self):
-        """A function that gives a thread's number in the innermost PID namespace: the runtime knows no other."""
+        """A function that gives a thread's number in the innermost PID namespace: the runtime knows no
+        other."""
         pid = self.process.GetProcessID()
         if not self._is_here or len(linux.namespace_ids(pid)) < 2:
             return lambda tid: tid
@@ -163,10 +164,11 @@ class LldbPort(port.Port):
         elif coroutine.has_saved_registers:
             thread = self._own_thread(coroutine)
         else:
-            raise CommandError(f"the coroutine #{coroutine.id} is `{coroutine.state}`: it has no stack to show")
+            raise CommandError(f"the coroutine #{coroutine.id} is `{coroutine.state}`: "
+                               "it has no stack to show")
         if not thread.IsValid():
-            raise CommandError(f"LLDB makes no thread of the coroutine #{coroutine.id}: `coro threads` says whether the "
-                               "coroutines are threads here")
+            raise CommandError(f"LLDB makes no thread of the coroutine #{coroutine.id}: `coro threads` says "
+                               "whether the coroutines are threads here")
         return thread
 
     def _own_thread(self, coroutine):

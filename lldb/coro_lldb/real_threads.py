@@ -1,14 +1,16 @@
-"""The program's real threads, in the order in which LLDB counts them: what a running coroutine's thread is backed by.
+"""The program's real threads, in the order in which LLDB counts them: what a running coroutine's thread is
+backed by.
 
-The OS plug-in is asked for threads while LLDB makes its list of them, and says `"core": n` for a coroutine that runs on
-the nth real thread. But LLDB shows the plug-in no list: what its interface has at that moment is the list of the stop
-before, in which real threads that backed coroutines are hidden. So:
+The OS plug-in is asked for threads while LLDB makes its list of them, and says `"core": n` for a coroutine
+that runs on the nth real thread. But LLDB shows the plug-in no list: what its interface has at that moment is
+the list of the stop before, in which real threads that backed coroutines are hidden. So:
 
-- When LLDB has no list yet (a core was loaded, the plug-in's path was set) it makes one of the real threads as soon as
-  it is asked inside, if the plug-in then says that it has none: `of_first_list`.
-- A live process on this machine is asked through /proc. LLDB keeps real threads in the order in which it saw them first:
-  those that were there at an attach by their numbers, later ones as they were made.
-- Of a process on another machine the order isn't known: there running coroutines are shown as their real threads.
+- When LLDB has no list yet (a core was loaded, the plug-in's path was set) it makes one of the real threads
+  as soon as it is asked inside, if the plug-in then says that it has none: `of_first_list`.
+- A live process on this machine is asked through /proc. LLDB keeps real threads in the order in which it saw
+  them first: those that were there at an attach by their numbers, later ones as they were made.
+- Of a process on another machine the order isn't known: there running coroutines are shown as their real
+  threads.
 """
 
 from coro_debug import port
@@ -37,7 +39,8 @@ class RealThreads:
         return [of_sb(thread, thread.GetThreadID()) for thread in threads]
 
     def of_system(self):
-        """`port.Thread`s in LLDB's order, by what the system says; None: the process isn't on this machine."""
+        """`port.Thread`s in LLDB's order, by what the system says; None: the process isn't on this
+        machine."""
         if self._is_here is None:
             self._is_here = linux.is_traced_here(self._pid)
         if not self._is_here:

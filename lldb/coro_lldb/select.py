@@ -12,8 +12,9 @@ from . import commands, plugged
 SELECT = """\
 Selects a coroutine's thread, and there the first frame that is yours.
 
-From then on `thread backtrace`, `up`, `down`, `frame variable`, `p` and `finish` are about it, whether it runs or not; `next` is if
-it runs, `coro next` in any case. It stays a thread as long as it lives, whatever `coro threads` says."""
+From then on `thread backtrace`, `up`, `down`, `frame variable`, `p` and `finish` are about it, whether it
+runs or not; `next` is if it runs, `coro next` in any case. It stays a thread as long as it lives, whatever
+`coro threads` says."""
 
 APPLY = """\
 Runs an LLDB command in each of several coroutines, as if each had been selected by `coro select`.
@@ -65,9 +66,10 @@ def enter(session, coroutine):
 
 def title(coroutine):
     """`coroutine #42 'conn', parked: read fd 7`"""
-    words = waits.words(coroutine)
-    return (f"coroutine {text.who(coroutine.id, coroutine.name)}, "
-            + (words if coroutine.is_running and words else coroutine.state + (f": {words}" if words else "")))
+    who, words = text.who(coroutine.id, coroutine.name), waits.words(coroutine)
+    if coroutine.is_running and words:
+        return f"coroutine {who}, {words}"
+    return f"coroutine {who}, {coroutine.state}" + (f": {words}" if words else "")
 
 
 def apply(session, arguments):

@@ -15,8 +15,8 @@ _sessions = {}
 def of(process):
     """A process's session; an error where there is none that could be looked at."""
     if not compat.is_process(process):
-        raise CommandError("there is no program to look at: `run` starts one, `process attach -p PID` takes one that runs, "
-                           "`target create -c CORE PROGRAM` a core")
+        raise CommandError("there is no program to look at: `run` starts one, `process attach -p PID` takes "
+                           "one that runs, `target create -c CORE PROGRAM` a core")
     if not compat.is_stopped(process):
         raise CommandError("the program runs: `process interrupt` stops it")
     key = process.GetUniqueID()

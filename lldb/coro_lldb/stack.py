@@ -56,7 +56,8 @@ def _locator(frame):
 def location(frame):
     """Where a frame stands in the source."""
     # Of a frame that is inlined the block's own name; else the function's, or the symbol's.
-    name = frame.GetFunctionName() if frame.GetFunction().IsValid() or frame.IsInlined() else frame.GetSymbol().GetName()
+    has_function = frame.GetFunction().IsValid() or frame.IsInlined()
+    name = frame.GetFunctionName() if has_function else frame.GetSymbol().GetName()
     return _location(name, frame.GetLineEntry())
 
 
@@ -95,7 +96,8 @@ def _location(name, line):
 
 
 def _shown(path):
-    """A path as it is shown: below the folder that LLDB was started in, from there on. (LLDB keeps no relative paths.)"""
+    """A path as it is shown: below the folder that LLDB was started in, from there on. (LLDB keeps no
+    relative paths.)"""
     if path and not path.startswith("/"):
         # Of the C library LLDB knows `sysdeps/…`, where its debug information says `../sysdeps/…`.
         return f"../{path}"
@@ -104,7 +106,8 @@ def _shown(path):
 
 
 def readable(name):
-    """A Rust function's name, which LLDB shows as it is mangled: `a::b::_$u7b$$u7b$closure$u7d$$u7d$::h0123456789abcdef`."""
+    """A Rust function's name, which LLDB shows as it is mangled:
+    `a::b::_$u7b$$u7b$closure$u7d$$u7d$::h0123456789abcdef`."""
     name = plain_function(name)
     if "$" not in name:
         return name

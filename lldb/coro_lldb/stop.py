@@ -1,5 +1,5 @@
-"""What is done by itself when the program has stopped: the plug-in is asked for threads if LLDB hasn't done so; at a fault in
-the region of stacks, one line says whose fault it is."""
+"""What is done by itself when the program has stopped: the plug-in is asked for threads if LLDB hasn't done
+so; at a fault in the region of stacks, one line says whose fault it is."""
 
 import lldb
 

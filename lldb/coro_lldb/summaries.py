@@ -1,5 +1,5 @@
-"""How values of the runtime's types are shown: a handle as the coroutine that it is of, a lock by who has it, a channel by
-what is in it. By the types' names; what can't be told is shown as LLDB would without this."""
+"""How values of the runtime's types are shown: a handle as the coroutine that it is of, a lock by who has it,
+a channel by what is in it. By the types' names; what can't be told is shown as LLDB would without this."""
 
 import lldb
 
@@ -19,7 +19,8 @@ def coroutine_id(value, _dictionary):
 
 def join_handle(value, _dictionary):
     """`JoinHandle of coroutine #42 …`"""
-    return _said(value, lambda registry, raw: "JoinHandle of " + shown.coroutine(registry, _number(_child(raw, "id"))))
+    return _said(value, lambda registry, raw: "JoinHandle of "
+                 + shown.coroutine(registry, _number(_child(raw, "id"))))
 
 
 def mutex(value, _dictionary):
@@ -64,7 +65,8 @@ def register(debugger):
         inside = INSIDE.get(function)
         specifier = lldb.SBTypeNameSpecifier(pattern, True)
         options = lldb.eTypeOptionCascade | (lldb.eTypeOptionHideChildren if inside is None else 0)
-        summary = lldb.SBTypeSummary.CreateWithFunctionName(f"coro_lldb.summaries.{function.__name__}", options)
+        summary = lldb.SBTypeSummary.CreateWithFunctionName(
+            f"coro_lldb.summaries.{function.__name__}", options)
         category.AddTypeSummary(specifier, summary)
         if inside is not None:
             synthetic = lldb.SBTypeSynthetic.CreateWithClassName(f"coro_lldb.summaries.{inside.__name__}",
@@ -104,7 +106,8 @@ class GuardInside(MutexInside):
     """The same, of the lock that a guard holds."""
 
     def _mutex(self):
-        return self._value.GetNonSyntheticValue().GetChildMemberWithName("mutex").Dereference().GetNonSyntheticValue()
+        mutex_ = self._value.GetNonSyntheticValue().GetChildMemberWithName("mutex")
+        return mutex_.Dereference().GetNonSyntheticValue()
 
 
 INSIDE.update({mutex: MutexInside, mutex_guard: GuardInside})

@@ -8,9 +8,10 @@ from . import attach, crowd, plugged
 HELP = f"""\
 Says which coroutines are threads of LLDB's, or changes it.
 
-LLDB makes its list of threads anew at each stop. So of a live process's coroutines {crowd.LIVE_LIMIT:,} at most are threads unless
-`-limit` says otherwise; on a core all are. Those that run, those that you have selected and those that ran a moment ago always
-are, and what isn't can be looked at all the same: `coro bt ID` and `coro select ID` make a thread of it.
+LLDB makes its list of threads anew at each stop. So of a live process's coroutines {crowd.LIVE_LIMIT:,} at most
+are threads unless `-limit` says otherwise; on a core all are. Those that run, those that you have selected and
+those that ran a moment ago always are, and what isn't can be looked at all the same: `coro bt ID` and
+`coro select ID` make a thread of it.
   coro threads                       says how many are
   coro threads -limit 5000           no more than that
   coro threads -state parked -older 10s   only such ones
@@ -34,7 +35,8 @@ def run(session, arguments):
         wanted = options.parse(arguments)
         for name in ("fn", "sort", "runtime"):
             if getattr(wanted, name) is not None:
-                raise CommandError(f"`coro threads` takes no `-{name}`: the choice is made at each stop, and has to be quick")
+                raise CommandError(f"`coro threads` takes no `-{name}`: the choice is made at each stop, and has "
+                                   "to be quick")
         options.check(wanted, session.registry())
         state.crowd.choice.limit, wanted.limit = wanted.limit, None
         state.crowd.choice.options = wanted

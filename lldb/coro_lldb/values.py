@@ -1,4 +1,5 @@
-"""Arguments and local variables of a frame, as text. What can't be read is shown as that, and ends nothing."""
+"""Arguments and local variables of a frame, as text. What can't be read is shown as that, and ends
+nothing."""
 
 import json
 import re
@@ -37,8 +38,10 @@ def _text(value, depth):
             return "<optimized out>"
         # That is how it says that there is nothing in a `()`.
         return _kind(value) or "()" if "byte size" in reason else f"<{reason}>"
-    if value.GetType().GetBasicType() in BYTES:
-        return str(value.GetValueAsSigned() if value.GetType().GetBasicType() == BYTES[1] else value.GetValueAsUnsigned())
+    basic = value.GetType().GetBasicType()
+    if basic in BYTES:
+        is_signed = basic == lldb.eBasicTypeSignedChar
+        return str(value.GetValueAsSigned() if is_signed else value.GetValueAsUnsigned())
     plain, summary = value.GetValue(), value.GetSummary()
     if plain is not None:
         plain = re.sub(r"^0x0+(?=.)", "0x", plain)
@@ -66,7 +69,8 @@ def _composed(value, depth):
         return f"{kind} {{...}}".lstrip()
     children = [value.GetChildAtIndex(i) for i in range(min(count, MOST_ELEMENTS))]
     if all((child.GetName() or "").startswith("[") for child in children):
-        return "[" + ", ".join([_text(child, depth - 1) for child in children] + ["..."] * (count > MOST_ELEMENTS)) + "]"
+        elements = [_text(child, depth - 1) for child in children]
+        return "[" + ", ".join(elements + ["..."] * (count > MOST_ELEMENTS)) + "]"
     is_tuple = all(re.fullmatch(r"__\d+", child.GetName() or "") for child in children)
     parts = [_child(child, depth, is_tuple) for child in children] + ["..."] * (count > MOST_ELEMENTS)
     if is_tuple:
@@ -76,7 +80,8 @@ def _composed(value, depth):
 
 def _string(value):
     """A `&str`, in quotes; cut where it is long."""
-    address, length = (value.GetChildMemberWithName(name).GetValueAsUnsigned() for name in ("data_ptr", "length"))
+    parts = (value.GetChildMemberWithName(name) for name in ("data_ptr", "length"))
+    address, length = (part.GetValueAsUnsigned() for part in parts)
     error = lldb.SBError()
     data = value.GetProcess().ReadMemory(address, min(length, LONGEST), error) if length else b""
     if data is None or error.Fail():
@@ -101,7 +106,7 @@ def _variant(variants):
     """Which of an enum's variants it is; None: not told."""
     rest = found = None
     for variant in (variants.GetChildAtIndex(i) for i in range(variants.GetNumChildren())):
-        number = (variant.GetName() or "").removeprefix("$variant$")
+        number = (variant.GetName() or "").replace("$variant$", "")
         tag = variant.GetChildMemberWithName("$discr$")
         if number == "":
             rest = variant

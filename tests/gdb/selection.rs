@@ -93,7 +93,9 @@ fn what_would_change_the_thread_is_refused() {
     for command in ["set $rip = 5", "set var $rsp = 8"] {
         has(&said, command, &["unmodifiable"]);
     }
-    for command in ["set $pc = 6", "print $r12 = 77", "set $rsp = 16", "print $rip = 9", "set var $eflags = 0"] {
+    for command in
+        ["set $pc = 6", "print $r12 = 77", "set $rsp = 16", "print $rip = 9", "set var $eflags = 0"]
+    {
         has(&said, command, &["has been set back: registers can't be written while #4 'reader' is selected"]);
     }
     has(&said, "print secret", &["= 42"]);

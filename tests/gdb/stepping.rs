@@ -162,7 +162,15 @@ fn step_does_not_land_in_the_scheduler() {
 #[test]
 fn stepping_needs_a_coroutine() {
     let file = program("seen", Profile::Debug);
-    let commands = ["coro next", "break seen::main", "run", "coro next 0", "coro step x", "coro finish 3", "coro finish"];
+    let commands = [
+        "coro next",
+        "break seen::main",
+        "run",
+        "coro next 0",
+        "coro step x",
+        "coro finish 3",
+        "coro finish",
+    ];
     let said = coro(&["--args".as_ref(), file.as_os_str(), "steps".as_ref()], &commands);
     has(&said, "coro next", &["the program doesn't run"]);
     has(&said, "coro next 0", &["`0` is no number of steps"]);

@@ -16,13 +16,15 @@ const COMMANDS: [&str; 19] = [
 #[test]
 fn help_lists_every_command_with_a_line() {
     let mut commands = vec!["help coro", "coro", "coro nonsense", "help info coroutines"];
-    let helps: Vec<String> =
-        COMMANDS.iter().map(|name| format!("help coro {name}")).collect();
+    let helps: Vec<String> = COMMANDS.iter().map(|name| format!("help coro {name}")).collect();
     commands.extend(helps.iter().map(String::as_str));
     let said = coro(&[] as &[&str], &commands);
     for help in ["help coro", "coro"] {
-        let listed: Vec<&str> =
-            said.block(help).lines().filter(|line| line.starts_with("coro ") && line.contains(" -- ")).collect();
+        let listed: Vec<&str> = said
+            .block(help)
+            .lines()
+            .filter(|line| line.starts_with("coro ") && line.contains(" -- "))
+            .collect();
         let names: Vec<&str> = listed.iter().map(|line| line.split(' ').nth(1).unwrap()).collect();
         assert_eq!(names, COMMANDS, "{said}");
         for line in listed {
@@ -106,7 +108,15 @@ fn values_say_what_they_are_of() {
 fn backtraces_are_gdbs_own() {
     let file = program("nested", Profile::Debug);
     let start = ["break stop_here", "run", "set print frame-arguments none"];
-    let forms = ["bt", "bt 3", "bt -3", "bt -full 2", "where 4", "thread apply all bt 3", "bt -frame-arguments presence 2"];
+    let forms = [
+        "bt",
+        "bt 3",
+        "bt -3",
+        "bt -full 2",
+        "where 4",
+        "thread apply all bt 3",
+        "bt -frame-arguments presence 2",
+    ];
     let commands = [&start[..], &forms].concat();
     let arguments = ["main", "above", "backtrack"];
     let plain = gdb(&file, &arguments, &commands);
@@ -144,7 +154,9 @@ fn overflow_is_said_at_once_and_its_backtrace_is_a_screenful() {
     assert!(stop.contains("Program received signal SIGSEGV"), "{said}");
     let lines: Vec<&str> = stop.lines().filter(|line| line.contains("'overflow'")).collect();
     assert_eq!(lines.len(), 1, "one line says what has happened: {said}");
-    for word in ["coroutine #4 'overflow' overflowed its stack", "main::demo::overflow::recurse", "`coro crash`"] {
+    for word in
+        ["coroutine #4 'overflow' overflowed its stack", "main::demo::overflow::recurse", "`coro crash`"]
+    {
         assert!(lines[0].contains(word), "{word}: {}", lines[0]);
     }
     assert!(said.block("coro bt").lines().count() < 30, "{said}");
@@ -184,7 +196,11 @@ fn greeting_is_of_this_version() {
     has(&plain, SOURCE, &[&greeting]);
     let twice = coro(&[] as &[&str], &["coro list", SOURCE]);
     assert!(twice.blocks(SOURCE).nth(1).unwrap().trim().is_empty(), "loaded once: {twice}");
-    has(&twice, "coro list", &["coro: the program doesn't run, and no core is loaded: there are no coroutines"]);
+    has(
+        &twice,
+        "coro list",
+        &["coro: the program doesn't run, and no core is loaded: there are no coroutines"],
+    );
 }
 
 /// The program carries what loads the commands; GDB runs it where its safe path allows.
@@ -199,7 +215,8 @@ fn program_loads_the_commands_by_itself() {
         assert!(said.to_string().contains("coro 0.1.0: loaded"), "{profile:?}: {said}");
         assert!(said.block("help coro list").contains("Usage: coro list"), "{profile:?}: {said}");
         // Not by default.
-        let options: Vec<_> = allow[..2].iter().map(|option| option.as_ref()).chain([file.as_os_str()]).collect();
+        let options: Vec<_> =
+            allow[..2].iter().map(|option| option.as_ref()).chain([file.as_os_str()]).collect();
         let said = gdb_with(&options, &["coro list"]);
         assert!(said.to_string().contains("auto-loading has been declined"), "{profile:?}: {said}");
         assert!(said.block("coro list").contains("Undefined command"), "{profile:?}: {said}");

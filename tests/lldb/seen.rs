@@ -91,7 +91,7 @@ fn check_registry(said: &Transcript, tells: Tells) {
     let waiting_for_io = said.block("coro list -kind user -wait io");
     assert_eq!(waiting_for_io.lines().filter(|line| line.contains("read fd ")).count(), 1, "{said}");
     has(said, "coro bt reader", &["coroutine #4 'reader', parked for ", ": read fd ", "\n#0 "]);
-    has(said, "coro why joiner", &["#7 'joiner' waits ", "#5 'owner' waits ", "sleep, for ever"]);
+    has(said, "coro why joiner", &["#7 'joiner' has waited ", "#5 'owner' has waited ", "sleep, for ever"]);
     has(said, "coro deadlock", &["no deadlock: "]);
     has(said, "coro group", &["7 coroutines in "]);
     has(said, "coro tree", &["reader", "joiner"]);

@@ -31,7 +31,7 @@ fn crowd_of_a_live_process_is_capped() {
             "coro threads -limit 10",
             "thread info",
             "coro bt",
-            "coro threads -name lock -limit 20",
+            "coro threads -name mutex -limit 20",
             "thread list",
             "coro threads -state parked -older 1h",
             "coro threads -limit 4000",
@@ -50,8 +50,12 @@ fn crowd_of_a_live_process_is_capped() {
     has(&said, "coro threads -limit 10", &["10 of 3,003 coroutines are threads; the limit is 10"]);
     has(&said, "thread info", &["name = '#2501 "]);
     has(&said, "coro bt", &["coroutine #2501 "]);
-    has(&said, "coro threads -name lock -limit 20", &["20 of 3,003 coroutines are threads; the limit is 20"]);
-    let locks = lists[1].lines().filter(|line| line.contains(" lock'")).count();
+    has(
+        &said,
+        "coro threads -name mutex -limit 20",
+        &["20 of 3,003 coroutines are threads; the limit is 20"],
+    );
+    let locks = lists[1].lines().filter(|line| line.contains(" mutex-")).count();
     assert!(locks >= 18, "those which match, io, and the one that is selected: {}", lists[1]);
     has(
         &said,

@@ -1,6 +1,8 @@
-"""A client of the Debug Adapter Protocol, as an editor is one: requests with their answers, events in between.
+"""A client of the Debug Adapter Protocol, as an editor is one: requests with their answers, events in
+between.
 
-`session(adapter)` starts lldb-dap. What the adapter says is read as it comes; nothing waits for a length of time.
+`session(adapter)` starts lldb-dap. What the adapter says is read as it comes; nothing waits for a length of
+time.
 """
 
 import json
@@ -27,7 +29,8 @@ class Session:
     def send(self, command, **arguments):
         """Sends a request; its number, for `answer`."""
         self._sequence += 1
-        body = json.dumps({"seq": self._sequence, "type": "request", "command": command, "arguments": arguments}).encode()
+        request = {"seq": self._sequence, "type": "request", "command": command, "arguments": arguments}
+        body = json.dumps(request).encode()
         self._process.stdin.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
         self._process.stdin.flush()
         return self._sequence

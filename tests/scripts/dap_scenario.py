@@ -1,7 +1,8 @@
-"""Looks at a program through lldb-dap, as an editor does: `dap_scenario.py ADAPTER attach PID PROGRAM LINE`, or
-`… launch PROGRAM LINE`, or `… core CORE PROGRAM`. What there is to see is printed, one fact a line.
+"""Looks at a program through lldb-dap, as an editor does: `dap_scenario.py ADAPTER attach PID PROGRAM LINE`,
+or `… launch PROGRAM LINE`, or `… core CORE PROGRAM`. What there is to see is printed, one fact a line.
 
-The program is tests/programs/relay.rs, whose coroutines give way to each other (LINE: where one is stopped in), or seen.rs.
+The program is tests/programs/relay.rs, whose coroutines give way to each other (LINE: where one is stopped
+in), or seen.rs.
 """
 
 import sys
@@ -27,7 +28,8 @@ def main(adapter, mode, *arguments):
                              customThreadFormat=FORMAT)
     else:
         core, program = arguments
-        start = session.send("attach", coreFile=core, program=program, initCommands=[LOAD], customThreadFormat=FORMAT)
+        start = session.send("attach", coreFile=core, program=program, initCommands=[LOAD],
+                             customThreadFormat=FORMAT)
     session.event("initialized")
     if mode == "launch":
         set_breakpoint(session, [int(line)])
@@ -40,7 +42,8 @@ def main(adapter, mode, *arguments):
     if mode == "launch":
         step(session, stop["threadId"])
     else:
-        look(session, next(tid for tid, name in threads_of(session).items() if "#4 reader" in name), "read_request")
+        reader = next(tid for tid, name in threads_of(session).items() if "#4 reader" in name)
+        look(session, reader, "read_request")
     session.request("disconnect", terminateDebuggee=mode == "launch")
     session.close()
     if "Traceback" in session.output:
@@ -48,7 +51,8 @@ def main(adapter, mode, *arguments):
 
 
 def set_breakpoint(session, lines):
-    session.request("setBreakpoints", source={"path": "tests/programs/relay.rs"}, breakpoints=[{"line": line} for line in lines])
+    session.request("setBreakpoints", source={"path": "tests/programs/relay.rs"},
+                    breakpoints=[{"line": line} for line in lines])
 
 
 def threads_of(session):
@@ -76,8 +80,8 @@ def step(session, tid):
     for _ in range(STEPS):
         session.request("next", threadId=tid)
         stop = session.event("stopped")
-        print("step", stop["reason"], "the same" if stop["threadId"] == tid else threads_of(session).get(stop["threadId"]),
-              frames_of(session, tid)[0]["line"])
+        who = "the same" if stop["threadId"] == tid else threads_of(session).get(stop["threadId"])
+        print("step", stop["reason"], who, frames_of(session, tid)[0]["line"])
     look(session, tid, "race")
 
 

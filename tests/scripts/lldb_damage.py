@@ -1,7 +1,8 @@
-"""Overwrites parts of a stopped program's registry, one after the other, and says what the commands make of it. For LLDB:
-`command script import tests/scripts/lldb_damage.py`, after lldb/coro.py.
+"""Overwrites parts of a stopped program's registry, one after the other, and says what the commands make of
+it. For LLDB: `command script import tests/scripts/lldb_damage.py`, after lldb/coro.py.
 
-Each case is a line `CASE name`, then what was said, then `END`. What was overwritten is put back before the next one.
+Each case is a line `CASE name`, then what was said, then `END`. What was overwritten is put back before the
+next one.
 """
 
 import struct

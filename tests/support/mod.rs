@@ -3,7 +3,6 @@
 //! - [`program`]: builds a debuggee, and says where it lies
 //! - [`debugger`]: one run of GDB or LLDB, each command's output by itself
 //! - [`backtrace`]: what a debugger printed, as frames; and whether they are those that were expected
-//! - [`guide`]: sessions in the documentation, held against what a debugger says
 //! - [`image`]: the memory of another process, or of a core
 //! - [`page`]: a page of the documentation whose sessions are what the debugger says
 //! - [`parked`]: a process in which every coroutine waits
@@ -18,7 +17,6 @@
 
 pub(crate) mod backtrace;
 pub(crate) mod debugger;
-pub(crate) mod guide;
 pub(crate) mod image;
 pub(crate) mod objects;
 pub(crate) mod page;

@@ -108,7 +108,11 @@ fn build(name: &str, profile: Profile, more: &[&str]) -> PathBuf {
         // It may be a library.
         path = folder.join(format!("lib{name}.so"));
     }
-    assert!(path.exists(), "cargo has built the example {name} ({profile:?}), but not to {}", folder.display());
+    assert!(
+        path.exists(),
+        "cargo has built the example {name} ({profile:?}), but not to {}",
+        folder.display()
+    );
     path
 }
 
