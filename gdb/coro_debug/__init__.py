@@ -17,6 +17,8 @@ tests.
                frames
     waits      what a coroutine waits for, in words; `graph`: who waits for whom
     report     what a fault means, in words; `verdict` decides it
+    shown      handles, locks and channels in words, for a debugger's printers
+    chosen     which coroutines `coro apply` is for
     snapshot   all of it as data
     command    the table of the commands that both debuggers have, which are in `commands`; `options` are
                their filters, `text` their words and tables

@@ -2,8 +2,7 @@
 
 import gdb
 
-from coro_debug import options
-from coro_debug.commands import list as list_
+from coro_debug import chosen
 from coro_debug.port import CommandError
 
 from . import commands, compat, guard, port, selection, stack
@@ -123,12 +122,9 @@ def _title(coroutine):
 
 def apply(session, arguments):
     """`coro apply`"""
-    which, command = _split(arguments)
-    chosen = _chosen(session, which)
-    if not chosen:
-        raise CommandError("there is no such coroutine; `coro list` shows those there are")
+    which, command = chosen.split(arguments)
     with port.keeping_focus():
-        for coroutine in chosen:
+        for coroutine in chosen.coroutines(session, which):
             session.port.write(f"\n{_title(coroutine)}:\n")
             generation = session.port.generation()
             _apply_to(session, coroutine, command)
@@ -151,47 +147,10 @@ def _apply_to(session, coroutine, command):
         elif coroutine.has_saved_registers:
             port.go_to_home(coroutine)
             guard.install()
-            chosen = port.selection_of(coroutine)
-            with selection.temporary(chosen):
+            with selection.temporary(port.selection_of(coroutine)):
                 selection.frame_at(level_of_user(session, coroutine)).select()
                 gdb.execute(command)
         else:
             raise CommandError(f"it is `{coroutine.state}`, and has no stack to show")
     except (gdb.error, CommandError) as error:
         session.port.write(f"{error}\n")
-
-
-def _split(arguments):
-    """(words that say which, the command): at `--`, or behind the last ID."""
-    which, dashes, command = arguments.partition(" -- ")
-    if not dashes:
-        words = arguments.split()
-        count = next((i for i, word in enumerate(words) if not _is_id(word)), len(words))
-        which, command = " ".join(words[:count]), " ".join(words[count:])
-        if which == "" or command == "":
-            raise CommandError("usage: coro apply all|IDs|FILTERS -- COMMAND")
-    if not command.strip():
-        raise CommandError("there is no command behind `--`")
-    return which.split(), command.strip()
-
-
-def _is_id(word):
-    return word in ("all", ".") or word.lstrip("#").isdecimal()
-
-
-def _chosen(session, words):
-    if not words:
-        raise CommandError("say which: all, IDs, or filters (`help coro list` shows them)")
-    if any(word.startswith("-") for word in words):
-        return _matching(session, words)
-    if words == ["all"]:
-        return session.registry().coroutines()
-    return [session.coroutine(word) for word in words]
-
-
-def _matching(session, words):
-    """The coroutines that pass the filters of `coro list`."""
-    chosen = options.parse(words)
-    registry = session.registry(chosen.runtime)
-    options.check(chosen, registry)
-    return list_.selected(registry, session.frames(registry), chosen)[0]

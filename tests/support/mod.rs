@@ -28,7 +28,7 @@ pub(crate) mod started;
 use std::process::Command;
 
 pub(crate) use backtrace::Frame;
-pub(crate) use debugger::{Transcript, gdb, gdb_with, lldb, lldb_with};
+pub(crate) use debugger::{Transcript, gdb, gdb_with, lldb, lldb_dap_name, lldb_going_on, lldb_with};
 pub(crate) use program::{Profile, line_of, program};
 
 /// The program to run, which is there.

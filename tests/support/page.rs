@@ -78,6 +78,10 @@ fn is_content(line: &str) -> bool {
             "Using host libthread_db",
             "warning: ",
             "(lldb) script ",
+            // Where programs lie, and what LLDB has found of them.
+            "Process ",
+            "Executable module",
+            "Architecture set",
         ]
         .iter()
         .any(|start| line.starts_with(start))
@@ -85,7 +89,7 @@ fn is_content(line: &str) -> bool {
 
 /// A line without what is long and says little: generic arguments, the standard library's path.
 pub(crate) fn shown(line: &str) -> String {
-    let mut shown = without_generics(line);
+    let mut shown = without_generics(&without_hashes(line));
     if let Some((number, rest)) = shown.split_once(" 0x")
         && let Some((_, function)) = rest.split_once(" in ")
         && number.starts_with('#')
@@ -95,6 +99,18 @@ pub(crate) fn shown(line: &str) -> String {
     if let Some((frame, file)) = shown.rsplit_once(" at /rustc/") {
         let file = file.split_once("/library/").map_or(file, |(_, file)| file);
         shown = format!("{frame} at std:{file}");
+    }
+    shown
+}
+
+/// `a::f::h0123456789abcdef`, as LLDB shows functions, without the hash.
+fn without_hashes(line: &str) -> String {
+    let mut parts = line.split("::h");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_hash = part.len() >= 16 && part.bytes().take(16).all(|byte| byte.is_ascii_hexdigit());
+        shown.push_str(if is_hash { "" } else { "::h" });
+        shown.push_str(if is_hash { &part[16..] } else { part });
     }
     shown
 }
@@ -178,6 +194,7 @@ fn lines_are_shown_without_what_is_long() {
     let line =
         "#3  0x000055 in coro::f<a::B<fn() -> c>, D<e>> (x=...) at /rustc/12ab/library/core/src/ops.rs:2";
     assert_eq!(shown(line), "#3  coro::f<…> (x=...) at std:core/src/ops.rs:2");
+    assert_eq!(shown("main`a::hold::h0123456789abcdef(b=1) at c.rs:2"), "main`a::hold(b=1) at c.rs:2");
     assert_eq!(shown("#12 <signal handler called>"), "#12 <signal handler called>");
 }
 
