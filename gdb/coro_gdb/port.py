@@ -83,7 +83,7 @@ class GdbPort(port.Port):
         return threads
 
     def _inner_numbers(self, inferior):
-        """tid -> its number in the innermost PID namespace, if that is another; the runtime knows only those."""
+        """tid -> its number in the innermost PID namespace, if it is another; the runtime knows only those."""
         if not self._is_native(inferior) or len(_namespace_ids(inferior.pid)) < 2:
             return {}
         return {
