@@ -2,7 +2,7 @@
 
 import gdb
 
-from coro_debug import chosen
+from coro_debug import chosen, options
 from coro_debug.port import CommandError
 
 from . import commands, compat, guard, port, selection, stack
@@ -38,8 +38,8 @@ def register():
 
 def select(session, arguments):
     """`coro select`"""
-    chosen = options.parse(arguments, takes_rest=True)
-    words = chosen.rest
+    asked = options.parse(arguments, takes_rest=True)
+    words = asked.rest
     if compat.is_driven_by_a_program():
         raise CommandError(
             "under MI the front end would show frames that aren't the thread's: `coro bt ID -full` shows a "
@@ -47,12 +47,12 @@ def select(session, arguments):
         )
     if len(words) > 1:
         raise CommandError(f"`coro select` takes one coroutine, and not `{arguments.strip()}`")
-    if chosen.is_filtered:
+    if asked.is_filtered:
         raise CommandError("`coro select` takes no filters: name one coroutine; `coro apply` takes several")
     if not words or words == ["."]:
         _back_to_thread(session)
         return
-    coroutine = session.coroutine(words[0], chosen.runtime)
+    coroutine = session.coroutine(words[0], asked.runtime)
     if coroutine.thread is not None:
         _select_running(session, coroutine)
         return

@@ -9,9 +9,9 @@ use crate::debuggee::{Debuggee, scratch};
 use crate::support::{Profile, gdb, gdb_with, program};
 use crate::{SOURCE, coro, has};
 
-const COMMANDS: [&str; 19] = [
-    "addr", "apply", "break", "bt", "crash", "deadlock", "dump", "finish", "group", "info", "list", "next",
-    "select", "skip", "stacks", "step", "thread", "tree", "why",
+const COMMANDS: [&str; 20] = [
+    "addr", "apply", "break", "bt", "crash", "deadlock", "dump", "finish", "gcore", "group", "info", "list",
+    "next", "select", "skip", "stacks", "step", "thread", "tree", "why",
 ];
 
 #[test]
