@@ -12,6 +12,8 @@
 //!   the record's first word;
 //! - [`outermost`]: the pc of [`END`], to which a coroutine that does not run is linked;
 //! - [`stack_pointer`]: where the running stack ends;
+//! - [`entry_start`]: where that function begins;
+//! - [`registers`]: by their DWARF numbers, and those of the running function;
 //! - [`SAVED_REGISTERS`]: where `switch` leaves each register, as data for readers;
 //! - the storage of the debug header and the ELF note that leads to it, in `switch`'s own assembly, so that
 //!   every program which can switch carries them (see [`DEBUG_HEADER_SIZE`]).
@@ -29,7 +31,9 @@ pub(crate) use x86_64::find_word;
 #[cfg(target_arch = "x86_64")]
 use x86_64::outermost;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86_64::{SAVED_REGISTERS, init_stack, resume_point, stack_pointer, swap};
+pub(crate) use x86_64::{
+    SAVED_REGISTERS, entry_start, init_stack, registers, resume_point, stack_pointer, swap,
+};
 
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!("coro runs on x86-64 so far; another CPU is one more file in src/arch (see its mod.rs)");

@@ -1,10 +1,22 @@
 //! What can be read of the runtime from the outside, as a debugger reads it: records and memory, no running
 //! machinery.
 //!
-//! So far one reader: [`check`], which holds the registry against what debuggers rely on.
+//! - [`check`] holds the registry against what debuggers rely on
+//! - [`Backtrace`]: the frames of a coroutine
+//! - `memory`: the reads, which can't fault
+//! - `modules`: the program and its libraries, as they are in memory
+//! - `unwind`: from a frame to its caller
 
+mod backtrace;
 mod invariants;
+#[cfg_attr(not(test), expect(dead_code, reason = "what a crash report needs besides"))]
+mod memory;
+#[cfg_attr(not(test), expect(dead_code, reason = "what a crash report needs besides"))]
+pub(crate) mod modules;
 #[cfg(test)]
 mod tests;
+#[cfg_attr(not(test), expect(dead_code, reason = "what a crash report needs besides"))]
+mod unwind;
 
+pub use backtrace::{Backtrace, BacktraceFrame, backtrace};
 pub use invariants::{check, check_with_free_slots};
