@@ -75,6 +75,13 @@ impl Module {
         path: Path { bytes: [0; PATH_LENGTH], length: 0 },
     };
 
+    /// One whose CFI a test has put together; its code lies nowhere.
+    #[cfg(test)]
+    pub(crate) fn of_test(eh_frame_hdr: (u64, u64), readable: (u64, u64), text: (u64, u64)) -> Module {
+        let (start, readable_end) = readable;
+        Module { eh_frame_hdr, start, readable_end, end: readable_end, text, ..Module::EMPTY }
+    }
+
     /// The path of its file, or the end of it.
     pub(crate) fn path(&self) -> &[u8] {
         &self.path.bytes[..usize::from(self.path.length)]
@@ -141,6 +148,13 @@ impl Modules {
     /// The module whose executable part an address lies in, and its number.
     pub(crate) fn of_code(&self, address: u64) -> Option<(usize, &Module)> {
         self.iter().enumerate().find(|(_, module)| module.text.0 <= address && address < module.text.1)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_test(module: Module) -> Box<Modules> {
+        let mut modules = Box::new(Modules { count: 1, ..Modules::EMPTY });
+        modules.list[0] = module;
+        modules
     }
 
     fn fill(&mut self) {

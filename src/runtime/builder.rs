@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::thread;
 
 use super::panic;
-use crate::debug::modules;
+use crate::debug::{files, modules};
 use crate::error::{Kind, Result};
 use crate::scheduler::main::Running;
 use crate::scheduler::policy::Policy;
@@ -107,6 +107,7 @@ impl Builder {
         signal::ignore_sigpipe().map_err(|source| Kind::System { tried: "ignoring SIGPIPE", source })?;
         panic::install_hook();
         modules::capture();
+        files::keep_program();
         let running = Running::start(region, self.policy, self.trace, caller)?;
         // Caught here, so that the others end while main isn't unwinding.
         let result = catch_unwind(AssertUnwindSafe(main));

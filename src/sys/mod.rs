@@ -7,6 +7,7 @@ pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod errno;
 pub(crate) mod eventfd;
+pub(crate) mod file;
 pub(crate) mod loaded;
 pub(crate) mod memory;
 pub(crate) mod peek;

@@ -70,6 +70,9 @@ impl End {
     }
 }
 
+/// Handlers that interrupt each other, at most. Other frames lie higher and higher, so that there is an end of them.
+const MOST_SIGNAL_FRAMES: u32 = 32;
+
 /// What walks share: working memory.
 pub(crate) struct Unwinder {
     context: Context,
@@ -86,6 +89,7 @@ pub(crate) struct Walk<'a, M> {
     is_exact: bool,
     is_certain: bool,
     is_first: bool,
+    signal_frames: u32,
     end: Option<End>,
 }
 
@@ -111,6 +115,7 @@ impl Unwinder {
             is_exact,
             is_certain: true,
             is_first: true,
+            signal_frames: 0,
             end: None,
         }
     }
@@ -187,10 +192,11 @@ impl<M: ReadMemory> Walk<'_, M> {
             return Err(End::Thread);
         }
         // A signal's handler may run on another stack than what it interrupts.
-        let goes_up = next[STACK_POINTER] > self.registers[STACK_POINTER]
+        let goes_up = next[STACK_POINTER].checked_sub(self.registers[STACK_POINTER]).is_some_and(|size| size >= 8)
             // A function that has pushed nothing, not even a return address, and keeps that in a register.
             || self.is_first && next[STACK_POINTER] == self.registers[STACK_POINTER];
-        if !goes_up && !is_signal_frame {
+        self.signal_frames += u32::from(is_signal_frame);
+        if !goes_up && !is_signal_frame || self.signal_frames > MOST_SIGNAL_FRAMES {
             return Err(End::WrongWay);
         }
         self.registers = next;
@@ -245,9 +251,15 @@ fn apply(
         }
         CfaRule::Expression(expression) => compute(expression, None)?,
     };
+    // Who doesn't say where his caller goes on has none. And a frame ends on the stack: a walk that needs nothing of it
+    // would have no end.
+    if matches!(row.register(Register(PROGRAM_COUNTER as u16)), None | Some(RegisterRule::SameValue)) {
+        return Err(End::BadCfi);
+    }
+    let word = |address| memory.word(address).ok_or(End::Unreadable);
+    word(cfa.wrapping_sub(8))?;
     let mut next = *registers;
     next[STACK_POINTER] = cfa;
-    let word = |address| memory.word(address).ok_or(End::Unreadable);
     for (Register(number), rule) in row.registers() {
         let number = usize::from(*number);
         let Some(place) = next.get_mut(number) else { continue };

@@ -3,9 +3,8 @@
 //! All of it is read where the dynamic linker has mapped it. *No allocation, no locks, bounded loops.*
 
 use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, FrameDescriptionEntry, LittleEndian,
-    Pointer, Register, RegisterRule, UnwindContext, UnwindContextStorage, UnwindExpression, UnwindSection,
-    UnwindTableRow,
+    BaseAddresses, CfaRule, EhFrame, Encoding, EndianSlice, FrameDescriptionEntry, LittleEndian, Register,
+    RegisterRule, UnwindContext, UnwindContextStorage, UnwindExpression, UnwindSection, UnwindTableRow,
 };
 
 use crate::arch::registers::STACK_POINTER;
@@ -49,27 +48,28 @@ impl Function {
     }
 
     fn find_in(module: &Module, pc: u64) -> gimli::Result<Function> {
-        let (start, end) = module.eh_frame_hdr;
+        let (header, header_end) = module.eh_frame_hdr;
         // SAFETY: the module is mapped (a crash that finds it unmapped is caught as a fault of the reporter's), and
         // what is read-only doesn't change.
-        let header = EhFrameHdr::new(unsafe { bytes_at(start, end) }, LittleEndian);
-        let bases = BaseAddresses::default().set_eh_frame_hdr(start).set_text(module.text.0);
-        let header = header.parse(&bases, 8)?;
-        let section = match header.eh_frame_ptr() {
-            Pointer::Direct(address) => address,
-            Pointer::Indirect(_) => {
-                return Err(gimli::Error::UnsupportedPointerEncoding(gimli::DW_EH_PE_indirect));
-            }
-        };
-        if section < module.start || section >= module.readable_end {
-            return Err(gimli::Error::OffsetOutOfBounds(section));
+        let table = Table::parse(header, unsafe { bytes_at(header, header_end) })?;
+        if table.section < module.start || table.section >= module.readable_end {
+            return Err(gimli::Error::OffsetOutOfBounds(table.section));
         }
-        let bases = bases.set_eh_frame(section);
+        let bases = BaseAddresses::default()
+            .set_eh_frame_hdr(header)
+            .set_text(module.text.0)
+            .set_eh_frame(table.section);
         // SAFETY: as above; the linker puts the section into the same segment, behind its header.
-        let section = EhFrame::new(unsafe { bytes_at(section, module.readable_end) }, LittleEndian);
-        let table = header.table().ok_or(gimli::Error::NoUnwindInfoForAddress)?;
-        let entry = table.fde_for_address(&section, &bases, pc, EhFrame::cie_from_offset)?;
-        Ok(Function { section, bases, entry })
+        let section = EhFrame::new(unsafe { bytes_at(table.section, module.readable_end) }, LittleEndian);
+        let place = table.look_up(pc).ok_or(gimli::Error::NoUnwindInfoForAddress)?;
+        let offset = place.checked_sub(table.section).ok_or(gimli::Error::OffsetOutOfBounds(place))?;
+        let offset = usize::try_from(offset).map_err(|_| gimli::Error::OffsetOutOfBounds(place))?;
+        let entry = section.fde_from_offset(&bases, offset.into(), EhFrame::cie_from_offset)?;
+        if entry.contains(pc) {
+            Ok(Function { section, bases, entry })
+        } else {
+            Err(gimli::Error::NoUnwindInfoForAddress)
+        }
     }
 
     pub(super) fn start(&self) -> u64 {
@@ -99,6 +99,45 @@ impl Function {
     }
 }
 
+/// A module's `.eh_frame_hdr`: where functions begin, sorted, and where their FDEs are. gimli reads it too, but trusts it.
+struct Table {
+    /// Where it lies.
+    header: u64,
+    /// Where `.eh_frame` lies.
+    section: u64,
+    /// Pairs of distances from the header: to the function, to its FDE.
+    rows: &'static [[i32; 2]],
+}
+
+impl Table {
+    fn parse(header: u64, bytes: &'static [u8]) -> gimli::Result<Table> {
+        // Linux Standard Base, 10.6: version 1; then how the section's address, the number of rows and the rows are
+        // encoded. All linkers do it in this way: relative to its place, 4 bytes, relative to the header.
+        const HEAD: [u8; 4] = [1, 0x1b, 0x03, 0x3b];
+        let unsupported = gimli::Error::UnsupportedPointerEncoding(gimli::DW_EH_PE_omit);
+        let number = |at: usize| bytes.get(at..)?.first_chunk().map(|bytes| i32::from_le_bytes(*bytes));
+        let (Some(section), Some(count), true) = (number(4), number(8), bytes.starts_with(&HEAD)) else {
+            return Err(unsupported);
+        };
+        let most = (bytes.len() - 12) / size_of::<[i32; 2]>();
+        let rows = bytes[12..].as_ptr().cast::<[i32; 2]>();
+        if !rows.is_aligned() {
+            return Err(unsupported);
+        }
+        // SAFETY: aligned, and so many lie within the bytes; all bit patterns are numbers.
+        let rows = unsafe { std::slice::from_raw_parts(rows, most.min(count as u32 as usize)) };
+        Ok(Table { header, section: (header + 4).wrapping_add_signed(i64::from(section)), rows })
+    }
+
+    /// The FDE of the last function that begins at or before a pc.
+    fn look_up(&self, pc: u64) -> Option<u64> {
+        let distance = i32::try_from(pc.wrapping_sub(self.header).cast_signed()).ok()?;
+        let behind = self.rows.partition_point(|[function, _]| *function <= distance);
+        let [_, entry] = self.rows.get(behind.checked_sub(1)?)?;
+        Some(self.header.wrapping_add_signed(i64::from(*entry)))
+    }
+}
+
 /// The largest frame that any row of the function's tells of. In a function that keeps a frame pointer no row does, but
 /// for the pushes: then its prologue's subtraction is looked for.
 pub(super) fn full_frame(modules: &Modules, context: &mut Context, pc: u64) -> Option<u64> {
@@ -116,9 +155,11 @@ pub(super) fn full_frame(modules: &Modules, context: &mut Context, pc: u64) -> O
             }
         }
     }
-    if keeps_frame_pointer {
-        // SAFETY: code of a module, from the function's start on, as long as its CFI says.
-        let code = unsafe { bytes_at(function.start(), function.entry.end_address()) };
+    let (text_start, text_end) = modules.of_code(pc)?.1.text;
+    let (start, end) = (function.start(), function.entry.end_address().min(text_end));
+    if keeps_frame_pointer && text_start <= start && start <= end {
+        // SAFETY: code of a module, which is mapped.
+        let code = unsafe { bytes_at(start, end) };
         largest = largest.saturating_add(subtraction(code).unwrap_or(0));
     }
     (largest > 0).then_some(largest)

@@ -4,10 +4,14 @@ use std::cell::RefCell;
 use std::ffi::{c_int, c_void};
 use std::hint::black_box;
 
+use object::{Object as _, ObjectSection as _};
+
 use super::*;
 use crate::arch::registers::own_registers;
 use crate::debug::memory::OwnMemory;
-use crate::debug::modules;
+use crate::debug::modules::{self, Module};
+use crate::debug::mutation::{Random, corpus, damage, rounds};
+use crate::sys::memory::{self, PAGE};
 
 unsafe extern "C" {
     fn _Unwind_Backtrace(each: extern "C" fn(*mut c_void, *mut c_void) -> c_int, data: *mut c_void) -> c_int;
@@ -226,4 +230,44 @@ fn function_that_was_interrupted_at_its_start_is_looked_up_there() {
         assert_eq!(libc::sigaction(libc::SIGILL, &raw const action, std::ptr::null_mut()), 0);
     }
     begins_with_a_fault();
+}
+
+/// What a damaged module's CFI leads to may be anything, but neither a crash nor a walk without an end.
+#[test]
+fn damaged_cfi_is_no_crash() {
+    for (name, bytes) in corpus() {
+        let object = object::File::parse(&*bytes).unwrap();
+        let of = |name| {
+            let section = object.section_by_name(name).unwrap();
+            (section.address(), section.size(), section.file_range().unwrap().0)
+        };
+        let (header, frame, text) = (of(".eh_frame_hdr"), of(".eh_frame"), of(".text"));
+        // Pointers in there are relative, so that the file can lie anywhere, if its parts lie as when it is loaded.
+        assert!(header.0 == header.2 && frame.0 == frame.2, "{name}");
+        // What a stack has at its end: no more memory.
+        let stack = memory::reserve(0, 2 * PAGE).unwrap();
+        // SAFETY: nobody uses the fresh mapping.
+        unsafe { memory::deny(stack + PAGE, PAGE) }.unwrap();
+        for round in 0..rounds() {
+            let mut random = Random::new(round + 1);
+            let mut damaged = bytes.clone();
+            let (start, size, _) = if random.below(4) == 0 { header } else { frame };
+            damage(&mut damaged[start as usize..(start + size) as usize], &mut random);
+            let base = damaged.as_ptr().expose_provenance() as u64;
+            let end = base + damaged.len() as u64;
+            let code = (base + text.0, base + text.0 + text.1);
+            let module = Module::of_test((base + header.0, base + header.0 + header.1), (base, end), code);
+            let modules = Modules::of_test(module);
+            let mut unwinder = Box::new(Unwinder::new());
+            for pc in (code.0..code.1).step_by(7) {
+                let mut registers = [stack as u64 + 64; 17];
+                registers[PROGRAM_COUNTER] = pc;
+                let mut walk = unwinder.walk(&modules, OwnMemory::careful(), &registers, true);
+                let frames = std::iter::from_fn(|| walk.next()).take(1000).count();
+                assert!(frames < 1000, "{name}, round {round}: no end");
+                assert!(walk.end().is_some());
+                let _ = unwinder.full_frame(&modules, pc);
+            }
+        }
+    }
 }
