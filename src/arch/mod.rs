@@ -14,6 +14,7 @@
 //! - [`stack_pointer`]: where the running stack ends;
 //! - [`entry_start`]: where that function begins;
 //! - [`registers`]: by their DWARF numbers, and those of the running function;
+//! - [`fault`]: what a crash handler needs;
 //! - [`SAVED_REGISTERS`]: where `switch` leaves each register, as data for readers;
 //! - the storage of the debug header and the ELF note that leads to it, in `switch`'s own assembly, so that
 //!   every program which can switch carries them (see [`DEBUG_HEADER_SIZE`]).
@@ -32,7 +33,7 @@ pub(crate) use x86_64::find_word;
 use x86_64::outermost;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::{
-    SAVED_REGISTERS, entry_start, init_stack, registers, resume_point, stack_pointer, swap,
+    SAVED_REGISTERS, entry_start, fault, init_stack, registers, resume_point, stack_pointer, swap,
 };
 
 #[cfg(not(target_arch = "x86_64"))]

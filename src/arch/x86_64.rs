@@ -22,6 +22,7 @@ use std::ptr;
 
 use super::{Context, DEBUG_HEADER_SIZE, SavedRegister};
 
+pub(crate) mod fault;
 pub(crate) mod registers;
 
 /// What `switch` leaves at a saved stack pointer: its pushes, read upwards.

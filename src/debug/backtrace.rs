@@ -145,16 +145,16 @@ fn calls_of(modules: &Modules, frames: &[Frame]) -> HashMap<u64, Vec<BacktraceCa
         let Some(image) = (!addresses.is_empty()).then(|| files.image(module).ok()).flatten() else {
             continue;
         };
-        let mut symbolizer = Box::new(Symbolizer::new());
+        let mut symbolizer = Symbolizer::boxed();
         for some in addresses.chunks(super::symbolize::MOST_ADDRESSES) {
             symbolizer.clear();
-            let asked = some.iter().map(|address| symbolizer.ask(address.wrapping_sub(module.bias)));
+            let asked = some.iter().map(|address| symbolizer.ask(0, address.wrapping_sub(module.bias)));
             let asked: Vec<Option<usize>> = asked.collect();
-            symbolizer.resolve(&image);
+            symbolizer.resolve(0, &image);
             for (address, number) in some.iter().zip(asked) {
-                let calls = number.map_or(&[][..], |number| symbolizer.answer(number));
-                let calls = calls.iter().map(|call| BacktraceCall {
-                    function: call.function.to_string(),
+                let answer = number.map_or(&[][..], |number| symbolizer.answer(number));
+                let calls = answer.iter().enumerate().map(|(at, call)| BacktraceCall {
+                    function: symbolizer.name(number.unwrap_or(0), at).to_string(),
                     place: call.place.to_string(),
                 });
                 known.insert(*address, calls.collect());

@@ -80,6 +80,17 @@ impl Files {
         Ok(image)
     }
 
+    /// The same, of files that stay open.
+    ///
+    /// # Safety
+    /// `self` is never dropped, nor overwritten.
+    pub(crate) unsafe fn image_for_ever(&mut self, module: &Module) -> Result<Image<'static>, Missing> {
+        let image = self.image(module);
+        // SAFETY: an image refers to the mapped files only, which stay mapped as long as they are `self`'s; none is ever
+        // taken out.
+        image.map(|image| unsafe { std::mem::transmute::<Image<'_>, Image<'static>>(image) })
+    }
+
     /// Where a module's two files are, or go.
     #[expect(clippy::type_complexity, reason = "the two fields' elements")]
     fn places(

@@ -3,6 +3,7 @@
 //!
 //! - [`check`] holds the registry against what debuggers rely on
 //! - [`Backtrace`]: the frames of a coroutine
+//! - `crash`: what is said when a stack overflows, or a redzone is hit in another way
 //! - `memory`: the reads, which can't fault
 //! - `modules`: the program and its libraries, as they are in memory
 //! - `unwind`: from a frame to its caller
@@ -10,20 +11,18 @@
 //! - `symbolize`: from an address to functions and lines
 
 mod backtrace;
+pub(crate) mod crash;
 pub(crate) mod files;
 mod invariants;
-#[cfg_attr(not(test), expect(dead_code, reason = "what a crash report needs besides"))]
 mod memory;
-#[cfg_attr(not(test), expect(dead_code, reason = "what a crash report needs besides"))]
 pub(crate) mod modules;
 #[cfg(test)]
 mod mutation;
-#[cfg_attr(not(test), expect(dead_code, reason = "what a crash report needs besides"))]
 mod symbolize;
 #[cfg(test)]
 mod tests;
-#[cfg_attr(not(test), expect(dead_code, reason = "what a crash report needs besides"))]
 mod unwind;
 
 pub use backtrace::{Backtrace, BacktraceCall, BacktraceFrame, backtrace};
+pub use crash::CrashReport;
 pub use invariants::{check, check_with_free_slots};

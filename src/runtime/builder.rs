@@ -1,10 +1,12 @@
 //! How a runtime starts, runs main's function and ends.
 
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::thread;
 
 use super::panic;
-use crate::debug::{files, modules};
+use crate::debug::crash::{self, CrashReport, ThreadStack};
 use crate::error::{Kind, Result};
 use crate::scheduler::main::Running;
 use crate::scheduler::policy::Policy;
@@ -55,6 +57,8 @@ pub struct Builder {
     max_coroutines: Option<usize>,
     policy: Policy,
     trace: usize,
+    crash_report: CrashReport,
+    crash_file: Option<Arc<OwnedFd>>,
 }
 
 impl Builder {
@@ -85,6 +89,23 @@ impl Builder {
         self
     }
 
+    /// How much is said on standard error when a coroutine's stack overflows, or a redzone is hit in another way. The
+    /// process dies of SIGSEGV in any case.
+    ///
+    /// Whoever runs the program may have it otherwise: `CORO_CRASH=full`, `short` or `off` in its environment. All
+    /// runtimes of a process share it; what the last one asked for holds.
+    pub fn crash_report(mut self, report: CrashReport) -> Builder {
+        self.crash_report = report;
+        self
+    }
+
+    /// Writes crash reports to a file (or a pipe, or a socket), too. It is kept open for the rest of the process's life.
+    /// `CORO_CRASH_FILE=PATH` in the environment does the same, and comes before it.
+    pub fn crash_report_to(mut self, file: impl Into<OwnedFd>) -> Builder {
+        self.crash_file = Some(Arc::new(file.into()));
+        self
+    }
+
     /// Starts the runtime: see [`run`](crate::run).
     ///
     /// # Errors
@@ -106,8 +127,8 @@ impl Builder {
         let region = region::start(self.max_coroutines)?;
         signal::ignore_sigpipe().map_err(|source| Kind::System { tried: "ignoring SIGPIPE", source })?;
         panic::install_hook();
-        modules::capture();
-        files::keep_program();
+        crash::prepare(self.crash_report, self.crash_file)?;
+        let _crashes_have_a_stack = ThreadStack::enter();
         let running = Running::start(region, self.policy, self.trace, caller)?;
         // Caught here, so that the others end while main isn't unwinding.
         let result = catch_unwind(AssertUnwindSafe(main));

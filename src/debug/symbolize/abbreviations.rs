@@ -50,9 +50,9 @@ pub(super) enum Code {
 /// What an entry is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EntryKind {
+    Other,
     Function,
     Inlined,
-    Other,
 }
 
 /// What an entry consists of.
@@ -67,8 +67,18 @@ impl Abbreviations {
     const NONE: Shape =
         Shape { place: 0, size: None, kind: EntryKind::Other, has_children: false, code: Code::None };
 
-    pub(super) const fn new() -> Abbreviations {
-        Abbreviations { shapes: [Self::NONE; MOST], loaded: None, highest: 0 }
+    /// Makes an empty table of memory of any content. It is large, so that it is made where it is to be.
+    ///
+    /// # Safety
+    /// There is memory for one at `place`, which nobody else uses.
+    pub(super) unsafe fn write_empty(place: *mut Abbreviations) {
+        // SAFETY: as the caller says.
+        unsafe {
+            let shapes = (&raw mut (*place).shapes).cast::<Shape>();
+            (0..MOST).for_each(|at| shapes.add(at).write(Self::NONE));
+            (&raw mut (*place).loaded).write(None);
+            (&raw mut (*place).highest).write(0);
+        }
     }
 
     /// Makes the table that of the abbreviations which begin at `base`.

@@ -25,6 +25,7 @@ pub(crate) use self::entries::Name;
 use self::entries::{Unit, Visited, Visitor};
 pub(crate) use self::image::Image;
 use self::lines::{Lines, Row};
+pub(crate) use self::show::Text;
 
 /// Addresses that can be asked for at a time.
 pub(crate) const MOST_ADDRESSES: usize = 96;
@@ -59,6 +60,8 @@ pub(crate) struct Place<'a> {
 /// An address and what is known of it.
 #[derive(Clone, Copy, Debug)]
 struct Question {
+    /// Which file is asked, as the caller counts them.
+    module: usize,
     address: u64,
     /// Where its unit lies in `.debug_info`.
     unit: Option<usize>,
@@ -69,6 +72,12 @@ struct Question {
     /// Where the calls of the answer are.
     first: usize,
     count: usize,
+}
+
+impl Question {
+    fn is_in(&self, module: usize, unit: usize) -> bool {
+        self.module == module && self.unit == Some(unit)
+    }
 }
 
 /// An entry that contains the address: where it lies in the unit, and from where it was called.
@@ -86,6 +95,8 @@ pub(crate) struct Symbolizer<'a> {
     count: usize,
     calls: [Call<'a>; MOST_CALLS],
     call_count: usize,
+    /// The symbol at each question's address, where debug information has no full name.
+    symbols: [&'a [u8]; MOST_ADDRESSES],
     /// Whether debug information lies in other files.
     is_split: bool,
 }
@@ -96,6 +107,7 @@ impl<'a> Symbolizer<'a> {
         place: Place { folder: &[], directory: &[], file: &[], line: 0, nearest: 0 },
     };
     const NO_QUESTION: Question = Question {
+        module: 0,
         address: 0,
         unit: None,
         row: None,
@@ -105,14 +117,32 @@ impl<'a> Symbolizer<'a> {
         count: 0,
     };
 
-    pub(crate) const fn new() -> Symbolizer<'a> {
-        Symbolizer {
-            abbreviations: Abbreviations::new(),
-            questions: [Self::NO_QUESTION; MOST_ADDRESSES],
-            count: 0,
-            calls: [Self::NO_CALL; MOST_CALLS],
-            call_count: 0,
-            is_split: false,
+    /// Makes a symbolizer of memory of any content. It is too large for most stacks, so that it is made where it is to be.
+    ///
+    /// # Safety
+    /// There is memory for one at `place`, which nobody else uses.
+    pub(crate) unsafe fn write_empty(place: *mut Symbolizer<'a>) {
+        // SAFETY: as the caller says; field by field, and element by element.
+        unsafe {
+            Abbreviations::write_empty(&raw mut (*place).abbreviations);
+            let questions = (&raw mut (*place).questions).cast::<Question>();
+            (0..MOST_ADDRESSES).for_each(|at| questions.add(at).write(Self::NO_QUESTION));
+            let calls = (&raw mut (*place).calls).cast::<Call<'a>>();
+            (0..MOST_CALLS).for_each(|at| calls.add(at).write(Self::NO_CALL));
+            (&raw mut (*place).symbols).write([&[]; MOST_ADDRESSES]);
+            (&raw mut (*place).count).write(0);
+            (&raw mut (*place).call_count).write(0);
+            (&raw mut (*place).is_split).write(false);
+        }
+    }
+
+    /// One on the heap; not for signal handlers.
+    pub(crate) fn boxed() -> Box<Symbolizer<'a>> {
+        let mut place = Box::new_uninit();
+        // SAFETY: a box's content is its own, and all of it has been written then.
+        unsafe {
+            Symbolizer::write_empty(place.as_mut_ptr());
+            place.assume_init()
         }
     }
 
@@ -123,20 +153,33 @@ impl<'a> Symbolizer<'a> {
         self.is_split = false;
     }
 
-    /// Asks for an address, as the file counts them; its number, by which the answer is had. `None`: there is no room.
-    pub(crate) fn ask(&mut self, address: u64) -> Option<usize> {
-        if let Some(known) = self.questions[..self.count].iter().position(|known| known.address == address) {
+    /// Asks a module for an address, as its file counts them; the question's number, by which the answer is had. `None`:
+    /// there is no room.
+    pub(crate) fn ask(&mut self, module: usize, address: u64) -> Option<usize> {
+        if let Some(known) = self.number_of(module, address) {
             return Some(known);
         }
         let question = self.questions.get_mut(self.count)?;
         // Not assigned as a whole, which would be a kilobyte of zeros by way of the stack.
-        question.address = address;
+        (question.module, question.address) = (module, address);
         question.unit = None;
         question.row = None;
         question.depth = 0;
         question.count = 0;
+        self.symbols[self.count] = &[];
         self.count += 1;
         Some(self.count - 1)
+    }
+
+    /// The number of a question, if it was asked.
+    pub(crate) fn number_of(&self, module: usize, address: u64) -> Option<usize> {
+        let mut known = self.questions[..self.count].iter();
+        known.position(|known| known.module == module && known.address == address)
+    }
+
+    /// Whether a module was asked for anything.
+    pub(crate) fn is_asked(&self, module: usize) -> bool {
+        self.questions[..self.count].iter().any(|question| question.module == module)
     }
 
     /// The functions at an address that was asked for, the innermost first. None: the file doesn't know.
@@ -147,31 +190,47 @@ impl<'a> Symbolizer<'a> {
             .unwrap_or_default()
     }
 
+    /// What the function of an answer's call is called in full. Line tables alone have short names only; the compiled
+    /// function's is found among the symbols then.
+    pub(crate) fn name(&self, number: usize, call: usize) -> Name<'a> {
+        let calls = self.answer(number);
+        let Some(name) = calls.get(call).map(|call| call.function) else { return Name::default() };
+        match self.symbols.get(number) {
+            Some(symbol) if call + 1 == calls.len() && !name.is_mangled && !symbol.is_empty() => {
+                Name { bytes: symbol, is_mangled: true }
+            }
+            _ => name,
+        }
+    }
+
     /// Whether lines are missing because they lie in other files (`.dwo`, `.dwp`).
     pub(crate) fn is_split(&self) -> bool {
         self.is_split
     }
 
-    /// Answers all questions asked so far that have no answer yet, from this file.
-    pub(crate) fn resolve(&mut self, image: &Image<'a>) {
-        self.find_units(image);
+    /// Answers all questions asked of a module so far, from its file.
+    pub(crate) fn resolve(&mut self, module: usize, image: &Image<'a>) {
+        self.find_units(module, image);
         for first in 0..self.count {
             // Each unit once: the first who is in it asks for all.
-            if let Some(unit) = self.questions[first].unit
-                && self.questions[first].count == 0
-                && !self.questions[..first].iter().any(|earlier| earlier.unit == Some(unit))
+            let question = &self.questions[first];
+            if let (Some(unit), 0) = (question.unit, question.count)
+                && question.module == module
+                && !self.questions[..first].iter().any(|earlier| earlier.is_in(module, unit))
             {
-                self.resolve_unit(image, unit);
+                self.resolve_unit(module, image, unit);
             }
         }
-        self.name_by_symbols(image);
+        self.name_by_symbols(module, image);
     }
 
     /// Finds the unit that each address lies in.
-    fn find_units(&mut self, image: &Image<'a>) {
+    fn find_units(&mut self, module: usize, image: &Image<'a>) {
         let questions = &mut self.questions[..self.count];
-        let low = questions.iter().map(|question| question.address).min().unwrap_or(0);
-        let high = questions.iter().map(|question| question.address).max().unwrap_or(0);
+        let is_lost = |question: &&mut Question| question.module == module && question.unit.is_none();
+        let own = || questions.iter().filter(|question| question.module == module);
+        let low = own().map(|question| question.address).min().unwrap_or(0);
+        let high = own().map(|question| question.address).max().unwrap_or(0);
         let mut sets = DebugAranges::from(image.aranges).headers();
         while let Ok(Some(set)) = sets.next() {
             let mut ranges = set.entries();
@@ -181,14 +240,14 @@ impl<'a> Symbolizer<'a> {
                 if start == 0 || start > high || end <= low {
                     continue;
                 }
-                for question in questions.iter_mut().filter(|question| question.unit.is_none()) {
+                for question in questions.iter_mut().filter(is_lost) {
                     if start <= question.address && question.address < end {
                         question.unit = Some(set.debug_info_offset().0);
                     }
                 }
             }
         }
-        if questions.iter().all(|question| question.unit.is_some()) {
+        if questions.iter_mut().all(|question| !is_lost(&question)) {
             return;
         }
         let mut units = DebugInfo::from(image.info).units();
@@ -196,7 +255,7 @@ impl<'a> Symbolizer<'a> {
             let Some(offset) = header.debug_info_offset() else { continue };
             let Ok(unit) = Unit::new(image, &self.abbreviations, header) else { continue };
             unit.each_range(image, &unit.root, |start, end| {
-                for question in questions.iter_mut().filter(|question| question.unit.is_none()) {
+                for question in questions.iter_mut().filter(is_lost) {
                     if start != 0 && start <= question.address && question.address < end {
                         question.unit = Some(offset.0);
                     }
@@ -206,18 +265,18 @@ impl<'a> Symbolizer<'a> {
     }
 
     /// Answers the questions about addresses in a unit.
-    fn resolve_unit(&mut self, image: &Image<'a>, offset: usize) {
+    fn resolve_unit(&mut self, module: usize, image: &Image<'a>, offset: usize) {
         let Ok(unit) = Unit::at(image, &self.abbreviations, offset) else { return };
         self.is_split |= unit.is_split;
         let key = (unit.abbreviations(), unit.header.encoding());
         let _ = self.abbreviations.load(image.abbreviations, key.0, key.1);
         // Damage ends the walk; what was found until then is good.
-        let _ = self.find_functions(image, &unit, offset);
+        let _ = self.find_functions(module, image, &unit, offset);
         let lines = unit.line.and_then(|offset| Lines::at(image, offset).ok());
         if let Some(lines) = &lines {
             let questions = &mut self.questions[..self.count];
             let _ = lines.each_row(|start, end, row| {
-                for question in questions.iter_mut().filter(|question| question.unit == Some(offset)) {
+                for question in questions.iter_mut().filter(|question| question.is_in(module, offset)) {
                     if start <= question.address && question.address < end && question.row.is_none() {
                         question.row = Some(row);
                     }
@@ -225,20 +284,27 @@ impl<'a> Symbolizer<'a> {
             });
         }
         for number in 0..self.count {
-            if self.questions[number].unit == Some(offset) {
+            if self.questions[number].is_in(module, offset) {
                 self.put_answer(image, &unit, lines.as_ref(), number);
             }
         }
     }
 
     /// Finds the functions that contain the addresses of a unit, and what was inlined there.
-    fn find_functions(&mut self, image: &Image<'a>, unit: &Unit<'a>, offset: usize) -> gimli::Result<()> {
+    fn find_functions(
+        &mut self,
+        module: usize,
+        image: &Image<'a>,
+        unit: &Unit<'a>,
+        offset: usize,
+    ) -> gimli::Result<()> {
         let questions = &mut self.questions[..self.count];
-        let own = || questions.iter().filter(|question| question.unit == Some(offset));
+        let own = || questions.iter().filter(|question| question.is_in(module, offset));
         let low = own().map(|question| question.address).min().unwrap_or(0);
         let high = own().map(|question| question.address).max().unwrap_or(0);
         let scopes = [(0, false); DEEPEST_NESTING];
-        let mut finder = Finder { image, unit, offset, questions, span: (low, high), scopes, nesting: 0 };
+        let mut finder =
+            Finder { image, module, unit, offset, questions, span: (low, high), scopes, nesting: 0 };
         entries::walk(image, &self.abbreviations, unit, &mut finder)
     }
 
@@ -271,37 +337,40 @@ impl<'a> Symbolizer<'a> {
         }
     }
 
-    /// Names what has no name yet by the symbols.
-    fn name_by_symbols(&mut self, image: &Image<'a>) {
-        let is_nameless = |calls: &[Call<'a>], question: &Question| {
-            question.count == 0 || calls[question.first].function.bytes.is_empty()
+    /// Looks among the symbols for what has no name yet, or a short one.
+    fn name_by_symbols(&mut self, module: usize, image: &Image<'a>) {
+        let (questions, calls) = (&self.questions[..self.count], &self.calls);
+        let needs_symbol = |question: &Question| {
+            let last = question.count.checked_sub(1).and_then(|last| calls.get(question.first + last));
+            question.module == module && last.is_none_or(|call| !call.function.is_mangled)
         };
-        if !self.questions[..self.count].iter().any(|question| is_nameless(&self.calls, question)) {
+        if !questions.iter().any(needs_symbol) {
             return;
         }
-        for question in &mut self.questions[..self.count] {
-            if question.count == 0
-                && let Some(call) = self.calls.get_mut(self.call_count)
-            {
-                *call = Self::NO_CALL;
-                (question.first, question.count) = (self.call_count, 1);
-                self.call_count += 1;
-            }
-        }
-        let (questions, calls) = (&self.questions[..self.count], &mut self.calls);
+        let symbols = &mut self.symbols;
         image.each_function(|address, size, name| {
-            for question in questions {
+            for (question, symbol) in questions.iter().zip(symbols.iter_mut()) {
                 let is_inside = address <= question.address && question.address - address < size.max(1);
-                if is_inside && question.count > 0 && is_nameless(calls, question) {
-                    calls[question.first].function = Name { bytes: name, is_mangled: true };
+                if is_inside && symbol.is_empty() && needs_symbol(question) {
+                    *symbol = name;
                 }
             }
         });
-        for question in &mut self.questions[..self.count] {
-            // Neither a name nor a line: that is no answer.
-            let call = &calls[question.first];
-            if question.count == 1 && call.function.bytes.is_empty() && call.place.file.is_empty() {
-                question.count = 0;
+        for (question, symbol) in self.questions[..self.count].iter_mut().zip(&self.symbols) {
+            if question.module != module || symbol.is_empty() {
+                continue;
+            }
+            let name = Name { bytes: symbol, is_mangled: true };
+            if question.count == 0
+                && let Some(call) = self.calls.get_mut(self.call_count)
+            {
+                *call = Call { function: name, ..Self::NO_CALL };
+                (question.first, question.count) = (self.call_count, 1);
+                self.call_count += 1;
+            } else if let Some(call) = self.calls.get_mut(question.first)
+                && call.function.bytes.is_empty()
+            {
+                call.function = name;
             }
         }
     }
@@ -310,6 +379,7 @@ impl<'a> Symbolizer<'a> {
 /// Who looks for the functions that contain the addresses of a unit.
 struct Finder<'f, 'a> {
     image: &'f Image<'a>,
+    module: usize,
     unit: &'f Unit<'a>,
     /// Where the unit lies.
     offset: usize,
@@ -344,7 +414,8 @@ impl<'a> Visitor<'a> for Finder<'_, 'a> {
     fn visit(&mut self, visited: &Visited<'a>) {
         let is_function = visited.kind == EntryKind::Function;
         let mut contains_one = false;
-        for question in self.questions.iter_mut().filter(|question| question.unit == Some(self.offset)) {
+        let (module, offset) = (self.module, self.offset);
+        for question in self.questions.iter_mut().filter(|question| question.is_in(module, offset)) {
             // A function that lies in another one isn't part of what was inlined there.
             if is_function != (question.depth == 0)
                 || !self.unit.contains(self.image, &visited.entry, question.address)

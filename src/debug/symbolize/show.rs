@@ -48,8 +48,14 @@ impl fmt::Display for Place<'_> {
             let is_whole = in_library(directory).is_none();
             let (between, rest) = if is_whole { ("", &[][..]) } else { ("/", self.file) };
             write!(f, "std:{}{between}{}", Text(file), Text(rest))?;
-        } else if directory.starts_with(b"/rustc/") && self.file.starts_with(b"library/") {
-            write!(f, "std:{}", Text(&self.file[b"library/".len()..]))?;
+        } else if self.is_compiled_with_std()
+            && let Some(file) = self.file.strip_prefix(b"library/")
+        {
+            write!(f, "std:{}", Text(file))?;
+        } else if self.is_compiled_with_std()
+            && let Some(directory) = directory.strip_prefix(b"library/")
+        {
+            write!(f, "std:{}/{}", Text(directory), Text(self.file))?;
         } else {
             write!(f, "{}{between}{}", Text(directory), Text(self.file))?;
         }
@@ -63,6 +69,11 @@ impl fmt::Display for Place<'_> {
 impl<'a> Place<'a> {
     fn is_absolute(&self) -> bool {
         self.file.starts_with(b"/")
+    }
+
+    /// Whether paths start from where the standard library was compiled.
+    fn is_compiled_with_std(&self) -> bool {
+        [self.folder, self.directory].iter().any(|folder| folder.starts_with(b"/rustc/"))
     }
 
     /// The directory, without the folder where the compiler ran.
@@ -104,6 +115,12 @@ mod tests {
         assert_eq!(place("/rustc/0123abcd/library/core/src", "ops.rs"), "std:core/src/ops.rs:7");
         assert_eq!(place("", "/rustc/0123abcd/library/std/src/rt.rs"), "std:std/src/rt.rs:7");
         assert_eq!(place("/rustc/0123abcd", "library/std/src/rt.rs"), "std:std/src/rt.rs:7");
+        let std = |directory: &'static str| {
+            let directory = directory.as_bytes();
+            Place { folder: b"/rustc/0123abcd", directory, file: b"rt.rs", line: 7, nearest: 7 }.to_string()
+        };
+        assert_eq!(std("library/std/src"), "std:std/src/rt.rs:7");
+        assert_eq!(std("/rustc/0123abcd/library/std/src"), "std:std/src/rt.rs:7");
         assert_eq!(place("src", "/usr/include/x.h"), "/usr/include/x.h:7");
         assert_eq!(Place::default().to_string(), "??");
         let lineless = Place { file: b"a.rs", line: 0, nearest: 12, ..Place::default() };

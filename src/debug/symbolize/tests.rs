@@ -63,7 +63,7 @@ fn compare(path: &Path, count: usize) -> (usize, usize) {
     functions.sort_unstable();
 
     let mut random = Random::new(7);
-    let mut symbolizer = Box::new(Symbolizer::new());
+    let mut symbolizer = Symbolizer::boxed();
     let (mut compared, mut inlined) = (0, 0);
     while compared < count {
         symbolizer.clear();
@@ -78,8 +78,8 @@ fn compare(path: &Path, count: usize) -> (usize, usize) {
             asked.push(start + random.below(size));
             asked.push(neighbours[0].0 + random.below(span));
         }
-        let numbers: Vec<_> = asked.iter().map(|address| symbolizer.ask(*address).unwrap()).collect();
-        symbolizer.resolve(&image);
+        let numbers: Vec<_> = asked.iter().map(|address| symbolizer.ask(0, *address).unwrap()).collect();
+        symbolizer.resolve(0, &image);
         for (address, number) in asked.iter().zip(numbers) {
             let theirs = theirs(&context, *address);
             let mut ours = ours(&symbolizer, number);
@@ -233,9 +233,9 @@ fn compressed_split_and_missing_debug_information_leave_names() {
         let address =
             object.symbols().find(|symbol| symbol.name() == Ok("fill")).map(|symbol| symbol.address());
         let image = Image::parse(&data).unwrap();
-        let mut symbolizer = Box::new(Symbolizer::new());
-        let number = address.map(|address| symbolizer.ask(address + 4).unwrap());
-        symbolizer.resolve(&image);
+        let mut symbolizer = Symbolizer::boxed();
+        let number = address.map(|address| symbolizer.ask(0, address + 4).unwrap());
+        symbolizer.resolve(0, &image);
         let said = number.map(|number| {
             let call = symbolizer.answer(number)[0];
             (String::from_utf8_lossy(call.function.bytes).into_owned(), call.place.file.is_empty())
@@ -254,14 +254,14 @@ fn compressed_split_and_missing_debug_information_leave_names() {
 
 #[test]
 fn more_addresses_than_there_is_room_for_are_refused() {
-    let mut symbolizer = Box::new(Symbolizer::new());
+    let mut symbolizer = Symbolizer::boxed();
     for address in 0..MOST_ADDRESSES as u64 {
-        assert_eq!(symbolizer.ask(address), Some(address as usize));
+        assert_eq!(symbolizer.ask(0, address), Some(address as usize));
     }
-    assert_eq!((symbolizer.ask(5), symbolizer.ask(1000)), (Some(5), None));
+    assert_eq!((symbolizer.ask(0, 5), symbolizer.ask(0, 1000)), (Some(5), None));
     symbolizer.clear();
     assert_eq!(
-        (symbolizer.ask(1000), symbolizer.answer(0), symbolizer.answer(1)),
+        (symbolizer.ask(0, 1000), symbolizer.answer(0), symbolizer.answer(1)),
         (Some(0), &[][..], &[][..])
     );
 }
@@ -290,11 +290,11 @@ fn damaged_files_are_no_crash() {
             };
             damage(&mut damaged[start as usize..(start + size) as usize], &mut random);
             let Some(image) = Image::parse(&damaged) else { continue };
-            let mut symbolizer = Box::new(Symbolizer::new());
+            let mut symbolizer = Symbolizer::boxed();
             for address in (text.address()..text.address() + text.size()).step_by(23) {
-                symbolizer.ask(address);
+                symbolizer.ask(0, address);
             }
-            symbolizer.resolve(&image);
+            symbolizer.resolve(0, &image);
             for call in (0..MOST_ADDRESSES).flat_map(|number| symbolizer.answer(number)) {
                 assert!(format!("{} {}", call.function, call.place).len() > 1, "{name}");
             }

@@ -154,6 +154,11 @@ impl<M: ReadMemory> Walk<'_, M> {
         Some(frame)
     }
 
+    /// Where the next frame's stack begins: at the end, where the last one's ends.
+    pub(crate) fn sp(&self) -> u64 {
+        self.registers[STACK_POINTER]
+    }
+
     /// Why there are no more frames.
     pub(crate) fn end(&self) -> Option<End> {
         self.end
