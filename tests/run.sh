@@ -17,6 +17,7 @@ tested_features=(inspect)
 # integration tests run once more with it, except these, which can't tell the difference:
 same_with_mprotect=(
     tidy         # tests no program
+    crash        # forces both by itself
     instructions # counts none of the kernel's
     stepping     # redzones are placed by system calls, in which nothing is stepped
 )
@@ -33,6 +34,8 @@ not_sanitized=(
     instructions       # counts those of usual builds
     stepping           # steps usual builds
     sanitizer          # builds the program that it tests so by itself
+    crash              # SIGSEGV, of which AddressSanitizer makes its own report
+    crash_docs         # the same
     panic_abort        # builds the program that it tests by itself
 )
 

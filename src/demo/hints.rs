@@ -45,15 +45,24 @@ pub(super) fn hang() -> String {
 }
 
 pub(super) fn overflow(how: &str) -> String {
+    from_the_start(&format!("overflow {how}"), "where it was when its stack ended")
+}
+
+pub(super) fn stray(command: &str) -> String {
+    from_the_start(command, "who wrote there")
+}
+
+/// How to look at a program that dies at once.
+fn from_the_start(arguments: &str, shows: &str) -> String {
     let program = program();
     format!(
-        "to look at it:\n  \
-         gdb --args {program} overflow {how}\n  \
+        "what happened is said below; to look at it:\n  \
+         gdb --args {program} {arguments}\n  \
          (gdb) run\n  \
-         (gdb) bt 5                   where it was when its stack ended\n  \
+         (gdb) bt 5                   {shows}\n  \
          (gdb) p $sp                  the stack pointer\n  \
          (gdb) p $_siginfo._sifields._sigfault.si_addr\n  \
-         {:28} the address that it touched, close to the stack pointer",
+         {:28} the address that it touched",
         ""
     )
 }

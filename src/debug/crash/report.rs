@@ -67,6 +67,8 @@ pub(super) struct Report {
     manner: Manner,
     work: &'static mut Workspace,
     modules: modules::Reading,
+    /// When it happened.
+    now: u64,
 }
 
 impl Workspace {
@@ -131,7 +133,7 @@ impl Report {
     pub(super) fn new(crash: Crash, manner: Manner, work: &'static mut Workspace) -> Report {
         work.output.begin(manner.targets);
         work.symbols.clear();
-        Report { crash, manner, work, modules: modules::get() }
+        Report { crash, manner, work, modules: modules::get(), now: clock::now() }
     }
 
     /// Says that a stage has failed.
@@ -319,7 +321,7 @@ impl Report {
     }
 
     fn spawned(&mut self, record: &'static Record) {
-        let age = clock::now().saturating_sub(record.spawned_at.load(Relaxed));
+        let age = self.now.saturating_sub(record.spawned_at.load(Relaxed));
         say!(self, "  spawned   {}, {} ago", Site(record), Age(age));
         let parent = record.parent.load(Relaxed);
         if parent != 0 {
