@@ -99,7 +99,7 @@ pub use coroutine::current::{Coroutine, CoroutineId, current};
 pub use coroutine::defer::defer;
 pub use coroutine::join::JoinError;
 pub use coroutine::local::{AccessError, LocalKey};
-pub use debug::{CrashReport, backtrace};
+pub use debug::{CrashReport, backtrace, dump, stack_report};
 pub use error::{Error, Result};
 pub use runtime::builder::{Builder, run};
 pub use runtime::spawn::{CoroutineBuilder, JoinHandle, spawn, yield_now};

@@ -347,6 +347,33 @@ fn environment_and_files_decide_what_is_said_and_where() {
     }
 }
 
+#[test]
+fn panic_names_the_coroutine_and_those_that_led_to_it() {
+    let output = Command::new(program("crashing", own_profile())).arg("panic").output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    let at = |text| format!("tests/programs/crashing.rs:{}", source_line(text));
+    let [child, grandchild] = [at(r#"name("child")"#), at(r#"name("grandchild")"#)];
+    let starts = [
+        format!("coroutine #5 'grandchild', spawned at {grandchild}:"),
+        format!(" by #4 'child', spawned at {child}:"),
+        " by #1 'main', panicked:\n".to_owned(),
+    ];
+    let mut rest = err.as_str();
+    for start in &starts {
+        rest = rest.split_once(start).unwrap_or_else(|| panic!("{start:?} is missing in: {err}")).1;
+    }
+    assert!(rest.contains("in a grandchild") && output.status.success(), "{err}");
+}
+
+#[test]
+fn dump_comes_when_sigquit_asks_for_it() {
+    let output = Command::new(program("crashing", own_profile())).arg("quit").output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{err}");
+    assert!(err.starts_with("SIGQUIT: all coroutines\n#"), "{err}");
+    assert!(err.contains("'sleeper' parked in sleep") && err.contains("coro::time::sleep"), "{err}");
+}
+
 /// Random depths, frame sizes, names, profiles and redzones: always right.
 #[test]
 fn random_overflows_are_all_told_right() {

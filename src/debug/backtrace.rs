@@ -8,7 +8,7 @@ use super::memory::OwnMemory;
 use super::modules::{self, Modules};
 use super::symbolize::Symbolizer;
 use super::unwind::{End, Frame, Unwinder};
-use crate::arch::registers::own_registers;
+use crate::arch::registers::{Registers, own_registers};
 
 /// More than any stack of ours holds is no backtrace for a person.
 const MOST_FRAMES: usize = 10_000;
@@ -98,13 +98,19 @@ impl BacktraceCall {
 /// ```
 #[inline(never)]
 pub fn backtrace() -> Backtrace {
+    let registers = own_registers();
+    let mut backtrace = take(&registers, false);
+    // This function is no part of the caller's.
+    backtrace.frames.remove(0);
+    backtrace
+}
+
+/// The frames from some registers on; `is_exact` as for [`Unwinder::walk`].
+pub(super) fn take(registers: &Registers, is_exact: bool) -> Backtrace {
     modules::refresh();
     let modules = modules::get();
     let mut unwinder = Box::new(Unwinder::new());
-    let registers = own_registers();
-    let mut walk = unwinder.walk(&modules, OwnMemory::careful(), &registers, false);
-    // This function is no part of the caller's.
-    walk.next();
+    let mut walk = unwinder.walk(&modules, OwnMemory::careful(), registers, is_exact);
     let mut frames = Vec::new();
     while frames.len() < MOST_FRAMES
         && let Some(frame) = walk.next()

@@ -3,6 +3,7 @@
 //!
 //! - [`check`] holds the registry against what debuggers rely on
 //! - [`Backtrace`]: the frames of a coroutine
+//! - [`dump`], [`stack_report`]: all coroutines at a glance; `quit`: the same on SIGQUIT
 //! - `crash`: what is said when a stack overflows, or a redzone is hit in another way
 //! - `memory`: the reads, which can't fault
 //! - `modules`: the program and its libraries, as they are in memory
@@ -18,6 +19,8 @@ mod memory;
 pub(crate) mod modules;
 #[cfg(test)]
 mod mutation;
+pub(crate) mod overview;
+pub(crate) mod quit;
 mod symbolize;
 #[cfg(test)]
 mod tests;
@@ -26,3 +29,4 @@ mod unwind;
 pub use backtrace::{Backtrace, BacktraceCall, BacktraceFrame, backtrace};
 pub use crash::CrashReport;
 pub use invariants::{check, check_with_free_slots};
+pub use overview::{StackDepth, dump, stack_report};

@@ -7,6 +7,7 @@ use std::thread;
 
 use super::panic;
 use crate::debug::crash::{self, CrashReport, ThreadStack};
+use crate::debug::quit;
 use crate::error::{Kind, Result};
 use crate::scheduler::main::Running;
 use crate::scheduler::policy::Policy;
@@ -59,6 +60,7 @@ pub struct Builder {
     trace: usize,
     crash_report: CrashReport,
     crash_file: Option<Arc<OwnedFd>>,
+    dump_on_quit: bool,
 }
 
 impl Builder {
@@ -106,6 +108,13 @@ impl Builder {
         self
     }
 
+    /// Writes a [dump](crate::dump) of all coroutines to standard error when SIGQUIT comes (Ctrl-\\ on a terminal), instead
+    /// of ending the process: within a second, if no coroutine keeps its worker from everything else.
+    pub fn dump_on_quit(mut self) -> Builder {
+        self.dump_on_quit = true;
+        self
+    }
+
     /// Starts the runtime: see [`run`](crate::run).
     ///
     /// # Errors
@@ -128,6 +137,9 @@ impl Builder {
         signal::ignore_sigpipe().map_err(|source| Kind::System { tried: "ignoring SIGPIPE", source })?;
         panic::install_hook();
         crash::prepare(self.crash_report, self.crash_file)?;
+        if self.dump_on_quit {
+            quit::prepare()?;
+        }
         let _crashes_have_a_stack = ThreadStack::enter();
         let running = Running::start(region, self.policy, self.trace, caller)?;
         // Caught here, so that the others end while main isn't unwinding.

@@ -10,6 +10,7 @@ pub(crate) mod eventfd;
 pub(crate) mod file;
 pub(crate) mod loaded;
 pub(crate) mod memory;
+pub(crate) mod pagemap;
 pub(crate) mod peek;
 pub(crate) mod process;
 pub(crate) mod signal;

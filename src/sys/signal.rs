@@ -39,6 +39,23 @@ pub(crate) unsafe fn handle_fault(signal: c_int, handler: Handler) -> io::Result
     }
 }
 
+/// Makes a simple handler that of a signal. System calls which it interrupts go on.
+///
+/// # Safety
+/// The handler does nothing that a signal handler must not do.
+pub(crate) unsafe fn handle(signal: c_int, handler: extern "C" fn(c_int)) -> io::Result<()> {
+    // SAFETY: all zero is an action.
+    unsafe {
+        let mut action: libc::sigaction = mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+        match libc::sigaction(signal, &raw const action, ptr::null_mut()) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
 /// Makes the system's default that of a signal: for faults, the process's end. May be called in a handler.
 pub(crate) fn set_default(signal: c_int) {
     // SAFETY: all zero is an action, SIG_DFL without flags.

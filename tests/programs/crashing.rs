@@ -85,6 +85,8 @@ fn main() {
         ["no-allocation", case] => no_allocation(case),
         ["unreadable"] => unreadable(),
         ["threads"] => threads(),
+        ["panic"] => panics_in_a_grandchild(),
+        ["quit"] => quit(),
         _ => panic!("{arguments:?}?"),
     }
     println!("survived");
@@ -410,6 +412,36 @@ fn threads() {
         })
         .collect();
     threads.into_iter().for_each(|thread| drop(thread.join()));
+}
+
+/// A panic, which ends only its coroutine.
+fn panics_in_a_grandchild() {
+    in_a_runtime(|| {
+        let child = CoroutineBuilder::new().name("child").spawn(|| {
+            let grandchild = CoroutineBuilder::new().name("grandchild").spawn(|| panic!("in a grandchild"));
+            drop(grandchild.unwrap().join());
+        });
+        child.unwrap().join().unwrap();
+    });
+}
+
+/// Asks itself for a dump, and lives on until it was written.
+fn quit() {
+    Builder::new()
+        .dump_on_quit()
+        .run(|| {
+            let _sleeper =
+                CoroutineBuilder::new().name("sleeper").spawn(|| coro::sleep(std::time::Duration::MAX));
+            coro::yield_now();
+            send(libc::SIGQUIT);
+            // It is answered at a heartbeat, which is counted before.
+            let beats = || coro::stats().unwrap().heartbeats;
+            let before = beats();
+            while beats() < before + 2 {
+                coro::sleep(std::time::Duration::from_millis(5));
+            }
+        })
+        .unwrap();
 }
 
 fn share_depth(path: &str) {

@@ -3,7 +3,8 @@
 //! - [`handler`]: the signal, from its coming to the process's end
 //! - [`classify`]: what a fault means
 //! - [`trace`]: the frames, [`fold`]: their repeats, [`verdict`]: why the stack was not enough
-//! - [`symbols`]: names and lines; [`who`]: coroutines; [`report`]: the words; [`output`]: where they go
+//! - [`symbols`]: names and lines; [`who`]: coroutines; [`output`]: where the words go
+//! - [`report`]: the stages of a report, [`sentences`]: what it says, [`frames`]: its backtrace
 //! - [`stacks`]: the stacks on which this runs
 //! - [`settings`]: whether and how
 //!
@@ -12,9 +13,11 @@
 
 mod classify;
 mod fold;
+mod frames;
 mod handler;
 mod output;
 mod report;
+mod sentences;
 mod settings;
 mod stacks;
 mod symbols;

@@ -8,20 +8,18 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::classify::Class;
 use super::output::Output;
-use super::symbols::{self, BIGGEST, Lack, Symbols};
-use super::trace::{Item, Kept, Trace};
-use super::verdict::{self, Weight};
+use super::symbols::{BIGGEST, Symbols};
+use super::trace::Trace;
 use super::who::{Age, Count, Site, Size, Tenant, Who};
 use crate::abi::layout::ClassName;
 use crate::abi::record::{Kind, Record};
 use crate::abi::state::State;
 use crate::arch::fault::Access;
 use crate::arch::registers::{PROGRAM_COUNTER, Registers, STACK_POINTER};
-use crate::debug::files::Missing;
 use crate::debug::memory::OwnMemory;
 use crate::debug::modules;
 use crate::debug::symbolize::Text;
-use crate::debug::unwind::{End, Unwinder};
+use crate::debug::unwind::Unwinder;
 use crate::stack::geometry::{REDZONE, SlotIndex, StackBounds};
 use crate::stack::region::Region;
 use crate::stack::slots;
@@ -29,9 +27,6 @@ use crate::sys::{clock, process};
 
 /// Slots that are looked at to say how the others are.
 const MOST_SLOTS: usize = 10_000;
-/// Where the lines of a frame stand.
-const PLACE_COLUMN: usize = 52;
-const SIZE_COLUMN: usize = 78;
 
 /// A crash that concerns coroutines.
 #[derive(Clone, Copy)]
@@ -63,10 +58,10 @@ pub(super) struct Workspace {
 
 /// One report, while it is being written.
 pub(super) struct Report {
-    crash: Crash,
-    manner: Manner,
-    work: &'static mut Workspace,
-    modules: modules::Reading,
+    pub(super) crash: Crash,
+    pub(super) manner: Manner,
+    pub(super) work: &'static mut Workspace,
+    pub(super) modules: modules::Reading,
     /// When it happened.
     now: u64,
 }
@@ -88,7 +83,7 @@ impl Workspace {
 }
 
 impl Crash {
-    fn own(&self) -> Option<SlotIndex> {
+    pub(super) fn own(&self) -> Option<SlotIndex> {
         match self.class {
             Class::Overflow { own, .. }
             | Class::Jumped { own, .. }
@@ -100,11 +95,11 @@ impl Crash {
         }
     }
 
-    fn is_overflow(&self) -> bool {
+    pub(super) fn is_overflow(&self) -> bool {
         matches!(self.class, Class::Overflow { .. } | Class::Jumped { .. } | Class::Signal { .. })
     }
 
-    fn stack(&self) -> Option<StackBounds> {
+    pub(super) fn stack(&self) -> Option<StackBounds> {
         self.own().and_then(|own| self.region.geometry.bounds(own))
     }
 }
@@ -128,6 +123,7 @@ macro_rules! say {
         let _ = write!($report.work.output, $($text)*);
     };
 }
+pub(super) use say;
 
 impl Report {
     pub(super) fn new(crash: Crash, manner: Manner, work: &'static mut Workspace) -> Report {
@@ -265,59 +261,8 @@ impl Report {
         self.work.output.flush();
     }
 
-    fn sp(&self) -> usize {
+    pub(super) fn sp(&self) -> usize {
         self.crash.registers[STACK_POINTER] as usize
-    }
-
-    fn what(&mut self) {
-        let Crash { class, address, access, .. } = self.crash;
-        say!(self, "  what      ");
-        if let Class::Signal { .. } = class {
-            let left = self.crash.stack().map_or(0, |stack| self.sp().saturating_sub(stack.limit));
-            say!(
-                self,
-                "a signal came, and the kernel found no room for its handler: {} are left",
-                Size(left as u64)
-            );
-        } else {
-            let access = match access {
-                Access::Read => "read",
-                Access::Write => "write",
-                Access::Execute => "jump",
-            };
-            say!(self, "{access} at {address:#x}");
-            if let Class::Overflow { below, .. }
-            | Class::Jumped { below, .. }
-            | Class::Underrun { below, .. } = class
-            {
-                say!(self, ", {below} B below the stack");
-            }
-            if self.crash.signal != libc::SIGSEGV {
-                say!(self, ", signal {}", self.crash.signal);
-            }
-        }
-        let look_up = self.crash.registers[PROGRAM_COUNTER];
-        self.by(", by ", look_up);
-        // A library's function says little; who called it says more.
-        if let Some(own) = symbols::outside(&self.work.trace, &self.modules) {
-            let (_, module) = self.modules.of_code(look_up).unzip();
-            if let Some(module) = module {
-                say!(self, " of {}", Text(module.name()));
-            }
-            let look_up = self.work.trace.frames()[own].look_up;
-            self.by(", called by ", look_up);
-        }
-        say!(self, "\n");
-    }
-
-    /// A function with its place.
-    fn by(&mut self, before: &str, look_up: u64) {
-        let Workspace { output, symbols, .. } = &mut *self.work;
-        let call = symbols.at(&self.modules, look_up).next();
-        let _ = match call {
-            Some((name, place)) if !place.file.is_empty() => write!(output, "{before}{name} ({place})"),
-            _ => write!(output, "{before}{}", symbols.function(&self.modules, look_up)),
-        };
     }
 
     fn spawned(&mut self, record: &'static Record) {
@@ -335,212 +280,6 @@ impl Report {
             }
         }
         say!(self, "\n");
-    }
-
-    fn weight(&self) -> Weight {
-        let stack = self.crash.stack().map_or(1, |stack| (stack.top - stack.limit) as u64);
-        let trace = &self.work.trace;
-        let frames = trace.frames();
-        verdict::weigh(&trace.runs, |at| frames[at].size, trace.whole, frames.len(), stack)
-    }
-
-    fn verdict(&mut self) {
-        match self.weight() {
-            Weight::Recursion { start, period, rounds, round, percent } => {
-                say!(self, "runaway recursion: ");
-                self.cycle(start, period, " <-> ");
-                let bytes = Size(round * rounds as u64);
-                say!(
-                    self,
-                    ", {} rounds of {round} B = {bytes} ({percent} % of the stack)",
-                    Count(rounds as u64)
-                );
-            }
-            Weight::Frame { at, size, percent } => {
-                say!(self, "a large frame: ");
-                self.function(at);
-                say!(self, ", {} ({percent} % of the stack)", Size(size));
-            }
-            Weight::Depth => {
-                let stack = self.crash.stack().map_or(0, |stack| (stack.top - stack.limit) as u64);
-                say!(self, "many frames together: {} are not enough", Size(stack));
-            }
-        }
-    }
-
-    fn function(&mut self, at: usize) {
-        if let Some(frame) = self.work.trace.frames().get(at) {
-            let look_up = frame.look_up;
-            let Workspace { output, symbols, .. } = &mut *self.work;
-            let _ = write!(output, "{}", symbols.function(&self.modules, look_up));
-        }
-    }
-
-    /// The functions of a cycle, each once; of a long one the first few.
-    fn cycle(&mut self, start: usize, period: usize, between: &str) {
-        const MOST: usize = 4;
-        let mut shown = 0;
-        for at in start..start + period {
-            let frames = self.work.trace.frames();
-            if frames[start..at].iter().any(|earlier| earlier.function == frames[at].function) {
-                continue;
-            }
-            if shown > 0 {
-                say!(self, "{between}");
-            }
-            if shown == MOST {
-                say!(self, "...");
-                return;
-            }
-            self.function(at);
-            shown += 1;
-        }
-    }
-
-    fn backtrace(&mut self) {
-        if self.manner.is_short {
-            return;
-        }
-        let count = self.work.trace.frames().len();
-        // What lies between the coroutine's start and the program's own code tells nothing.
-        let ends_well = self.work.trace.end() == Some(End::Coroutine);
-        let mut own = count;
-        while ends_well && own > 1 {
-            let look_up = self.work.trace.frames()[own - 1].look_up;
-            if !self.work.symbols.is_plumbing(&self.modules, look_up) {
-                break;
-            }
-            own -= 1;
-        }
-        let total = own + usize::from(ends_well);
-        say!(self, "backtrace, innermost first ({} frames):\n", Count(total as u64));
-        for number in 0..self.work.trace.items().len() {
-            match self.work.trace.items()[number] {
-                Item::Frame(at) if at < own => self.frame(at, " "),
-                Item::Frame(_) => {}
-                Item::Omitted(from, to) => {
-                    say!(self, "       ... {} frames are not shown ...\n", Count((to - from) as u64));
-                }
-                Item::Cycle { start, period, rounds } => {
-                    for at in start..start + period {
-                        self.frame(at, self.mark(at - start, period));
-                    }
-                    let frames = self.work.trace.frames();
-                    let bytes: u64 =
-                        frames[start..start + period * rounds].iter().map(|frame| frame.size).sum();
-                    let (these, repeats) =
-                        if period == 1 { ("this frame repeats", "") } else { ("frames repeat", "these ") };
-                    let last = start + period * rounds - 1;
-                    say!(self, "       ... {repeats}");
-                    if period > 1 {
-                        say!(self, "{period} ");
-                    }
-                    say!(
-                        self,
-                        "{these} {} times (frames {start}..{last}), {} B a round ...\n",
-                        Count(rounds as u64),
-                        bytes / rounds as u64
-                    );
-                }
-            }
-            self.work.output.flush();
-        }
-        if ends_well {
-            let width = self.number_width();
-            say!(self, "  {own:>width$}  <coroutine start>\n");
-        }
-        if self.work.trace.is_cut() {
-            say!(self, "       there are more: no memory was left for them\n");
-        }
-        if let Some(complaint) = self.work.trace.end().and_then(End::complaint) {
-            say!(self, "       {complaint}\n");
-        }
-        self.lacks();
-        self.work.output.flush();
-    }
-
-    /// Digits of the frames' numbers.
-    fn number_width(&self) -> usize {
-        match self.work.trace.frames().len() {
-            0..=999 => 3,
-            1000..=9999 => 4,
-            _ => 6,
-        }
-    }
-
-    /// What stands before a frame of a cycle.
-    fn mark(&self, at: usize, period: usize) -> &'static str {
-        match (self.manner.is_unicode, at) {
-            (false, _) => "|",
-            (true, _) if period == 1 => "[",
-            (true, 0) => "┌",
-            (true, at) if at + 1 == period => "└",
-            (true, _) => "│",
-        }
-    }
-
-    fn frame(&mut self, at: usize, mark: &str) {
-        let Some(frame) = self.work.trace.frames().get(at).copied() else { return };
-        let width = self.number_width();
-        say!(self, "{mark} {at:>width$}  ");
-        let Workspace { output, symbols, .. } = &mut *self.work;
-        let mut calls = symbols.at(&self.modules, frame.look_up).enumerate().peekable();
-        if calls.peek().is_none_or(|(_, (name, _))| name.bytes.is_empty()) {
-            let _ = write!(output, "{}", symbols.function(&self.modules, frame.look_up));
-        }
-        if calls.peek().is_none() {
-            frame_size(output, &frame, at == 0);
-            let _ = writeln!(output);
-        }
-        for (inlined, (name, place)) in calls {
-            if inlined > 0 {
-                let _ = write!(output, "       inlined into ");
-            }
-            if !name.bytes.is_empty() {
-                let _ = write!(output, "{name}");
-            }
-            if !place.file.is_empty() {
-                output.pad(PLACE_COLUMN);
-                let _ = write!(output, "{place}");
-            }
-            if inlined == 0 {
-                frame_size(output, &frame, at == 0);
-            }
-            let _ = writeln!(output);
-        }
-    }
-
-    /// Where lines are missing: why, and what to do.
-    fn lacks(&mut self) {
-        for (number, module) in self.modules.iter().enumerate() {
-            let Workspace { output, symbols, .. } = &mut *self.work;
-            let Some(lack) = symbols.lack(number, module) else { continue };
-            // A system's library without lines is what is usual.
-            if !module.is_program && !matches!(lack, Lack::Stripped | Lack::File(Missing::Replaced)) {
-                continue;
-            }
-            if !module.is_program && matches!(lack, Lack::Stripped) {
-                continue;
-            }
-            let _ = write!(output, "no lines of {}: ", Text(module.name()));
-            let _ = match lack {
-                Lack::File(Missing::NotOpened(error)) => {
-                    write!(output, "the file can't be opened (error {error})")
-                }
-                Lack::File(Missing::NotElf) => write!(output, "the file is no ELF file"),
-                Lack::File(Missing::Replaced) => write!(output, "the file was replaced since it was loaded"),
-                Lack::File(Missing::NoRoom) => write!(output, "too many modules"),
-                Lack::Compressed => write!(output, "its debug information is compressed"),
-                Lack::Split => write!(output, "its debug information lies in other files (.dwo, .dwp)"),
-                Lack::Stripped => write!(output, "it is stripped"),
-                Lack::NoLines => write!(output, "it has no debug information"),
-            };
-            let _ = write!(output, "; with that of build-id ");
-            for byte in module.build_id.bytes() {
-                let _ = write!(output, "{byte:02x}");
-            }
-            let _ = writeln!(output, ": addr2line -Cfie FILE 0xOFFSET");
-        }
     }
 
     /// What takes most; and how the others are.
@@ -612,45 +351,6 @@ impl Report {
         self.work.output.flush();
     }
 
-    fn what_to_do(&mut self) {
-        let weight = self.weight();
-        if let Weight::Recursion { start, period, .. } = weight {
-            say!(self, "unbounded recursion: a bigger stack will not help; limit the depth of ");
-            self.cycle(start, period, "/");
-            return;
-        }
-        // What was in use, and what the innermost frame would have got.
-        let first = self.work.trace.frames().first().map_or(0, |frame| frame.size);
-        let used = self.work.trace.bytes() - first + first.max(self.work.trace.whole);
-        let wanted = verdict::roomy(used);
-        if let Weight::Frame { at, size, .. } = weight {
-            say!(self, "`");
-            self.function(at);
-            say!(self, "` has a frame of {} (a large array or a buffer by value): box it", Size(size));
-            if let Some(wanted) = wanted {
-                say!(self, ", or give the coroutine stack_size({wanted} * 1024)");
-            }
-            return;
-        }
-        let stack = self.crash.stack().map_or(0, |stack| (stack.top - stack.limit) as u64);
-        match wanted {
-            Some(wanted) if wanted << 10 > stack => {
-                say!(
-                    self,
-                    "it needs more than {}: give the coroutine stack_size({wanted} * 1024)",
-                    Size(stack)
-                );
-            }
-            _ => {
-                say!(
-                    self,
-                    "it needs more than {}, and no stack is larger: limit the depth of its calls",
-                    Size(stack)
-                );
-            }
-        }
-    }
-
     /// The records of slots that ever had a tenant, as many as are looked at.
     fn records(&self) -> impl Iterator<Item = &'static Record> + use<> {
         let region = self.crash.region;
@@ -664,15 +364,4 @@ impl Report {
 
 fn is_alive(record: &Record) -> bool {
     !matches!(record.word().state(), State::Free | State::Exited)
-}
-
-fn frame_size(output: &mut Output, frame: &Kept, is_fault: bool) {
-    output.pad(SIZE_COLUMN);
-    let _ = write!(output, "{:>6} B", frame.size);
-    if !frame.is_certain {
-        let _ = write!(output, "  (?)");
-    }
-    if is_fault {
-        let _ = write!(output, "   <- fault");
-    }
 }
