@@ -204,6 +204,11 @@ fn wild_pointers_name_both_and_advise_no_size() {
     let cases = [
         ("stranger", "'culprit' used a wild pointer: into the redzone of coroutine #4 'victim'"),
         ("from-main", "coroutine #1 'main' used a wild pointer: into the redzone of coroutine #4 'victim'"),
+        // On the 8 KiB that Rust gives its threads for handlers.
+        (
+            "from-thread",
+            "a thread outside coroutines used a wild pointer: into the redzone of coroutine #4 'victim'",
+        ),
         ("above", "'culprit' ran off the top of its stack, by 8 B"),
         ("underrun", "'culprit' used a wild pointer: into its own redzone, 64 B below its stack"),
     ];

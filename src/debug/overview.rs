@@ -43,13 +43,13 @@ pub struct StackDepth {
 /// ```
 /// coro::run(|| {
 ///     let deep = coro::spawn(|| {
-///         let array = std::hint::black_box([1_u8; 100_000]);
+///         let array = std::hint::black_box([1_u8; 50_000]);
 ///         coro::yield_now();
 ///         array.len()
 ///     });
 ///     coro::yield_now();
 ///     let report = coro::stack_report();
-///     assert!(report[0].deepest > 100_000 && report[0].size == 192 * 1024);
+///     assert!(report[0].deepest > 50_000 && report[0].size == 192 * 1024);
 ///     deep.join().unwrap();
 /// })?;
 /// # Ok::<(), coro::Error>(())

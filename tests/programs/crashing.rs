@@ -74,7 +74,8 @@ fn main() {
         ["general-protection"] => in_a_coroutine(|| write(black_box(0x8000_0000_0000_0000))),
         ["freed"] => freed(),
         ["stranger"] => stranger(),
-        ["from-main"] => from_main(),
+        ["from-main"] => from_main(|place| write(place)),
+        ["from-thread"] => from_main(|place| drop(thread::spawn(move || write(place)).join())),
         ["above"] => in_a_coroutine(|| write(own_stack().1 + 8)),
         ["underrun"] => in_a_coroutine(|| write(own_stack().0 - 64)),
         ["kill"] => in_a_coroutine(|| send(libc::SIGSEGV)),
@@ -279,8 +280,8 @@ fn stranger() {
     });
 }
 
-/// main, which is no coroutine with a stack of the region's, touches a redzone.
-fn from_main() {
+/// Somebody without a stack of the region's touches a redzone.
+fn from_main(touch: impl FnOnce(usize)) {
     in_a_runtime(|| {
         let (tell, told) = coro::sync::channel(1);
         let _victim = CoroutineBuilder::new().name("victim").spawn(move || {
@@ -288,7 +289,7 @@ fn from_main() {
             coro::sleep(std::time::Duration::MAX);
         });
         let _above = sleepers(2);
-        write(told.recv().unwrap() - 4096);
+        touch(told.recv().unwrap() - 4096);
     });
 }
 
