@@ -61,7 +61,7 @@
 //!
 //! - A coroutine is not preempted: one that computes without waiting keeps the others from running.
 //! - Its stack does not grow: 192 KiB, or what [`CoroutineBuilder::stack_size`] says, up to 8 MiB. An overrun hits a
-//!   redzone and is a SIGSEGV.
+//!   redzone: the process says whose stack it was and why, and dies of SIGSEGV (`debug-docs/crash-reports.md`).
 //! - Calls that block in the system (files, name resolution, other libraries' locks) block the thread.
 //! - Thread-locals, and C functions with static buffers, are shared by all coroutines of the thread.
 //! - It runs on one thread so far, on Linux, on x86-64.
@@ -99,6 +99,7 @@ pub use coroutine::current::{Coroutine, CoroutineId, current};
 pub use coroutine::defer::defer;
 pub use coroutine::join::JoinError;
 pub use coroutine::local::{AccessError, LocalKey};
+pub use debug::{CrashReport, backtrace, dump, stack_report};
 pub use error::{Error, Result};
 pub use runtime::builder::{Builder, run};
 pub use runtime::spawn::{CoroutineBuilder, JoinHandle, spawn, yield_now};

@@ -18,6 +18,7 @@ tested_features=(inspect)
 same_with_mprotect=(
     tidy         # tests no program
     abi_document # reads the page's program against a usual build
+    crash        # forces both by itself
     instructions # counts none of the kernel's
     stepping     # redzones are placed by system calls, in which nothing is stepped
     scripts      # reads registries made by hand, and programs that wait
@@ -41,6 +42,8 @@ not_sanitized=(
     stepping           # steps usual builds
     scripts            # Python; its programs are usual builds
     sanitizer          # builds the program that it tests so by itself
+    crash              # SIGSEGV, of which AddressSanitizer makes its own report
+    crash_docs         # the same
     panic_abort        # builds the program that it tests by itself
 )
 

@@ -58,12 +58,21 @@ pub(super) fn hang() -> String {
 }
 
 pub(super) fn overflow(how: &str) -> String {
+    from_the_start(&format!("overflow {how}"), "where it was when its stack ended")
+}
+
+pub(super) fn stray(command: &str) -> String {
+    from_the_start(command, "who wrote there")
+}
+
+/// How to look at a program that dies at once.
+fn from_the_start(arguments: &str, shows: &str) -> String {
     let program = program();
     format!(
-        "to look at it:\n  \
-         gdb -x {COMMANDS} --args {program} overflow {how}\n  \
+        "what happened is said below; to look at it:\n  \
+         gdb -x {COMMANDS} --args {program} {arguments}\n  \
          (gdb) run                    it stops, and says whose stack it was\n  \
-         (gdb) coro bt                where it was; what repeats is folded\n  \
+         (gdb) coro bt                {shows}; what repeats is folded\n  \
          (gdb) coro crash             all that is known of it"
     )
 }

@@ -1,9 +1,13 @@
 //! How a runtime starts, runs main's function and ends.
 
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::thread;
 
 use super::panic;
+use crate::debug::crash::{self, CrashReport, ThreadStack};
+use crate::debug::quit;
 use crate::error::{Kind, Result};
 use crate::scheduler::main::Running;
 use crate::scheduler::policy::Policy;
@@ -54,6 +58,9 @@ pub struct Builder {
     max_coroutines: Option<usize>,
     policy: Policy,
     trace: usize,
+    crash_report: CrashReport,
+    crash_file: Option<Arc<OwnedFd>>,
+    dump_on_quit: bool,
 }
 
 impl Builder {
@@ -84,6 +91,30 @@ impl Builder {
         self
     }
 
+    /// How much is said on standard error when a coroutine's stack overflows, or a redzone is hit in another way. The
+    /// process dies of SIGSEGV in any case.
+    ///
+    /// Whoever runs the program may have it otherwise: `CORO_CRASH=full`, `short` or `off` in its environment. All
+    /// runtimes of a process share it; what the last one asked for holds.
+    pub fn crash_report(mut self, report: CrashReport) -> Builder {
+        self.crash_report = report;
+        self
+    }
+
+    /// Writes crash reports to a file (or a pipe, or a socket), too. It is kept open for the rest of the process's life.
+    /// `CORO_CRASH_FILE=PATH` in the environment does the same, and comes before it.
+    pub fn crash_report_to(mut self, file: impl Into<OwnedFd>) -> Builder {
+        self.crash_file = Some(Arc::new(file.into()));
+        self
+    }
+
+    /// Writes a [dump](crate::dump) of all coroutines to standard error when SIGQUIT comes (Ctrl-\\ on a terminal), instead
+    /// of ending the process: within a second, if no coroutine keeps its worker from everything else.
+    pub fn dump_on_quit(mut self) -> Builder {
+        self.dump_on_quit = true;
+        self
+    }
+
     /// Starts the runtime: see [`run`](crate::run).
     ///
     /// # Errors
@@ -105,6 +136,11 @@ impl Builder {
         let region = region::start(self.max_coroutines)?;
         signal::ignore_sigpipe().map_err(|source| Kind::System { tried: "ignoring SIGPIPE", source })?;
         panic::install_hook();
+        crash::prepare(self.crash_report, self.crash_file)?;
+        if self.dump_on_quit {
+            quit::prepare()?;
+        }
+        let _crashes_have_a_stack = ThreadStack::enter();
         let running = Running::start(region, self.policy, self.trace, caller)?;
         // Caught here, so that the others end while main isn't unwinding.
         let result = catch_unwind(AssertUnwindSafe(main));

@@ -10,6 +10,7 @@ use super::switch::{After, transfer};
 use super::worker::Worker;
 use crate::abi::state::flag;
 use crate::coroutine::waiter::Waiters;
+use crate::debug::{modules, quit};
 use crate::reactor::Ready;
 use crate::stack::trim;
 
@@ -42,6 +43,8 @@ fn housekeeping(worker: &Worker) {
     trim::look(worker.region);
     // Here too, for a worker that never idles.
     trim::step(worker.region);
+    modules::refresh();
+    quit::answer();
 }
 
 /// Looks for events, and wakes whom they concern; with `wait`, blocks the thread until there are some.

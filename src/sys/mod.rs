@@ -7,7 +7,11 @@ pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod errno;
 pub(crate) mod eventfd;
+pub(crate) mod file;
+pub(crate) mod loaded;
 pub(crate) mod memory;
+pub(crate) mod pagemap;
+pub(crate) mod peek;
 pub(crate) mod process;
 pub(crate) mod signal;
 #[cfg(feature = "sanitize")]
