@@ -1,8 +1,8 @@
 //! Registries that were overwritten: each command says what is wrong in one line, or what could be read; LLDB's own thread
 //! list has the real threads at least, and nothing ends in a traceback.
 
-use crate::debuggee::Debuggee;
 use crate::support::Profile;
+use crate::support::debuggee::Debuggee;
 use crate::{coro, has};
 
 const DAMAGE: &str = "command script import tests/scripts/lldb_damage.py";
