@@ -18,8 +18,6 @@
 mod breaks;
 #[path = "gdb/damage.rs"]
 mod damage;
-#[path = "gdb/debuggee.rs"]
-mod debuggee;
 #[path = "gdb/load.rs"]
 mod load;
 #[path = "gdb/processes.rs"]

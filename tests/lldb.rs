@@ -13,8 +13,6 @@
 
 #[path = "lldb/damage.rs"]
 mod damage;
-#[path = "gdb/debuggee.rs"]
-mod debuggee;
 #[path = "lldb/editor.rs"]
 mod editor;
 #[path = "lldb/seen.rs"]

@@ -1,6 +1,6 @@
 //! `coro break` and `$coro()`: a place in one coroutine only, and what happens to coroutines.
 
-use crate::debuggee::Debuggee;
+use crate::support::debuggee::Debuggee;
 use crate::support::{Profile, line_of, program};
 use crate::{SEEN, coro, has};
 

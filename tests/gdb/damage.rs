@@ -2,8 +2,8 @@
 //! fails, hangs, or says more than a person would read.
 
 use crate::coro;
-use crate::debuggee::Debuggee;
 use crate::support::Profile;
+use crate::support::debuggee::Debuggee;
 
 #[test]
 fn damaged_registries_are_a_line_each() {

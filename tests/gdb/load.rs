@@ -5,7 +5,7 @@ use std::process::Command;
 use std::{env, thread};
 
 use crate::coro;
-use crate::debuggee::Debuggee;
+use crate::support::debuggee::Debuggee;
 
 /// How often the working program is attached to; tests/long/gdb_attach.sh does it more often.
 fn attaches() -> usize {

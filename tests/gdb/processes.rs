@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::debuggee::{Debuggee, scratch};
+use crate::support::debuggee::{Debuggee, scratch};
 use crate::support::{Profile, program};
 use crate::{coro, has, row};
 

@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use crate::debuggee::{Core, Debuggee, scratch};
+use crate::support::debuggee::{Core, Debuggee, scratch};
 use crate::support::{Profile, Transcript, program};
 use crate::{SEEN, coro, has, row};
 

@@ -3,8 +3,8 @@
 
 use std::process::Command;
 
-use crate::debuggee::Debuggee;
 use crate::seen::frame_of;
+use crate::support::debuggee::Debuggee;
 use crate::support::{Profile, line_of, program};
 use crate::{SEEN, SOURCE, coro, has};
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::debuggee::{Debuggee, scratch};
+use crate::support::debuggee::{Debuggee, scratch};
 use crate::support::{Profile, gdb, gdb_with, program};
 use crate::{SOURCE, coro, has};
 

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::process::Command;
 
-use crate::debuggee::Debuggee;
+use crate::support::debuggee::Debuggee;
 use crate::support::{Profile, line_of, lldb_dap_name, program};
 use crate::{RELAY, script};
 

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::process::Command;
 
-use crate::debuggee::{Core, Debuggee, scratch};
+use crate::support::debuggee::{Core, Debuggee, scratch};
 use crate::support::{Profile, Transcript, gdb_with, program};
 use crate::{SEEN, coro, has, line, row};
 

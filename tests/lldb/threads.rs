@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::debuggee::Debuggee;
+use crate::support::debuggee::Debuggee;
 use crate::support::{Profile, program};
 use crate::{coro, has, line};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 
-use crate::debuggee::Debuggee;
+use crate::support::debuggee::Debuggee;
 use crate::support::{Profile, line_of, lldb_going_on, program};
 use crate::{IMPORT, RELAY, SEEN, coro, has, line};
 
@@ -141,17 +141,16 @@ fn overflow_is_told_of_at_its_stop() {
 #[test]
 fn overflow_is_told_of_in_a_core() {
     let file = env!("CARGO_BIN_EXE_main");
-    let folder = crate::debuggee::scratch("core");
+    let folder = crate::support::debuggee::scratch("core");
     let ended = Command::new("sh")
         .args(["-c", "ulimit -c unlimited && exec \"$0\" overflow recursion > output", file])
         .current_dir(&folder)
         .status()
         .expect("there is a shell");
     assert!(!ended.success());
-    let core = fs::read_dir(&folder).expect("the folder is ours").flatten().map(|entry| entry.path());
-    let core = core
-        .filter(|path| !path.ends_with("output"))
-        .next()
+    let mut cores = fs::read_dir(&folder).expect("the folder is ours").flatten().map(|entry| entry.path());
+    let core = cores
+        .find(|path| !path.ends_with("output"))
         .expect("the kernel writes cores into the process's folder");
     let said = coro(&["-c".as_ref(), core.as_os_str(), file.as_ref()], &["coro crash"]);
     assert_eq!(said.block(IMPORT).matches(OVERFLOWED).count(), 1, "one line, once: {said}");
@@ -189,7 +188,7 @@ fn time_of(debuggee: &Debuggee) -> u64 {
 /// The shared part is looked for beside `lldb`; where it isn't, one sentence says so.
 #[test]
 fn missing_shared_part_is_said() {
-    let folder = crate::debuggee::scratch("alone");
+    let folder = crate::support::debuggee::scratch("alone");
     fs::copy("lldb/coro.py", folder.join("coro.py")).expect("a file can be copied");
     let command = format!("command script import {}", folder.join("coro.py").display());
     let none: [&str; 0] = [];

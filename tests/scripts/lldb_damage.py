@@ -51,6 +51,20 @@ def cases(process):
     yield "wait object", field["wait_object"], (ones[:8], odd[:8])
 
 
+def say_failure(process, interpreter):
+    """Whatever may go wrong in the plug-in that nobody has thought of: LLDB has its real threads."""
+    def fail(_self):
+        raise RuntimeError("on purpose")
+
+    members, plugged.Plugged._members = plugged.Plugged._members, fail
+    attach.again(process)
+    for line in ("thread list", "coro threads"):
+        result = lldb.SBCommandReturnObject()
+        interpreter.HandleCommand(line, result)
+        print(f"FAILING {line}\n{result.GetOutput() or ''}{result.GetError() or ''}", end="")
+    plugged.Plugged._members = members
+
+
 def __lldb_init_module(debugger, _dictionary):
     process = sessions.selected(debugger)
     interpreter = debugger.GetCommandInterpreter()
@@ -70,5 +84,6 @@ def __lldb_init_module(debugger, _dictionary):
             print("END")
             process.WriteMemory(address, before, error)
             count += 1
+    say_failure(process, interpreter)
     attach.again(process)
     print(f"{count} cases, {len(plugged.of(process).members)} threads")

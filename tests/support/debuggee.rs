@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 
-use crate::support::{Profile, program};
+use super::{Profile, program};
 
 /// A running process that has said that it is where it is to be looked at; killed in the end.
 pub(crate) struct Debuggee {
