@@ -3,6 +3,7 @@
 //! Ten programs and moments. What waits is looked at by attaching, one debugger after the other; what computes by the core of
 //! the moment at which it was killed. tests/scripts/agree.py compares the snapshots which both write.
 
+#[allow(dead_code, reason = "the debuggers' own tests use the rest")]
 #[path = "gdb/debuggee.rs"]
 mod debuggee;
 mod support;
@@ -65,11 +66,8 @@ fn agree_on_core(file: &Path, arguments: &[&str], ticks: u64, coroutines: usize)
     // SAFETY: sends a signal to our own child, which we have not waited for.
     unsafe { libc::kill(child.id().try_into().expect("a process id"), libc::SIGABRT) };
     child.wait().expect("the child is ours to wait for");
-    let files = fs::read_dir(&folder).expect("the folder is ours").flatten().map(|entry| entry.path());
-    let core = files
-        .filter(|path| !path.ends_with("output"))
-        .next()
-        .expect("the kernel writes cores into the folder");
+    let mut files = fs::read_dir(&folder).expect("the folder is ours").flatten().map(|entry| entry.path());
+    let core = files.find(|path| !path.ends_with("output")).expect("the kernel writes cores into the folder");
     let of = |words: [&std::ffi::OsStr; 3]| words.map(OsString::from);
     let (core, file) = (core.as_os_str(), file.as_os_str());
     agree(&of(["-c".as_ref(), core, file]), &of(["-c".as_ref(), core, file]), coroutines);

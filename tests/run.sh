@@ -32,6 +32,9 @@ not_sanitized=(
     debugger_backtrace # GDB and LLDB at every instruction of usual builds
     wait_objects       # GDB and cores of usual and stripped builds
     events             # GDB, on usual and stripped builds
+    lldb               # LLDB, on usual and stripped builds
+    lldb_guide         # LLDB's words on usual builds
+    agreement          # GDB and LLDB on usual builds
     cores              # where locals lie, which is in fake stacks then
     bad_input          # address spaces too small for a shadow, SIGSEGV, stack depths told by the addresses of locals
     memcheck           # another checker, and no two at a time

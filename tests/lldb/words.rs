@@ -148,10 +148,9 @@ fn overflow_is_told_of_in_a_core() {
         .status()
         .expect("there is a shell");
     assert!(!ended.success());
-    let core = fs::read_dir(&folder).expect("the folder is ours").flatten().map(|entry| entry.path());
+    let mut core = fs::read_dir(&folder).expect("the folder is ours").flatten().map(|entry| entry.path());
     let core = core
-        .filter(|path| !path.ends_with("output"))
-        .next()
+        .find(|path| !path.ends_with("output"))
         .expect("the kernel writes cores into the process's folder");
     let said = coro(&["-c".as_ref(), core.as_os_str(), file.as_ref()], &["coro crash"]);
     assert_eq!(said.block(IMPORT).matches(OVERFLOWED).count(), 1, "one line, once: {said}");
