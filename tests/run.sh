@@ -21,6 +21,7 @@ same_with_mprotect=(
     instructions # counts none of the kernel's
     stepping     # redzones are placed by system calls, in which nothing is stepped
     scripts      # reads registries made by hand, and programs that wait
+    lldb_guide   # LLDB's words on guard pages
 )
 
 # The unit and integration tests run once more under AddressSanitizer and its leak checker, except these:
