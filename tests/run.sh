@@ -23,6 +23,10 @@ same_with_mprotect=(
     stepping     # redzones are placed by system calls, in which nothing is stepped
     scripts      # reads registries made by hand, and programs that wait
     gdb          # reads records and stacks; where the method matters, a test has both
+    lldb         # the same
+    agreement    # the same
+    gdb_guide    # GDB's words on guard pages
+    lldb_guide   # LLDB's words on guard pages
 )
 
 # The unit and integration tests run once more under AddressSanitizer and its leak checker, except these:
@@ -35,6 +39,10 @@ not_sanitized=(
     wait_objects       # GDB and cores of usual and stripped builds
     events             # GDB, on usual and stripped builds
     gdb                # GDB on usual builds
+    gdb_guide          # GDB's words on usual builds
+    lldb               # LLDB, on usual and stripped builds
+    lldb_guide         # LLDB's words on usual builds
+    agreement          # GDB and LLDB on usual builds
     cores              # where locals lie, which is in fake stacks then
     bad_input          # address spaces too small for a shadow, SIGSEGV, stack depths told by the addresses of locals
     memcheck           # another checker, and no two at a time

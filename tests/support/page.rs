@@ -179,6 +179,10 @@ fn masked_word(word: &str) -> String {
         let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
         masked = format!("{before}127.0.0.1:PORT{after}");
     }
+    // How far down main is on its thread's own stack differs with what the kernel has put above it.
+    if masked.ends_with("/8M") {
+        return String::from("SIZE/8M");
+    }
     let bare = masked.trim_matches(|c: char| "(),;:>".contains(c));
     let is_number = !bare.is_empty() && bare.chars().all(|c| c.is_ascii_digit() || c == '.');
     // Small whole numbers are ids, lines and counts, which have to be right.
@@ -208,6 +212,8 @@ fn what_differs_from_run_to_run_is_compared_as_such() {
     same("mutex 0x55b94c2c5770 held by", "mutex 0x5555deadbeef held by");
     same("sleep, 23 h 59 min left", "sleep, 23 h 59 min left");
     same("(thread 4711)", "(thread 399)");
+    same("0 4.7K/8M", "0 8K/8M");
+    assert_ne!(masked("4.7K/192K"), masked("4.8K/192K"));
     same("for 3.1 s: x", "for >12.0 ms: x");
     assert_ne!(masked("#12 'a'"), masked("#13 'a'"));
     assert_ne!(masked("fd 7"), masked("fd 8"));
