@@ -36,8 +36,8 @@ pub(crate) use x86_64::find_word;
 use x86_64::outermost;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::{
-    SAVED_REGISTERS, entry_start, exited, fault, init_stack, panicking, prefetch, registers, resume_point, spawned,
-    stack_pointer, swap,
+    SAVED_REGISTERS, entry_start, exited, fault, init_stack, panicking, prefetch, registers, resume_point,
+    spawned, stack_pointer, swap,
 };
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -125,7 +125,15 @@ impl Builder {
     /// When `main` does, after the others have ended.
     #[track_caller]
     pub fn run<T>(self, main: impl FnOnce() -> T) -> Result<T> {
-        let caller = Location::caller();
+        let started = self.start(Location::caller())?;
+        // Caught here, so that the others end while main isn't unwinding.
+        let result = catch_unwind(AssertUnwindSafe(main));
+        drop(started);
+        Ok(result.unwrap_or_else(|payload| resume_unwind(payload)))
+    }
+
+    /// What is the same whatever main returns.
+    fn start(self, caller: &'static Location<'static>) -> Result<Started> {
         if worker::current().is_some() {
             return Err(Kind::Nested.into());
         }
@@ -140,11 +148,15 @@ impl Builder {
         if self.dump_on_quit {
             quit::prepare()?;
         }
-        let _crashes_have_a_stack = ThreadStack::enter();
+        let stack = ThreadStack::enter();
         let running = Running::start(region, self.policy, self.trace, caller)?;
-        // Caught here, so that the others end while main isn't unwinding.
-        let result = catch_unwind(AssertUnwindSafe(main));
-        drop(running);
-        Ok(result.unwrap_or_else(|payload| resume_unwind(payload)))
+        Ok(Started { _running: running, _stack: stack })
     }
+}
+
+/// A runtime that runs on this thread until it is dropped.
+struct Started {
+    _running: Running,
+    /// For its crashes: dropped when nobody runs any more.
+    _stack: ThreadStack,
 }

@@ -74,7 +74,7 @@ fn main() {
         ["general-protection"] => in_a_coroutine(|| write(black_box(0x8000_0000_0000_0000))),
         ["freed"] => freed(),
         ["stranger"] => stranger(),
-        ["from-main"] => from_main(|place| write(place)),
+        ["from-main"] => from_main(write),
         ["from-thread"] => from_main(|place| drop(thread::spawn(move || write(place)).join())),
         ["above"] => in_a_coroutine(|| write(own_stack().1 + 8)),
         ["underrun"] => in_a_coroutine(|| write(own_stack().0 - 64)),
