@@ -175,9 +175,11 @@ fn masked_word(word: &str) -> String {
         rest = &rest[at + 2 + digits..];
     }
     masked.push_str(rest);
-    if let Some((before, after)) = masked.split_once("127.0.0.1:") {
-        let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
-        masked = format!("{before}127.0.0.1:PORT{after}");
+    for start in ["127.0.0.1:", "socket:["] {
+        if let Some((before, after)) = masked.split_once(start) {
+            let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
+            masked = format!("{before}{start}NUMBER{after}");
+        }
     }
     // How far down main is on its thread's own stack differs with what the kernel has put above it.
     if masked.ends_with("/8M") {
@@ -213,6 +215,7 @@ fn what_differs_from_run_to_run_is_compared_as_such() {
     same("sleep, 23 h 59 min left", "sleep, 23 h 59 min left");
     same("(thread 4711)", "(thread 399)");
     same("0 4.7K/8M", "0 8K/8M");
+    same("is socket:[6701857]", "is socket:[67]");
     assert_ne!(masked("4.7K/192K"), masked("4.8K/192K"));
     same("for 3.1 s: x", "for >12.0 ms: x");
     assert_ne!(masked("#12 'a'"), masked("#13 'a'"));
