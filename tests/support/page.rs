@@ -185,7 +185,7 @@ fn masked_word(word: &str) -> String {
     if masked.ends_with("/8M") {
         return String::from("SIZE/8M");
     }
-    let bare = masked.trim_matches(|c: char| "(),;:>".contains(c));
+    let bare = masked.trim_matches(|c: char| "(){}[],;:>".contains(c));
     let is_number = !bare.is_empty() && bare.chars().all(|c| c.is_ascii_digit() || c == '.');
     // Small whole numbers are ids, lines and counts, which have to be right.
     if is_number && (bare.contains('.') || bare.len() >= 3) {
