@@ -57,6 +57,14 @@
 //! A [`Policy`] says who is next. The runtime's own part in a worker are three coroutines: *main*, *switch* (who looks
 //! for somebody ready) and *io* (who waits for events).
 //!
+//! # Seeing them
+//!
+//! `gdb -x gdb/coro.py -p PID`, or LLDB with `command script import lldb/coro.py`, on a live program or a core: `coro list`
+//! shows every coroutine and what it waits for, `coro bt ID` its stack, `coro deadlock` who waits for whom in a circle
+//! (`debug-docs/gdb.md` and `lldb.md` say what to type, by symptom). A stack that overflows is told by the program itself,
+//! too: whose, by which functions and lines, and what to do ([`Builder::crash_report`]); [`dump()`] tells of all from the
+//! inside.
+//!
 //! # What it does not do
 //!
 //! - A coroutine is not preempted: one that computes without waiting keeps the others from running.
