@@ -176,8 +176,25 @@ class GdbPort(port.Port):
             else:
                 shown = selection_of(coroutine) if coroutine.thread is None else None
             with selection.temporary(shown):
-                level = selection.first_level() if shown is not None else 0
-                yield stack.frames(selection.frame_at(level), coroutine)
+                try:
+                    level = selection.first_level() if shown is not None else 0
+                    first = selection.frame_at(level)
+                except gdb.error:
+                    # A start that was guessed, and isn't one: there are no frames.
+                    if at is None:
+                        raise
+                    first = None
+                yield stack.frames(first, coroutine)
+
+    def registers(self, frame):
+        known = {}
+        for number, name in CALLEE_SAVED.items():
+            try:
+                known[number] = int(frame.handle.read_register(name)) & (1 << 64) - 1
+            except (gdb.error, ValueError):
+                # `switch` saves two of them; the others are their callers'.
+                continue
+        return known
 
     def arguments(self, frame):
         return values.arguments(frame.handle)

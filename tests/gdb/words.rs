@@ -174,6 +174,25 @@ fn overflow_is_said_at_once_and_its_backtrace_is_a_screenful() {
     has(&said, "coro crash", &["redzone", "runaway recursion"]);
 }
 
+/// Of thousands of frames GDB is asked for a few hundred; the others are followed by their return addresses, also where
+/// the outermost ones rest on a frame pointer.
+#[test]
+fn deep_stacks_are_shown_to_their_ends() {
+    let debuggee = Debuggee::start(&mut std::process::Command::new(program("deep", Profile::Debug))).asleep();
+    let names = ["plain", "mutual", "aligned", "uneven", "shallow", "nested"];
+    let commands = names.map(|name| format!("coro bt {name}"));
+    let said = coro(&debuggee.attach(), &commands.each_ref().map(String::as_str));
+    for command in &commands {
+        let bt = said.block(command);
+        let last = bt.lines().last().unwrap_or_default();
+        assert!(last.starts_with('#') && last.contains("::entry "), "{command}: {said}");
+        assert!(bt.lines().count() < 250, "{command}: {said}");
+    }
+    for command in &commands[..3] {
+        assert!(said.block(command).contains(" more rounds of th"), "{command}: {said}");
+    }
+}
+
 /// A core is a stop as well: whoever opens it is told at once.
 #[test]
 fn core_of_an_overflow_is_said_at_once() {
