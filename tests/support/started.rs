@@ -15,6 +15,7 @@ use super::{Profile, program};
 /// `./main` lies.
 #[track_caller]
 pub(crate) fn options(starts: &[&str], debugger: &str, main: &str) -> (Vec<OsString>, Vec<Started>) {
+    keep_inherited_descriptors();
     let (line, before) = starts.split_last().expect("a session starts its debugger");
     let started: Vec<Started> = before.iter().map(|line| Started::of(line, main)).collect();
     let words = line.strip_prefix(debugger).expect("a session starts its debugger").split(' ');
@@ -25,6 +26,14 @@ pub(crate) fn options(starts: &[&str], debugger: &str, main: &str) -> (Vec<OsStr
         _ => word.into(),
     };
     (words.map(option).collect(), started)
+}
+
+/// Keeps from all who are started what this process was given beyond its standard streams: shells and `cargo` leave
+/// descriptors open, and with them the numbers of all that a program opens are others.
+fn keep_inherited_descriptors() {
+    // SAFETY: no descriptor is closed; those which are to be inherited, the standard streams, are left as they are.
+    let result = unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+    assert_eq!(result, 0, "close_range: {}", std::io::Error::last_os_error());
 }
 
 /// Killed in the end.
