@@ -1,8 +1,9 @@
 """Loads the coroutine commands when GDB loads a program that has coroutines, or says in a line how to.
 
-The library puts this text into each program, where GDB finds it (section .debug_gdb_scripts); src/debug/autoload.rs adds the
-call. It stands by itself: a script in a program has no place from which it could import others. GDB runs it only for
-programs that `set auto-load safe-path` or `add-auto-load-safe-path` allows.
+The library puts this text into each program, where GDB finds it (section .debug_gdb_scripts);
+src/debug/autoload.rs adds the call. It stands by itself: a script in a program has no place from which it
+could import others. GDB runs it only for programs that `set auto-load safe-path` or
+`add-auto-load-safe-path` allows.
 """
 
 
@@ -24,5 +25,7 @@ def _load_coro_commands(package):
         if os.path.isfile(place):
             gdb.execute("source " + place)
             return
-    gdb.write("coro: this program has coroutines, and the commands for them are in the package coro-rt: "
-              "`source PATH/gdb/coro.py` loads them (or set CORO_GDB to that folder before GDB starts)\n")
+    gdb.write(
+        "coro: this program has coroutines, and the commands for them are in the package coro-rt: "
+        "`source PATH/gdb/coro.py` loads them (or set CORO_GDB to that folder before GDB starts)\n"
+    )

@@ -1,4 +1,7 @@
-"""Loads the coroutine commands into GDB: `gdb -x gdb/coro.py ./main`, or `source gdb/coro.py`. `help coro` lists them."""
+"""Loads the coroutine commands into GDB: `gdb -x gdb/coro.py ./main`, or `source gdb/coro.py`.
+
+`help coro` lists them.
+"""
 
 import os
 import sys
@@ -9,4 +12,5 @@ if "coro_gdb" not in sys.modules:
     if _here not in sys.path:
         sys.path.insert(0, _here)
     import coro_gdb
+
     coro_gdb.load()

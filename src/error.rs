@@ -31,6 +31,10 @@ pub(crate) enum Kind {
     RedzoneSwitch { value: String },
     /// `CORO_MONITOR` says something that is no switch.
     MonitorSwitch { value: String },
+    /// `CORO_CRASH` says something that is no kind of report.
+    CrashSwitch { value: String },
+    /// The file for crash reports could not be opened.
+    CrashFile { path: String, source: io::Error },
     /// A redzone could not be placed.
     Redzone { slot: u32, address: usize, length: usize, source: io::Error },
     /// The mprotect fallback would run the process into `vm.max_map_count`.
@@ -102,6 +106,16 @@ impl fmt::Display for Error {
                 f,
                 "the environment has CORO_MONITOR={value:?}; use `off` for no thread that looks for coroutines which \
                  compute for long, or unset it"
+            ),
+            Kind::CrashSwitch { value } => write!(
+                f,
+                "the environment has CORO_CRASH={value:?}, which is no kind of report; use `full`, `short`, `off`, or \
+                 unset it"
+            ),
+            Kind::CrashFile { path, source } => write!(
+                f,
+                "could not open {path:?}, the file for crash reports: {source}; name another one in CORO_CRASH_FILE, \
+                 or unset it"
             ),
             Kind::Redzone { slot, address, length, source } => write!(
                 f,
@@ -190,9 +204,10 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &*self.0 {
-            Kind::Region { source, .. } | Kind::Redzone { source, .. } | Kind::System { source, .. } => {
-                Some(source)
-            }
+            Kind::Region { source, .. }
+            | Kind::CrashFile { source, .. }
+            | Kind::Redzone { source, .. }
+            | Kind::System { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -202,9 +217,10 @@ impl Error {
     /// The nearest `io::ErrorKind`, for callers which pass it on as an [`io::Error`].
     fn io_kind(&self) -> io::ErrorKind {
         match &*self.0 {
-            Kind::Region { source, .. } | Kind::Redzone { source, .. } | Kind::System { source, .. } => {
-                source.kind()
-            }
+            Kind::Region { source, .. }
+            | Kind::CrashFile { source, .. }
+            | Kind::Redzone { source, .. }
+            | Kind::System { source, .. } => source.kind(),
             Kind::MapCount { .. } | Kind::Slots { .. } | Kind::Workers { .. } => io::ErrorKind::OutOfMemory,
             Kind::Capacity { .. }
             | Kind::Geometry { .. }
@@ -212,6 +228,7 @@ impl Error {
             | Kind::MonitorSwitch { .. }
             | Kind::WorkerCount { .. }
             | Kind::LonePolicy { .. }
+            | Kind::CrashSwitch { .. }
             | Kind::StackSize { .. }
             | Kind::Name { .. } => io::ErrorKind::InvalidInput,
             // Not `Interrupted`: std's read_exact and write_all would try again for ever.

@@ -57,12 +57,20 @@
 //! A [`Policy`] says who is next. The runtime's own part in a worker are three coroutines: *main*, *switch* (who looks
 //! for somebody ready) and *io* (who waits for events).
 //!
+//! # Seeing them
+//!
+//! `gdb -x gdb/coro.py -p PID`, or LLDB with `command script import lldb/coro.py`, on a live program or a core: `coro list`
+//! shows every coroutine and what it waits for, `coro bt ID` its stack, `coro deadlock` who waits for whom in a circle
+//! (`debug-docs/gdb.md` and `lldb.md` say what to type, by symptom). A stack that overflows is told by the program itself,
+//! too: whose, by which functions and lines, and what to do ([`Builder::crash_report`]); [`dump()`] tells of all from the
+//! inside.
+//!
 //! # What it does not do
 //!
 //! - A coroutine is not preempted: one that computes without waiting keeps the others on its thread from running. One that
 //!   does so for 0.1 s is named on stderr (`CORO_MONITOR=off`: it isn't).
 //! - Its stack does not grow: 192 KiB, or what [`CoroutineBuilder::stack_size`] says, up to 8 MiB. An overrun hits a
-//!   redzone and is a SIGSEGV.
+//!   redzone: the process says whose stack it was and why, and dies of SIGSEGV (`debug-docs/crash-reports.md`).
 //! - Calls that block in the system (files, name resolution, other libraries' locks) block the thread.
 //! - Thread-locals, and C functions with static buffers, are shared by all coroutines of the thread.
 //! - It runs on Linux, on x86-64. By default it uses one thread; [`Builder::workers`] takes more.
@@ -100,6 +108,7 @@ pub use coroutine::current::{Coroutine, CoroutineId, current};
 pub use coroutine::defer::defer;
 pub use coroutine::join::JoinError;
 pub use coroutine::local::{AccessError, LocalKey};
+pub use debug::{CrashReport, backtrace, dump, stack_report};
 pub use error::{Error, Result};
 pub use runtime::builder::{Builder, run};
 pub use runtime::spawn::{CoroutineBuilder, JoinHandle, spawn, yield_now};

@@ -194,9 +194,9 @@ fn stays(arguments: &[&str], words: &str) {
 #[test]
 fn what_shall_stay_stays_and_says_how_to_look_at_it() {
     stays(&["park", "100"], "parked 100 coroutines in ");
-    stays(&["park", "100"], "gdb --args ");
-    stays(&["deadlock"], "gdb --args ");
-    stays(&["hang"], "gdb --args ");
+    stays(&["park", "100"], "gdb -x gdb/coro.py --args ");
+    stays(&["deadlock"], "gdb -x gdb/coro.py --args ");
+    stays(&["hang"], "gdb -x gdb/coro.py --args ");
 }
 
 #[test]
@@ -224,7 +224,70 @@ fn an_overflow_dies_of_sigsegv() {
     for how in ["recursion", "frame"] {
         let ended = main(&["overflow", how]);
         assert_eq!((ended.signal, ended.code), (Some(11), None), "{how}: {}", ended.err);
+    }
+}
+
+/// Not under AddressSanitizer, which keeps the signals: nothing is told then.
+#[cfg(not(feature = "sanitize"))]
+#[test]
+fn an_overflow_is_told_and_dies_of_sigsegv() {
+    for (how, function, verdict) in [
+        (
+            "recursion",
+            "main::demo::overflow::recurse (src/demo/overflow.rs:",
+            "runaway recursion: main::demo::overflow::recurse, ",
+        ),
+        ("mutual", "", "runaway recursion: main::demo::overflow::p"),
+        (
+            "frame",
+            "main::demo::overflow::large_frame (src/demo/overflow.rs:",
+            "a large frame: main::demo::overflow::large_frame, ",
+        ),
+        (
+            "malloc",
+            ", called by main::demo::overflow::allocate (src/demo/",
+            "runaway recursion: main::demo::overflow::allocate, ",
+        ),
+        (
+            "callback",
+            "main::demo::overflow::recurse (src/demo/overflow.rs:",
+            "runaway recursion: main::demo::overflow::recurse, ",
+        ),
+        (
+            "signal",
+            "the kernel found no room for its handler",
+            "runaway recursion: main::demo::overflow::nearly_to_the_end, ",
+        ),
+    ] {
+        let ended = main(&["overflow", how]);
+        assert_eq!((ended.signal, ended.code), (Some(11), None), "{how}: {}", ended.err);
         assert!(ended.out.contains(&format!("overflow {how}")), "{}", ended.out);
+        for words in [
+            "fatal: coroutine #4 'overflow' overflowed its stack",
+            function,
+            &format!("verdict   {verdict}"),
+            "<coroutine start>",
+        ] {
+            assert!(ended.err.contains(words), "{how}: no {words:?} in:\n{}", ended.err);
+        }
+    }
+}
+
+/// As above.
+#[cfg(not(feature = "sanitize"))]
+#[test]
+fn stray_pointers_are_told_with_both_sides() {
+    let mut cases = vec![("wild", "used a wild pointer: into the redzone of coroutine #4 'victim'")];
+    if cfg!(debug_assertions) {
+        cases.push((
+            "stale",
+            "used a freed stack: of coroutine #5 'victim', which has ended (spawned at src/demo/stray.rs:",
+        ));
+    }
+    for (command, words) in cases {
+        let ended = main(&[command]);
+        assert_eq!((ended.signal, ended.code), (Some(11), None), "{command}: {}", ended.err);
+        assert!(ended.err.contains("'culprit'") && ended.err.contains(words), "{command}: {}", ended.err);
     }
 }
 

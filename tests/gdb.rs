@@ -1,8 +1,8 @@
-//! The coroutine commands in GDB, with a real GDB and real programs: what they promise, in each way in which a program can
-//! be looked at.
+//! The coroutine commands in GDB, with a real GDB and real programs: what they promise, in each way in
+//! which a program can be looked at.
 //!
-//! - [`seen`]: coroutines that wait, with the true values of their locals: live, attached, in cores of the kernel and of
-//!   GDB's; debug, release, stripped, without the executable
+//! - [`seen`]: coroutines that wait, with the true values of their locals: live, attached, in cores of the
+//!   kernel and of GDB's; debug, release, stripped, without the executable
 //! - [`selection`]: a selected coroutine in place of a thread's stack, and that it harms nothing
 //! - [`stepping`]: coro next, step, finish, skip
 //! - [`breaks`]: coro break, $coro()
@@ -11,15 +11,13 @@
 //! - [`load`]: programs stopped at any moment, and large ones
 //! - [`words`]: help, completion, greeting, printers, a stack that overflows
 //!
-//! Each scenario is one run of GDB with many commands. The debuggees are tests/programs/seen.rs, host.rs, library.rs,
-//! churn.rs and the demo.
+//! Each scenario is one run of GDB with many commands. The debuggees are tests/programs/seen.rs, host.rs,
+//! library.rs, churn.rs and the demo.
 
 #[path = "gdb/breaks.rs"]
 mod breaks;
 #[path = "gdb/damage.rs"]
 mod damage;
-#[path = "gdb/debuggee.rs"]
-mod debuggee;
 #[path = "gdb/load.rs"]
 mod load;
 #[path = "gdb/processes.rs"]
@@ -42,7 +40,8 @@ use support::{Transcript, gdb_with};
 const SOURCE: &str = concat!("source ", env!("CARGO_MANIFEST_DIR"), "/gdb/coro.py");
 const SEEN: &str = "tests/programs/seen.rs";
 
-/// One run of GDB with the commands loaded, in which nothing of the scripts failed. `options`: as [`gdb_with`]'s.
+/// One run of GDB with the commands loaded, in which nothing of the scripts failed. `options`: as
+/// [`gdb_with`]'s.
 #[track_caller]
 fn coro(options: &[impl AsRef<OsStr>], commands: &[&str]) -> Transcript {
     let all: Vec<&str> = [SOURCE].into_iter().chain(commands.iter().copied()).collect();

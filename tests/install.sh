@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need from the system and is missing: a C linker, Python 3, GDB and LLDB 19, both with Python,
-# Valgrind.
+# Installs what the tests need from the system and is missing: a C linker, Python 3, GDB with gdbserver and LLDB 19, both
+# with Python, Valgrind.
 # On Debian and Ubuntu by apt-get (through sudo if need be); elsewhere it says which packages to install, and fails.
 # The Rust toolchain it only looks for.
 set -euo pipefail
@@ -20,6 +20,7 @@ lldb_is_there() {
     runs_python lldb-19 -b -o 'script print(6 * 7)' ||
         { ! on_debian && runs_python lldb -b -o 'script print(6 * 7)'; }
 }
+gdbserver_is_there() { command -v gdbserver >/dev/null; }
 on_debian() { command -v apt-get >/dev/null; }
 linker_is_there() { command -v cc >/dev/null; }
 # The debugger scripts are tested without a debugger, too.
@@ -37,6 +38,7 @@ missing() {
     addr2line_is_there || printf '%s\n' binutils
     python_is_there || printf '%s\n' python3
     gdb_is_there || printf '%s\n' gdb
+    gdbserver_is_there || printf '%s\n' gdbserver
     lldb_is_there || printf '%s\n' lldb-19 python3-lldb-19
     valgrind_is_there || printf '%s\n' valgrind libc6-dbg
 }
@@ -54,9 +56,9 @@ fi
 
 echo "tests/install.sh: missing: ${packages[*]}"
 if ! on_debian; then
-    fail "this is not a Debian-like system: install a C compiler (gcc), binutils, python3, gdb, lldb 15 or later with its Python module, and" \
-        "valgrind (Fedora: gcc python3 gdb lldb python3-lldb valgrind; Arch: gcc python gdb lldb valgrind debuginfod;" \
-        "openSUSE: gcc python3 gdb lldb python3-lldb valgrind)."
+    fail "this is not a Debian-like system: install a C compiler (gcc), binutils, python3, gdb with gdbserver, lldb 15 or later with its Python module, and" \
+        "valgrind (Fedora: gcc python3 gdb gdb-gdbserver lldb python3-lldb valgrind; Arch: gcc python gdb lldb valgrind debuginfod;" \
+        "openSUSE: gcc python3 gdb gdbserver lldb python3-lldb valgrind)."
 fi
 as_root=()
 if ((EUID != 0)); then

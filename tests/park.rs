@@ -33,7 +33,7 @@ impl Park {
         let said = lines.next().expect("it says something").expect("a pipe can be read");
         assert!(said.starts_with("parked "), "{said}");
         // To the last line, or it would wait for us.
-        assert!(lines.any(|line| line.expect("a pipe can be read").contains("info proc")));
+        assert!(lines.any(|line| line.expect("a pipe can be read").contains("coro select")));
         Park(child)
     }
 

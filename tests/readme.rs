@@ -2,15 +2,12 @@
 
 mod support;
 
-use std::path::Path;
-
-use support::{gdb, page};
+use support::{gdb_with, page, started};
 
 #[test]
-fn session_is_what_gdb_says() {
+fn sessions_are_what_gdb_says() {
     page::check("README.md", page::GDB, |starts, commands| {
-        let arguments = starts[0].strip_prefix("gdb -q --args ./main ").expect("the session is of ./main");
-        let arguments: Vec<&str> = arguments.split(' ').collect();
-        gdb(Path::new(env!("CARGO_BIN_EXE_main")), &arguments, commands)
+        let (options, _started) = started::options(starts, "gdb -q ", env!("CARGO_BIN_EXE_main"));
+        gdb_with(&options, commands)
     });
 }

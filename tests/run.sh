@@ -18,9 +18,15 @@ tested_features=(inspect)
 same_with_mprotect=(
     tidy         # tests no program
     abi_document # reads the page's program against a usual build
+    crash        # forces both by itself
     instructions # counts none of the kernel's
     stepping     # redzones are placed by system calls, in which nothing is stepped
     scripts      # reads registries made by hand, and programs that wait
+    gdb          # reads records and stacks; where the method matters, a test has both
+    lldb         # the same
+    agreement    # the same
+    gdb_guide    # GDB's words on guard pages
+    lldb_guide   # LLDB's words on guard pages
 )
 
 # The unit and integration tests run once more under AddressSanitizer and its leak checker, except these:
@@ -32,6 +38,11 @@ not_sanitized=(
     debugger_backtrace # GDB and LLDB at every instruction of usual builds
     wait_objects       # GDB and cores of usual and stripped builds
     events             # GDB, on usual and stripped builds
+    gdb                # GDB on usual builds
+    gdb_guide          # GDB's words on usual builds
+    lldb               # LLDB, on usual and stripped builds
+    lldb_guide         # LLDB's words on usual builds
+    agreement          # GDB and LLDB on usual builds
     cores              # where locals lie, which is in fake stacks then
     bad_input          # address spaces too small for a shadow, SIGSEGV, stack depths told by the addresses of locals
     memcheck           # another checker, and no two at a time
@@ -40,6 +51,8 @@ not_sanitized=(
     scripts            # Python; its programs are usual builds
     monitor            # builds the program that it tests by itself
     sanitizer          # builds the program that it tests so by itself
+    crash              # SIGSEGV, of which AddressSanitizer makes its own report
+    crash_docs         # the same
     panic_abort        # builds the program that it tests by itself
 )
 

@@ -13,9 +13,12 @@ tests.
     session    one debugger's view of one program
     frames     stacks as places in the source: `walker` finds the return addresses, `source` tells which are
                the user's code
-    backtrace  a stack as lines: `deep` skips through recursions, `fold` shortens them, `rendering` words frames
+    backtrace  a stack as lines: `deep` skips through recursions, `fold` shortens them, `rendering` words
+               frames
     waits      what a coroutine waits for, in words; `graph`: who waits for whom
     report     what a fault means, in words; `verdict` decides it
+    shown      handles, locks and channels in words, for a debugger's printers
+    chosen     which coroutines `coro apply` is for
     snapshot   all of it as data
     command    the table of the commands that both debuggers have, which are in `commands`; `options` are
                their filters, `text` their words and tables

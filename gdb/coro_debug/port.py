@@ -107,6 +107,11 @@ class Port:
         """The number of the thread that the user has selected, or None."""
         raise NotImplementedError
 
+    def selected_coroutine(self):
+        """The id of the coroutine that the user has selected by other means than the thread on which it runs:
+        in LLDB one that doesn't run has a thread of its own. None: none."""
+        return None
+
     def process_ids(self):
         """All numbers of the process: its own, and in /proc/PID/status' NSpid those of inner PID namespaces;
         a core's only one. Empty when not known."""

@@ -8,7 +8,11 @@ LONGEST_VALUE = 40
 
 
 def short_value(value):
-    """An argument as it is shown in a line: what has parts, or is long, as `...`."""
+    """An argument as it is shown in a line: what has parts, or is long, as `...`; of a pointer to bytes that
+    are no text the address alone."""
+    pointer, quote, bytes_ = value.partition(' "')
+    if quote and "\\" in bytes_:
+        return pointer
     return "..." if len(value) > LONGEST_VALUE or "{" in value or "\n" in value else value
 
 

@@ -74,13 +74,19 @@ class Session:
 
     def current(self, number=None):
         """The coroutine that the selected thread runs; an error when it runs none."""
-        registry = self.registry(number)
-        selected = self.port.selected_thread()
-        thread = next((thread for thread in registry.threads() if thread.number == selected), None)
-        found = registry.running_on(thread) if thread is not None else None
+        found = self.selected(self.registry(number))
         if found is None:
             raise CommandError("the selected thread runs no coroutine: name one by its id, from `coro list`")
         return found
+
+    def selected(self, registry):
+        """The coroutine that the selected thread runs or, in LLDB, is; None: none."""
+        chosen = self.port.selected_coroutine()
+        if chosen is not None:
+            return registry.by_id(chosen)
+        number = self.port.selected_thread()
+        thread = next((thread for thread in registry.threads() if thread.number == number), None)
+        return registry.running_on(thread) if thread is not None else None
 
 
 def guarded(action):

@@ -5,6 +5,10 @@ By the address, never by the signal's code: a guard page, a protected one and on
 that alone.
 """
 
+import re
+
+from .text import size_in_words
+
 #: How far below its stack pointer a function touches its stack: the ABI's red zone, and a probe of the next
 #: page.
 REACH = 8192
@@ -129,37 +133,40 @@ def advice(weight, used, stack_size, is_whole=False):
     wanted = roomy(max(used, weight.size))
     if weight.kind == "frame" and not is_whole:
         return (
-            f"`{weight.functions[0]}` has a frame of more than {_kib(weight.size)} "
+            f"`{weight.functions[0]}` has a frame of more than {size_in_words(weight.size)} "
             "(a large array or a buffer by value): "
             "box it, or give the coroutine a stack_size(...) of twice the array"
         )
     if weight.kind == "frame":
         return (
-            f"`{weight.functions[0]}` has a frame of {_kib(weight.size)} "
+            f"`{weight.functions[0]}` has a frame of {size_in_words(weight.size)} "
             "(a large array or a buffer by value): "
             f"box it, or give the coroutine stack_size({wanted} * 1024)"
         )
-    return f"it needs more than {_kib(stack_size)}: give the coroutine stack_size({wanted} * 1024)"
+    return f"it needs more than {size_in_words(stack_size)}: give the coroutine stack_size({wanted} * 1024)"
+
+
+#: How LLVM's loop begins that probes a large frame page by page: r11 = rsp - size.
+_PROBES = re.compile(rb"\x49\x89\xe3\x49\x81\xeb(.{4})|\x4c\x8d\x9c\x24(.{4})", re.S)
 
 
 def frame_being_made(code):
     """How large the frame is that a function is about to take, when it is probing its stack page by page: by
-    the code just before the fault, where LLVM's loop begins with `lea r11, [rsp - size]`. None: it is not
-    doing so."""
-    at = code.rfind(b"\x4c\x8d\x9c\x24")
-    if at < 0 or at + 8 > len(code):
+    the code just before the fault (`mov r11, rsp; sub r11, size`, or `lea r11, [rsp - size]`). None: it is
+    not doing so."""
+    found = list(_PROBES.finditer(code))
+    if not found:
         return None
-    distance = int.from_bytes(code[at + 4:at + 8], "little", signed=True)
+    subtracted, added = found[-1].groups()
+    if subtracted:
+        return int.from_bytes(subtracted, "little")
+    distance = int.from_bytes(added, "little", signed=True)
     return -distance if distance < 0 else None
 
 
 def roomy(size):
-    """KiB of a stack on which so many bytes have room, with as much to spare: a power of two."""
+    """KiB of a stack on which so many bytes have room, and half as many besides: a power of two."""
     wanted = 64
-    while wanted * 1024 < 2 * size:
+    while wanted * 1024 < size + size // 2:
         wanted *= 2
     return wanted
-
-
-def _kib(size):
-    return f"{size / 1024:.0f} KiB"

@@ -10,6 +10,7 @@
     frames     how `bt` shows coroutines
     commands   the shared commands, as GDB's own
     select     coro select, coro apply
+    gcore      coro gcore
     breaks     coro break
     stepping   coro next, coro step, coro finish
     skip       coro skip
@@ -27,8 +28,23 @@ from coro_debug import commands as _shared  # noqa: F401: registers them
 from coro_debug.command import COMMANDS
 from coro_debug.greeting import greeting
 
-from . import (breaks, commands, compat, frames, functions, guard, port, printers, select, sessions, skip, stepping, stops,
-               unwinder)
+from . import (
+    breaks,
+    commands,
+    compat,
+    frames,
+    functions,
+    gcore,
+    guard,
+    port,
+    printers,
+    select,
+    sessions,
+    skip,
+    stepping,
+    stops,
+    unwinder,
+)
 
 
 def load():
@@ -37,7 +53,7 @@ def load():
     if problem is not None:
         raise gdb.GdbError(f"coro: {problem}")
     commands.register(COMMANDS)
-    for module in (select, breaks, stepping, skip, unwinder, frames, functions, printers, guard, stops):
+    for module in (select, gcore, breaks, stepping, skip, unwinder, frames, functions, printers, guard, stops):
         module.register()
     _listen()
     sessions.session().port.write(greeting(sessions.session(), gdb.selected_inferior().pid != 0) + "\n")
@@ -46,9 +62,16 @@ def load():
 
 def _listen():
     """What is known of a program holds until one of these."""
-    for event in (gdb.events.stop, gdb.events.cont, gdb.events.exited, gdb.events.memory_changed,
-                  gdb.events.register_changed, gdb.events.new_objfile, gdb.events.clear_objfiles,
-                  gdb.events.inferior_call):
+    for event in (
+        gdb.events.stop,
+        gdb.events.cont,
+        gdb.events.exited,
+        gdb.events.memory_changed,
+        gdb.events.register_changed,
+        gdb.events.new_objfile,
+        gdb.events.clear_objfiles,
+        gdb.events.inferior_call,
+    ):
         event.connect(port.changed)
     for event in (gdb.events.new_objfile, gdb.events.clear_objfiles, gdb.events.exited):
         event.connect(sessions.forget)

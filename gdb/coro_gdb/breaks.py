@@ -1,7 +1,7 @@
 """`coro break`: breakpoints for one coroutine, or for those of a name, and at what happens to coroutines.
 
-What restricts them is an ordinary condition with `$coro()`: `info breakpoints` shows it, `condition` changes it, `save
-breakpoints` keeps it. At each stop a line says who it is.
+What restricts them is an ordinary condition with `$coro()`: `info breakpoints` shows it, `condition`
+changes it, `save breakpoints` keeps it. At each stop a line says who it is.
 """
 
 import re
@@ -16,13 +16,14 @@ from . import commands, functions, sessions
 HELP = """\
 Stops at a place in one coroutine only, or at what happens to coroutines.
 
-LOCATION is whatever `break` takes. -id N: only in the coroutine of that number; -name RE: only in those whose name the
-regular expression matches; -if COND: and only if that holds. spawn stops where a coroutine has been made, before it runs, on
-the stack of the one that makes it; exit where one has ended, on its own; panic where one panics, before anything unwinds.
-There -id and -name mean the coroutine that is made, ends or panics. The breakpoints are GDB's: `info breakpoints`,
-`delete`, `condition` and the rest work."""
+LOCATION is whatever `break` takes. -id N: only in the coroutine of that number; -name RE: only in those
+whose name the regular expression matches; -if COND: and only if that holds. spawn stops where a coroutine
+has been made, before it runs, on the stack of the one that makes it; exit where one has ended, on its own;
+panic where one panics, before anything unwinds. There -id and -name mean the coroutine that is made, ends
+or panics. The breakpoints are GDB's: `info breakpoints`, `delete`, `condition` and the rest work."""
 
-#: What happens -> (the function that the runtime calls then, for a program that doesn't run yet, and the words for it).
+#: What happens -> (the function that the runtime calls then, for a program that doesn't run yet, and the
+#: words for it).
 EVENTS = {
     "spawn": ("coro::arch::x86_64::spawned", "is spawned"),
     "exit": ("coro::arch::x86_64::exited", "ends"),
@@ -34,8 +35,13 @@ _ours = {}
 
 def register():
     """The command, and what it says at stops."""
-    commands.CoroCommand("break", "coro break LOCATION|spawn|exit|panic [-id N|-name RE] [-if COND]", HELP, break_,
-                         gdb.COMMAND_BREAKPOINTS)
+    commands.CoroCommand(
+        "break",
+        "coro break LOCATION|spawn|exit|panic [-id N|-name RE] [-if COND]",
+        HELP,
+        break_,
+        gdb.COMMAND_BREAKPOINTS,
+    )
     gdb.events.stop.connect(_at_stop)
 
 
@@ -61,38 +67,44 @@ def break_(session, arguments):
             _ours[breakpoint_.number] = event
 
 
+#: What stands behind the location, which may itself have words that begin with a dash.
+_RESTRICTIONS = re.compile(r"""((?:\s-(?:id|name)\s+(?:'[^']*'|"[^"]*"|\S+))*)\s*$""")
+
+
 def _parse(arguments):
     """(location, id, name's expression, condition)"""
-    text, _, condition = re.sub(r"\s-if\s", "\0", f"{arguments} ", count=1).partition("\0")
-    words = command.split(text)
+    text, _, condition = re.sub(r"\s-if\s", "\0", f" {arguments} ", count=1).partition("\0")
+    found = _RESTRICTIONS.search(text)
+    location = text[: found.start()].strip()
+    if not location:
+        raise CommandError("usage: coro break LOCATION|spawn|exit|panic [-id N|-name RE] [-if COND]")
+    words = command.split(found[1])
     number = expression = None
-    # Options stand behind the location, which may have words that look like some.
-    while len(words) >= 2 and words[-2] in ("-id", "-name"):
-        option, value = words[-2:]
+    for option, value in zip(words[::2], words[1::2]):
         if option == "-id":
             number = options.number("-id", value.lstrip("#"))
         else:
-            try:
-                expression = re.compile(value)
-            except re.error as error:
-                raise CommandError(f"`-name {value}`: that is no regular expression: {error}") from None
-        words = words[:-2]
-        text = re.sub(r"\s-(id|name)\s+\S.*?$", "", text.rstrip()) if number is None or expression is None else text
-    location = re.split(r"\s-(?:id|name)\s", f" {text} ")[0].strip() if number is not None or expression is not None \
-        else text.strip()
-    if not location:
-        raise CommandError("usage: coro break LOCATION|spawn|exit|panic [-id N|-name RE] [-if COND]")
+            expression = _expression(value)
     return location, number, expression, condition.strip()
 
 
+def _expression(text):
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise CommandError(f"`-name {text}`: that is no regular expression: {error}") from None
+
+
 def _location_of(session, event):
-    """Where the runtime calls a function at an event: by its symbol, which holds for the next run as well; else by the
-    address that the program tells."""
+    """Where the runtime calls a function at an event: by its symbol, which holds for the next run as well;
+    else by the address that the program tells."""
     function, _ = EVENTS[event]
     if gdb.selected_inferior().pid != 0 and session.registries():
         events = session.registry().layout.events
         if event not in events:
-            raise CommandError("this program's version of coro has no place to stop at that (debug ABI 1.0; 1.1 has)")
+            raise CommandError(
+                "this program's version of coro has no place to stop at that (debug ABI 1.0; 1.1 has)"
+            )
         address = events[event]
         symbol = re.match(r"(\S+) in section ", gdb.execute(f"info symbol {address:#x}", to_string=True))
         return symbol[1] if symbol is not None else f"*{address:#x}"
@@ -100,8 +112,10 @@ def _location_of(session, event):
     listing = gdb.execute(f"info functions ^{function}", to_string=True)
     symbol = re.search(rf"{function}(::h[0-9a-f]{{16}})?$", listing, re.MULTILINE)
     if symbol is None:
-        raise CommandError(f"no runtime runs yet, and there is no symbol {function} by which to tell where it will: "
-                           "start the program, and stop it when it has coroutines")
+        raise CommandError(
+            f"no runtime runs yet, and there is no symbol {function} by which to tell where it will: "
+            "start the program, and stop it when it has coroutines"
+        )
     return symbol[0]
 
 

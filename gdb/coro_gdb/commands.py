@@ -1,7 +1,7 @@
 """`coro NAME`: the shared commands as GDB's own, with its help and its completion.
 
-An error is one line. Should something in the scripts themselves be wrong, it is one line too, which says how to see
-all of it.
+An error is one line. Should something in the scripts themselves be wrong, it is one line too, which says
+how to see all of it.
 """
 
 import re
@@ -21,10 +21,11 @@ HELP_WIDTH = 100
 
 
 class Coro(gdb.Command):
-    """Coroutines of the coro runtime: list them, look at them, stop in them.
-`coro list` shows them all, `coro bt ID` one's stack; `coro select ID` makes plain `bt`, `up`, `info locals` and `p` those of
-that coroutine, which need not be running. IDs are numbers, names that only one has, or `.` for the one that the selected
-thread runs. What the commands print can be had anywhere: on live programs, over gdbserver, and on cores."""
+    """Coroutines of the coro runtime: list them, look at them, stop in them. `coro list` shows them all,
+    `coro bt ID` one's stack; `coro select ID` makes plain `bt`, `up`, `info locals` and `p` those of that
+    coroutine, which need not be running. IDs are numbers, names that only one has, or `.` for the one that
+    the selected thread runs. What the commands print can be had anywhere: on live programs, over gdbserver,
+    and on cores."""
 
     def __init__(self):
         super().__init__("coro", gdb.COMMAND_STACK, prefix=True)
@@ -32,8 +33,10 @@ thread runs. What the commands print can be had anywhere: on live programs, over
     def invoke(self, arguments, _from_tty):
         if arguments.strip():
             known = ", ".join(sorted(_names))
-            raise gdb.GdbError(f'coro: there is no command `coro {arguments.split()[0]}`; there are {known}. '
-                               '"help coro" says what they do')
+            raise gdb.GdbError(
+                f'coro: there is no command `coro {arguments.split()[0]}`; there are {known}. '
+                '"help coro" says what they do'
+            )
         gdb.execute("help coro")
 
 
@@ -41,7 +44,7 @@ _names = []
 
 
 class CoroCommand(gdb.Command):
-    """One of them. Its documentation is made for GDB: a line for `help coro`, then the usage, then the rest."""
+    """One of them. Its documentation is made for GDB: a line for `help coro`, the usage, the rest."""
 
     def __init__(self, name, usage, text, run, kind=gdb.COMMAND_STACK, repeats=False):
         summary, rest = _first_sentence(text)
@@ -91,8 +94,10 @@ def run(action):
     except Exception as error:  # pylint: disable=broad-except
         if gdb.parameter("python print-stack") == "full":
             traceback.print_exc()
-        raise gdb.GdbError(f"coro: these scripts failed with {type(error).__name__}: {error}; `set python print-stack full` "
-                           "and the same command once more show where") from None
+        raise gdb.GdbError(
+            f"coro: these scripts failed with {type(error).__name__}: {error}; `set python print-stack full` "
+            "and the same command once more show where"
+        ) from None
 
 
 def register(shared):
@@ -109,6 +114,7 @@ def _runner(one):
         if gdb.selected_inferior().pid == 0:
             raise CommandError("the program doesn't run, and no core is loaded: there are no coroutines")
         one.run(session, arguments)
+
     return run_
 
 
@@ -134,11 +140,15 @@ def _wrapped(paragraph):
 
 # Completion.
 
+
 def _completions(text, word, options):
     """What can follow. `word` is the end of `text` that GDB would replace; it breaks words at `-`, too."""
     last = re.search(r"\S*$", text)[0]
     before = text[: len(text) - len(last)].split()
-    candidates = _values_of(before[-1] if before else "") or [*options, *(_ids() if not last.startswith("-") else [])]
+    candidates = _values_of(before[-1] if before else "") or [
+        *options,
+        *(_ids() if not last.startswith("-") else []),
+    ]
     cut = len(last) - len(word)
     return [candidate[cut:] for candidate in candidates if candidate.startswith(last)]
 
@@ -155,7 +165,9 @@ def _values_of(option):
         "-kind": lambda: list(layout.kinds.values()),
         "-sort": lambda: ["age", "stack", "id"],
         "-worker": lambda: [str(worker.number) for worker in registry.workers],
-        "-name": lambda: sorted({coroutine.name for coroutine in registry.coroutines()[:_COMPLETED_IDS]} - {""}),
+        "-name": lambda: sorted(
+            {coroutine.name for coroutine in registry.coroutines()[:_COMPLETED_IDS]} - {""}
+        ),
     }.get(option, list)()
 
 

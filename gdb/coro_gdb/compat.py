@@ -1,4 +1,4 @@
-"""What differs between the versions of GDB: 12 is the oldest that these scripts work with, 13 is the one they are tested with."""
+"""What differs between the versions of GDB: 12 is the oldest that these scripts are for, 13 is tested."""
 
 import re
 
@@ -21,8 +21,8 @@ def problem():
 
 
 def in_c():
-    """A context in which expressions are C: under Rust's rules a symbol without debug information can't be named, and
-    other languages have rules of their own. (`with_parameter` came with GDB 12.)"""
+    """A context in which expressions are C: under Rust's rules a symbol without debug information can't be
+    named, and other languages have rules of their own. (`with_parameter` came with GDB 12.)"""
     return gdb.with_parameter("language", "c")
 
 
@@ -32,8 +32,8 @@ class _FrameId:
 
 
 def frame_id(sp, pc):
-    """A frame's identity, as an unwinder has to tell it. GDB 14 brings a class for it; before, anything with these two
-    attributes will do, and GDB has none of its own."""
+    """A frame's identity, as an unwinder has to tell it. GDB 14 brings a class for it; before, anything
+    with these two attributes will do, and GDB has none of its own."""
     try:
         from gdb.unwinder import FrameId
     except ImportError:
@@ -48,14 +48,14 @@ def word(architecture, number):
 
 
 def connection_type(inferior):
-    """`native`, `core`, `remote`, `extended-remote`, ...; None: no program, or the executable's file alone."""
+    """`native`, `core`, `remote`, `extended-remote`, ...; None: a file alone."""
     connection = getattr(inferior, "connection", None)
     return connection.type if connection is not None else None
 
 
 def is_driven_by_a_program():
-    """Whether GDB's interpreter is MI or DAP, for an editor, and not the command line. GDB's Python has no word for it; how
-    GDB was started tells."""
+    """Whether GDB's interpreter is MI or DAP, for an editor, and not the command line. GDB's Python has no
+    word for it; how GDB was started tells."""
     try:
         with open("/proc/self/cmdline", "rb") as file:
             words = file.read().decode(errors="replace").split("\0")

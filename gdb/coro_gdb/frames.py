@@ -1,8 +1,9 @@
-"""How GDB's own `bt` shows coroutines: the boundary by its name, and of a selected coroutine its frames alone.
+"""How GDB's own `bt` shows coroutines: the boundary by its name, and of a selected coroutine its frames
+alone.
 
-GDB takes `entry`, a coroutine's lowest function, for a signal handler's caller, and says so; behind it the stack of whoever
-resumed the coroutine begins. The filter is asked for each backtrace, and it is on only where coroutines are: other programs'
-backtraces stay GDB's own.
+GDB takes `entry`, a coroutine's lowest function, for a signal handler's caller, and says so; behind it the
+stack of whoever resumed the coroutine begins. The filter is asked for each backtrace, and it is on only
+where coroutines are: other programs' backtraces stay GDB's own.
 """
 
 import gdb
@@ -61,8 +62,8 @@ def _filtered(frames, maps):
 
 
 def _is_boundary(frame, maps):
-    """Whether it is `entry`: what looks like a signal's frame, lies on a coroutine's stack, and has its caller elsewhere. (A
-    real signal's frame has it on the same stack, or is not on a coroutine's.)"""
+    """Whether it is `entry`: what looks like a signal's frame, lies on a coroutine's stack, and has its
+    caller elsewhere. (A real signal's frame has it on the same stack, or is not on a coroutine's.)"""
     if frame.type() != gdb.SIGTRAMP_FRAME:
         return False
     try:

@@ -1,5 +1,6 @@
-"""Functions for expressions and for conditions of breakpoints: `break f if $coro() == 42`. Integers only: a text would
-need memory in the program as soon as the language is Rust. None of them ever fails: a condition that does stops the program.
+"""Functions for expressions and for conditions of breakpoints: `break f if $coro() == 42`. Integers only: a
+text would need memory in the program as soon as the language is Rust. None of them ever fails: a condition
+that does stops the program.
 """
 
 import re
@@ -14,8 +15,9 @@ from . import sessions
 class Current(gdb.Function):
     """The id of the coroutine that the selected thread runs; 0: none.
 
-$coro() is for conditions: `break f if $coro() == 42`. $coro(RECORD) is the id of the coroutine whose record lies at an
-address, which is how the runtime hands a coroutine to the functions it calls at events: `coro break spawn`."""
+    $coro() is for conditions: `break f if $coro() == 42`. $coro(RECORD) is the id of the coroutine whose
+    record lies at an address, which is how the runtime hands a coroutine to the functions it calls at
+    events: `coro break spawn`."""
 
     def __init__(self):
         super().__init__("coro")
@@ -29,8 +31,10 @@ class Named(gdb.Function):
     """Made by `coro break ... -name`: 1 where the coroutine's name matches, else 0."""
 
     def __init__(self, function, expression):
-        self.__doc__ = (f"1 if the name of the coroutine that the selected thread runs matches the regular expression "
-                        f"{expression.pattern}, else 0.")
+        self.__doc__ = (
+            f"1 if the name of the coroutine that the selected thread runs matches the regular expression "
+            f"{expression.pattern}, else 0."
+        )
         self._expression = expression
         super().__init__(function)
 
@@ -59,7 +63,7 @@ _named = {}
 
 
 def named(expression):
-    """The name of the function that says whether a coroutine's name matches; made when it is first asked for."""
+    """The name of the function that says whether a coroutine's name matches; made when first asked for."""
     if expression.pattern not in _named:
         words = re.sub(r"\W+", "_", expression.pattern, flags=re.ASCII).strip("_") or "any"
         name = f"coro_named_{words}"

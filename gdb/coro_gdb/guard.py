@@ -1,14 +1,16 @@
-"""What keeps a selected coroutine's frames from being taken for the thread's when the program runs on, or is changed.
+"""What keeps a selected coroutine's frames from being taken for the thread's when the program runs on, or
+is changed.
 
-Before each command that runs the program the selection ends: GDB would start from frames that aren't the thread's, step into the
-wrong function and write the wrong registers. `return` and `jump` are refused: they mean a frame which the thread doesn't have.
-Both by GDB's hooks: user-defined commands `hook-NAME` that GDB runs before `NAME`, under whichever abbreviation and whoever
-gave it. A hook that the user has made is kept: it runs first.
+Before each command that runs the program the selection ends: GDB would start from frames that aren't the
+thread's, step into the wrong function and write the wrong registers. `return` and `jump` are refused: they
+mean a frame which the thread doesn't have. Both by GDB's hooks: user-defined commands `hook-NAME` that GDB
+runs before `NAME`, under whichever abbreviation and whoever gave it. A hook that the user has made is kept:
+it runs first.
 
-No hook sees `p $rax = 1`. GDB tells afterwards that a register was written, and then it is put back before anything else can
-happen: in the thread's own frame from the registers as they were at the selection; in a coroutine's frame, where a register
-lies on its stack, from a copy of that. A call of a function in the program (`p f()`) runs on the thread's own stack:
-the selection is hidden meanwhile.
+No hook sees `p $rax = 1`. GDB tells afterwards that a register was written, and then it is put back before
+anything else can happen: in the thread's own frame from the registers as they were at the selection; in a
+coroutine's frame, where a register lies on its stack, from a copy of that. A call of a function in the
+program (`p f()`) runs on the thread's own stack: the selection is hidden meanwhile.
 """
 
 import contextlib
@@ -19,10 +21,36 @@ import gdb
 from . import compat, selection, sessions, skip
 
 #: Commands that run the program, or end it.
-RUNNERS = ("next", "step", "nexti", "stepi", "finish", "until", "advance", "continue", "run", "start", "starti", "signal",
-           "queue-signal", "detach", "kill", "reverse-next", "reverse-step", "reverse-nexti", "reverse-stepi",
-           "reverse-finish", "reverse-continue", "attach", "core-file", "file", "target", "checkpoint", "restart",
-           "inferior", "disconnect")
+RUNNERS = (
+    "next",
+    "step",
+    "nexti",
+    "stepi",
+    "finish",
+    "until",
+    "advance",
+    "continue",
+    "run",
+    "start",
+    "starti",
+    "signal",
+    "queue-signal",
+    "detach",
+    "kill",
+    "reverse-next",
+    "reverse-step",
+    "reverse-nexti",
+    "reverse-stepi",
+    "reverse-finish",
+    "reverse-continue",
+    "attach",
+    "core-file",
+    "file",
+    "target",
+    "checkpoint",
+    "restart",
+    "disconnect",
+)
 #: Commands that change the thread by the selected frame.
 CHANGERS = ("return", "jump")
 #: Commands that show all threads, as they are.
@@ -61,18 +89,23 @@ class After(gdb.Command):
 def before_run():
     """Ends all selections, and says so."""
     for number, selected in selection.drop_all():
-        sessions.session().port.write(f"coro: {selected} is no longer selected: thread {number} is itself again\n")
+        sessions.session().port.write(
+            f"coro: {selected} is no longer selected: thread {number} is itself again\n"
+        )
 
 
 def refuse(name):
     """Raises, if a coroutine is selected."""
     selected = selection.current()
     if selected is not None:
-        raise gdb.GdbError(f"coro: `{name}` would change the thread, not the selected coroutine {selected}; "
-                           "`coro select .` goes back to the thread")
+        raise gdb.GdbError(
+            f"coro: `{name}` would change the thread, not the selected coroutine {selected}; "
+            "`coro select .` goes back to the thread"
+        )
 
 
 # Hooks.
+
 
 def install_skip():
     """The one hook that is there from the start: `step` runs through the runtime."""
@@ -105,20 +138,44 @@ def _body_of(hook):
         text = gdb.execute(f"show user {hook}", to_string=True)
     except gdb.error:
         return []
-    return [line.strip() for line in text.splitlines() if not re.match(r'User command ".*":$', line) and line.strip()]
+    return [
+        line.strip()
+        for line in text.splitlines()
+        if not re.match(r'User command ".*":$', line) and line.strip()
+    ]
 
 
 # Registers.
 
-REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-             "rip", "eflags", "fs_base", "gs_base")
+REGISTERS = (
+    "rax",
+    "rbx",
+    "rcx",
+    "rdx",
+    "rsi",
+    "rdi",
+    "rbp",
+    "rsp",
+    "r8",
+    "r9",
+    "r10",
+    "r11",
+    "r12",
+    "r13",
+    "r14",
+    "r15",
+    "rip",
+    "eflags",
+    "fs_base",
+    "gs_base",
+)
 #: How much of a coroutine's stack is kept, to be put back.
 MOST_KEPT = 8 << 20
 
 
 class Kept:
-    """What a write to a register may change while a coroutine is selected: the thread's registers, and the coroutine's
-    stack, where its outer frames have theirs."""
+    """What a write to a register may change while a coroutine is selected: the thread's registers, and the
+    coroutine's stack, where its outer frames have theirs."""
 
     def __init__(self, coroutine):
         self._registers = {}
@@ -149,7 +206,9 @@ class Kept:
 
     def _stack_now(self):
         try:
-            return bytes(gdb.selected_inferior().read_memory(self._start, self._length)) if self._length else b""
+            return (
+                bytes(gdb.selected_inferior().read_memory(self._start, self._length)) if self._length else b""
+            )
         except gdb.error:
             return b""
 
@@ -171,12 +230,15 @@ def register_was_written(_event):
     try:
         level = gdb.selected_frame().level()
         for what in selected.kept.put_back():
-            sessions.session().port.write(f"coro: {what} has been set back: registers can't be written while {selected} is "
-                                          "selected; `coro select .` goes back to the thread\n")
+            sessions.session().port.write(
+                f"coro: {what} has been set back: registers can't be written while {selected} is "
+                "selected; `coro select .` goes back to the thread\n"
+            )
         selection.frame_at(level).select()
     except gdb.error as error:
-        sessions.session().port.write(f"coro: a register was written while {selected} is selected, and can't be set "
-                                      f"back: {error}\n")
+        sessions.session().port.write(
+            f"coro: a register was written while {selected} is selected, and can't be set " f"back: {error}\n"
+        )
     finally:
         _is_putting_back = False
 
@@ -190,8 +252,9 @@ def memory_was_written(_event):
 
 # Events.
 
+
 def has_run(_event):
-    """Should something have run the program past the hooks: its selection is not to be seen at the next stop."""
+    """Should something have run the program past the hooks: no selection is to be seen at the next stop."""
     selection.drop_all()
 
 
@@ -239,11 +302,18 @@ def register():
     After()
     install_skip()
     gdb.events.cont.connect(_on_cont)
+    gdb.events.stop.connect(_on_stop)
     gdb.events.exited.connect(has_run)
     gdb.events.inferior_call.connect(inferior_call)
     gdb.events.register_changed.connect(register_was_written)
     gdb.events.memory_changed.connect(memory_was_written)
     gdb.events.before_prompt.connect(before_prompt)
+
+
+def _on_stop(_event):
+    # A function that was called has come to a breakpoint, say: a selection is of the stop before.
+    selection.resume()
+    before_run()
 
 
 def _on_cont(event):

@@ -62,8 +62,9 @@ class GdbPort(port.Port):
         auxiliary = _auxiliary_vector()
         if PROGRAM_HEADERS in auxiliary:
             with contextlib.suppress(Unreadable):
-                found += elf.headers_of_program(self._memory, auxiliary[PROGRAM_HEADERS],
-                                                auxiliary.get(PROGRAM_HEADER_COUNT, 0))
+                found += elf.headers_of_program(
+                    self._memory, auxiliary[PROGRAM_HEADERS], auxiliary.get(PROGRAM_HEADER_COUNT, 0)
+                )
         # By the symbol only one is found, of whichever module; but also where there is no auxiliary vector.
         with contextlib.suppress(gdb.error):
             with compat.in_c():
@@ -82,11 +83,14 @@ class GdbPort(port.Port):
         return threads
 
     def _inner_numbers(self, inferior):
-        """tid -> its number in the innermost PID namespace, where that is another one; the runtime knows only those."""
+        """tid -> its number in the innermost PID namespace, if it is another; the runtime knows only those."""
         if not self._is_native(inferior) or len(_namespace_ids(inferior.pid)) < 2:
             return {}
-        return {thread.ptid[1]: _namespace_ids(inferior.pid, thread.ptid[1])[-1] for thread in inferior.threads()
-                if _namespace_ids(inferior.pid, thread.ptid[1])}
+        return {
+            thread.ptid[1]: _namespace_ids(inferior.pid, thread.ptid[1])[-1]
+            for thread in inferior.threads()
+            if _namespace_ids(inferior.pid, thread.ptid[1])
+        }
 
     def selected_thread(self):
         thread = gdb.selected_thread()
@@ -144,27 +148,53 @@ class GdbPort(port.Port):
     @contextlib.contextmanager
     def open_stack(self, coroutine, at=None):
         if gdb.selected_thread() is None:
-            raise CommandError("GDB shows stacks only by a thread, and there is none: the program doesn't run")
+            raise CommandError(
+                "GDB shows stacks only by a thread, and there is none: the program doesn't run"
+            )
         with keeping_focus():
             if coroutine.thread is not None:
                 thread = thread_of_number(coroutine.thread.number)
                 if thread is None or thread.is_running():
-                    raise CommandError(f"the coroutine #{coroutine.id} runs on thread {coroutine.thread.number}, which isn't "
-                                       "stopped: `interrupt` stops it")
+                    raise CommandError(
+                        f"the coroutine #{coroutine.id} runs on thread {coroutine.thread.number}, which "
+                        "isn't stopped: `interrupt` stops it"
+                    )
                 thread.switch()
             elif coroutine.has_saved_registers:
                 go_to_home(coroutine)
             else:
-                raise CommandError(f"the coroutine #{coroutine.id} is `{coroutine.state}`: it has no stack to show")
+                raise CommandError(
+                    f"the coroutine #{coroutine.id} is `{coroutine.state}`: it has no stack to show"
+                )
             if at is not None:
                 shown = selection.Selection((at.sp, at.pc), thread_registers())
-                shown.registers = {CALLEE_SAVED[number]: value for number, value in at.registers.items()
-                                   if number in CALLEE_SAVED}
+                shown.registers = {
+                    CALLEE_SAVED[number]: value
+                    for number, value in at.registers.items()
+                    if number in CALLEE_SAVED
+                }
             else:
                 shown = selection_of(coroutine) if coroutine.thread is None else None
             with selection.temporary(shown):
-                level = selection.first_level() if shown is not None else 0
-                yield stack.frames(selection.frame_at(level), coroutine)
+                try:
+                    level = selection.first_level() if shown is not None else 0
+                    first = selection.frame_at(level)
+                except gdb.error:
+                    # A start that was guessed, and isn't one: there are no frames.
+                    if at is None:
+                        raise
+                    first = None
+                yield stack.frames(first, coroutine)
+
+    def registers(self, frame):
+        known = {}
+        for number, name in CALLEE_SAVED.items():
+            try:
+                known[number] = int(frame.handle.read_register(name)) & (1 << 64) - 1
+            except (gdb.error, ValueError):
+                # `switch` saves two of them; the others are their callers'.
+                continue
+        return known
 
     def arguments(self, frame):
         return values.arguments(frame.handle)
@@ -197,7 +227,12 @@ class GdbPort(port.Port):
     def progress(self, text):
         # Ctrl-C comes as a KeyboardInterrupt wherever Python runs.
         now = time.monotonic()
-        if self._started is not None and now - self._started > PATIENCE and sys.stdout is not None and os.isatty(1):
+        if (
+            self._started is not None
+            and now - self._started > PATIENCE
+            and sys.stdout is not None
+            and os.isatty(1)
+        ):
             self._started = now
             gdb.write(f"coro: {text} (Ctrl-C ends it)\n", gdb.STDERR)
 
@@ -217,6 +252,7 @@ def changed(_event=None):
 
 
 # Threads and frames.
+
 
 @contextlib.contextmanager
 def keeping_focus():
@@ -244,7 +280,10 @@ def _registers_of(thread):
     try:
         thread.switch()
         frame = gdb.newest_frame()
-        return int(frame.read_register("rsp")) & (1 << 64) - 1, int(frame.read_register("rip")) & (1 << 64) - 1
+        return (
+            int(frame.read_register("rsp")) & (1 << 64) - 1,
+            int(frame.read_register("rip")) & (1 << 64) - 1,
+        )
     except gdb.error:
         return None, None
 
@@ -255,14 +294,18 @@ def thread_of_number(number):
 
 
 def go_to_home(coroutine):
-    """Switches to the thread of a coroutine's worker, whose thread-locals it has; where that runs, or is no more, stays on
-    the selected one, or takes another that is stopped."""
-    worker = next((worker for worker in coroutine.registry.workers if worker.number == coroutine.worker), None)
+    """Switches to the thread of a coroutine's worker, whose thread-locals it has; where that runs, or is no
+    more, stays on the selected one, or takes another that is stopped."""
+    worker = next(
+        (worker for worker in coroutine.registry.workers if worker.number == coroutine.worker), None
+    )
     known = {thread.tid: thread for thread in coroutine.registry.port.threads()}
     home = known.get(worker.tid) if worker is not None else None
     stopped = [thread for thread in gdb.selected_inferior().threads() if not thread.is_running()]
     if not stopped:
-        raise CommandError("all threads run (non-stop mode): `interrupt` stops one, and a coroutine can be shown there")
+        raise CommandError(
+            "all threads run (non-stop mode): `interrupt` stops one, and a coroutine can be shown there"
+        )
     selected = gdb.selected_thread()
     best = next((thread for thread in stopped if home is not None and thread.num == home.number), None)
     if best is None:
@@ -285,6 +328,7 @@ def selection_of(coroutine):
 
 
 # The system.
+
 
 def _auxiliary_vector():
     """Of the selected inferior, as GDB shows it; empty where there is none."""

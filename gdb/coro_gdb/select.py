@@ -1,20 +1,23 @@
-"""`coro select` and `coro apply`: a coroutine in the place of the selected thread's stack, for as long as the program stands."""
+"""`coro select` and `coro apply`: a coroutine in the place of the selected thread's stack."""
 
 import gdb
 
-from coro_debug import options
-from coro_debug.commands import list as list_
+from coro_debug import chosen, options
 from coro_debug.port import CommandError
 
-from . import commands, compat, guard, port, selection
+from . import commands, compat, guard, port, selection, stack
+
+#: Among so many innermost frames the first one that is the user's is sought.
+FRAMES = 200
 
 SELECT = """\
 Makes GDB's own frame commands show a coroutine: bt, up, down, frame, info locals, p.
 
-It need not be running; nothing of the program is changed. The thread of its worker gets selected, and there the coroutine's
-innermost frame, frame 1. `coro select .`, or without an ID, goes back to the thread itself; so does every command that
-runs the program, before it runs. While a coroutine is selected, `return` and `jump` are refused, and registers can't
-be written: they would be the thread's.
+It need not be running; nothing of the program is changed. The thread of its worker gets selected, and there
+the coroutine's innermost frame that is your own code: `down` goes into the runtime's. `coro select .`, or
+without an ID, goes back to the thread itself; so does every command that runs the program, before it runs.
+While a coroutine is selected, `return` and `jump` are refused, and registers can't be written: they would be
+the thread's.
 
 A coroutine that runs is selected by its thread."""
 
@@ -35,19 +38,21 @@ def register():
 
 def select(session, arguments):
     """`coro select`"""
-    chosen = options.parse(arguments, takes_rest=True)
-    words = chosen.rest
+    asked = options.parse(arguments, takes_rest=True)
+    words = asked.rest
     if compat.is_driven_by_a_program():
-        raise CommandError("under MI the front end would show frames that aren't the thread's: `coro bt ID -full` shows a "
-                           "coroutine's stack and locals here")
+        raise CommandError(
+            "under MI the front end would show frames that aren't the thread's: `coro bt ID -full` shows a "
+            "coroutine's stack and locals here"
+        )
     if len(words) > 1:
         raise CommandError(f"`coro select` takes one coroutine, and not `{arguments.strip()}`")
-    if chosen.is_filtered:
+    if asked.is_filtered:
         raise CommandError("`coro select` takes no filters: name one coroutine; `coro apply` takes several")
     if not words or words == ["."]:
         _back_to_thread(session)
         return
-    coroutine = session.coroutine(words[0], chosen.runtime)
+    coroutine = session.coroutine(words[0], asked.runtime)
     if coroutine.thread is not None:
         _select_running(session, coroutine)
         return
@@ -56,7 +61,22 @@ def select(session, arguments):
     guard.install()
     enter(coroutine)
     session.port.write(f"[{_title(coroutine)}, on thread {gdb.selected_thread().num}]\n")
-    gdb.execute(f"frame {selection.first_level()}")
+    gdb.execute(f"frame {level_of_user(session, coroutine)}")
+
+
+def level_of_user(session, coroutine):
+    """The level of the innermost frame of a selected coroutine that is the user's code: there its variables are. The
+    innermost one of all where there is none such."""
+    frames = session.frames(coroutine.registry)
+    first = selection.first_level()
+    level, frame = first, selection.frame_at(first)
+    for _ in range(FRAMES):
+        if frame is None:
+            break
+        if frames.is_users(stack.location(frame)):
+            return level
+        level, frame = level + 1, frame.older()
+    return first
 
 
 def enter(coroutine):
@@ -82,8 +102,10 @@ def _back_to_thread(session):
 def _select_running(session, coroutine):
     thread = port.thread_of_number(coroutine.thread.number)
     if thread is None or thread.is_running():
-        raise CommandError(f"the coroutine #{coroutine.id} runs on thread {coroutine.thread.number}, which isn't stopped: "
-                           "`interrupt` stops it")
+        raise CommandError(
+            f"the coroutine #{coroutine.id} runs on thread {coroutine.thread.number}, which isn't stopped: "
+            "`interrupt` stops it"
+        )
     thread.switch()
     selection.drop()
     session.port.write(f"[{_title(coroutine)}, which thread {thread.num} runs]\n")
@@ -97,14 +119,12 @@ def _title(coroutine):
 
 # apply
 
+
 def apply(session, arguments):
     """`coro apply`"""
-    which, command = _split(arguments)
-    chosen = _chosen(session, which)
-    if not chosen:
-        raise CommandError("there is no such coroutine; `coro list` shows those there are")
+    which, command = chosen.split(arguments)
     with port.keeping_focus():
-        for coroutine in chosen:
+        for coroutine in chosen.coroutines(session, which):
             session.port.write(f"\n{_title(coroutine)}:\n")
             generation = session.port.generation()
             _apply_to(session, coroutine, command)
@@ -127,47 +147,10 @@ def _apply_to(session, coroutine, command):
         elif coroutine.has_saved_registers:
             port.go_to_home(coroutine)
             guard.install()
-            chosen = port.selection_of(coroutine)
-            with selection.temporary(chosen):
-                selection.frame_at(selection.first_level()).select()
+            with selection.temporary(port.selection_of(coroutine)):
+                selection.frame_at(level_of_user(session, coroutine)).select()
                 gdb.execute(command)
         else:
             raise CommandError(f"it is `{coroutine.state}`, and has no stack to show")
     except (gdb.error, CommandError) as error:
         session.port.write(f"{error}\n")
-
-
-def _split(arguments):
-    """(words that say which, the command): at `--`, or behind the last ID."""
-    which, dashes, command = arguments.partition(" -- ")
-    if not dashes:
-        words = arguments.split()
-        count = next((i for i, word in enumerate(words) if not _is_id(word)), len(words))
-        which, command = " ".join(words[:count]), " ".join(words[count:])
-        if which == "" or command == "":
-            raise CommandError("usage: coro apply all|IDs|FILTERS -- COMMAND")
-    if not command.strip():
-        raise CommandError("there is no command behind `--`")
-    return which.split(), command.strip()
-
-
-def _is_id(word):
-    return word in ("all", ".") or word.lstrip("#").isdecimal()
-
-
-def _chosen(session, words):
-    if not words:
-        raise CommandError("say which: all, IDs, or filters (`help coro list` shows them)")
-    if any(word.startswith("-") for word in words):
-        return _matching(session, words)
-    if words == ["all"]:
-        return session.registry().coroutines()
-    return [session.coroutine(word) for word in words]
-
-
-def _matching(session, words):
-    """The coroutines that pass the filters of `coro list`."""
-    chosen = options.parse(words)
-    registry = session.registry(chosen.runtime)
-    options.check(chosen, registry)
-    return list_.selected(registry, session.frames(registry), chosen)[0]

@@ -1,10 +1,13 @@
-"""Which coroutine is selected on which thread: GDB's frame commands then show that one instead of the thread's own stack.
+"""Which coroutine is selected on which thread: GDB's frame commands then show that one instead of the
+thread's own stack.
 
-Nothing of the program is changed by it: registers and memory are as they were. What happens is that `unwinder` gives the
-thread's innermost frame another caller, the coroutine's innermost one, and that `frames` leaves the former out.
+Nothing of the program is changed by it: registers and memory are as they were. What happens is that
+`unwinder` gives the thread's innermost frame another caller, the coroutine's innermost one, and that
+`frames` leaves the former out.
 
-The frames are not the thread's, so nothing that runs the thread on may start from them: `guard` sees to it that a selection is
-gone before. A selection belongs to one thread of one inferior; it ends with the stop in which it was made.
+The frames are not the thread's, so nothing that runs the thread on may start from them: `guard` sees to it
+that a selection is gone before. A selection belongs to one thread of one inferior; it ends with the stop in
+which it was made.
 """
 
 import contextlib
@@ -41,7 +44,9 @@ class Selection:
 def key():
     """The selected thread's; None: there is none."""
     thread = gdb.selected_thread()
-    return (gdb.selected_inferior().num, thread.global_num) if thread is not None and thread.is_valid() else None
+    return (
+        (gdb.selected_inferior().num, thread.global_num) if thread is not None and thread.is_valid() else None
+    )
 
 
 def current():
@@ -119,8 +124,8 @@ def hidden():
 
 
 def first_level():
-    """The level of the selected coroutine's innermost frame: behind the thread's innermost one and the functions that are
-    inlined there."""
+    """The level of the selected coroutine's innermost frame: behind the thread's innermost one and the
+    functions that are inlined there."""
     level, frame = 1, gdb.newest_frame()
     while frame is not None and frame.type() == gdb.INLINE_FRAME:
         level, frame = level + 1, frame.older()

@@ -1,8 +1,8 @@
 """The inferiors' sessions, and the quick question of who runs on the selected thread.
 
-Conditions of breakpoints ask that question many times a second, and not at stops that the user sees; so it is answered without a
-session's snapshot: the region's shape is read once, since it stays as it is for the life of the process, and then it takes
-arithmetic and one word of memory.
+Conditions of breakpoints ask that question many times a second, and not at stops that the user sees; so it
+is answered without a session's snapshot: the region's shape is read once, since it stays as it is for the
+life of the process, and then it takes arithmetic and one word of memory.
 """
 
 import gdb
@@ -58,8 +58,8 @@ class RegionMap:
         return None
 
     def index_on(self, tid, sp):
-        """Index of the record of the coroutine that a thread runs, by its stack pointer, or None. A worker's main
-        coroutine has the thread's own stack."""
+        """Index of the record of the coroutine that a thread runs, by its stack pointer, or None. A
+        worker's main coroutine has the thread's own stack."""
         index = self.index_at(sp)
         if index is not None:
             return index
@@ -68,7 +68,9 @@ class RegionMap:
             values = self.layout.worker.unpack(self.memory.read(address + stride * i, stride))
             if values["thread"] == tid:
                 record = self.record(values["main"])
-                return values["main"] if record and record["stack_limit"] <= sp < record["stack_top"] else None
+                return (
+                    values["main"] if record and record["stack_limit"] <= sp < record["stack_top"] else None
+                )
         return None
 
     def record(self, index):
@@ -86,9 +88,12 @@ class RegionMap:
         return index if rest == 0 and 0 <= index < self.record_count else None
 
     def slot_of(self, index):
-        """(lowest address, end) of a record's slot, redzone and all; of a main coroutine its stack's bounds."""
+        """(lowest address, end) of a record's slot, redzone and all; of a main one its stack's bounds."""
         for values in self.classes:
-            if values["stride"] and values["first_record"] <= index < values["first_record"] + values["count"]:
+            if (
+                values["stride"]
+                and values["first_record"] <= index < values["first_record"] + values["count"]
+            ):
                 start = values["base"] + (index - values["first_record"]) * values["stride"]
                 return start, start + values["stride"]
         record = self.record(index)
@@ -134,7 +139,8 @@ def running_here():
         thread = gdb.selected_thread()
         if thread is None:
             return None
-        # While a condition is asked, GDB counts the thread as running, and its registers can be read all the same.
+        # While a condition is asked, GDB counts the thread as running, and its registers can be read all
+        # the same.
         sp = int(gdb.newest_frame().read_register("rsp")) & (1 << 64) - 1
         for map_ in maps():
             index = map_.index_on(thread.ptid[1], sp)

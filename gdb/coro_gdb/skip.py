@@ -1,11 +1,12 @@
 """`coro skip`: plain `step` does not step into the runtime.
 
-A `read()` in a coroutine goes down into the scheduler, out of it in another coroutine, and comes back much later. With the
-runtime's own files on GDB's skip list, `step` runs through the call as `next` does, and stops behind it.
+A `read()` in a coroutine goes down into the scheduler, out of it in another coroutine, and comes back much
+later. With the runtime's own files on GDB's skip list, `step` runs through the call as `next` does, and
+stops behind it.
 
-It is on unless somebody turns it off: who steps through a program mostly looks for a bug of the program's. It is done only
-when `step` is used for the first time, since asking GDB for the names of all source files takes it a moment; `info skip`
-shows what is skipped then.
+It is on unless somebody turns it off: who steps through a program mostly looks for a bug of the program's.
+It is done only when `step` is used for the first time, since asking GDB for the names of all source files
+takes it a moment; `info skip` shows what is skipped then.
 """
 
 import contextlib
@@ -49,7 +50,9 @@ def skip(session, arguments):
             prepare()
         else:
             _delete()
-    session.port.write(f"`step` {'runs through' if _is_wanted else 'goes into'} the functions of the coroutine runtime\n")
+    session.port.write(
+        f"`step` {'runs through' if _is_wanted else 'goes into'} the functions of the coroutine runtime\n"
+    )
 
 
 def prepare():
@@ -83,7 +86,9 @@ def _delete():
 def _files(prefix):
     """The source files below the runtime's prefix that the debug information names."""
     text = gdb.execute(f"info sources -dirname -- {re.escape(prefix.rstrip('/'))}", to_string=True)
-    return sorted({name for name in re.split(r",\s+|\n", text) if name.startswith(prefix) and name.endswith(".rs")})
+    return sorted(
+        {name for name in re.split(r",\s+|\n", text) if name.startswith(prefix) and name.endswith(".rs")}
+    )
 
 
 def _patterns(files, prefix, exceptions):

@@ -30,10 +30,22 @@ def frames(frame, coroutine):
             older = frame.older()
         except gdb.error:
             older = None
-        is_boundary = (has_bounds and frame.type() == gdb.SIGTRAMP_FRAME and sp in coroutine
-                       and (older is None or stack_pointer(older) not in coroutine))
-        yield port.Frame(level, frame.pc(), sp, functools.partial(location, frame), frame.type() == gdb.INLINE_FRAME,
-                         is_boundary, is_certain, handle=frame)
+        is_boundary = (
+            has_bounds
+            and frame.type() == gdb.SIGTRAMP_FRAME
+            and sp in coroutine
+            and (older is None or stack_pointer(older) not in coroutine)
+        )
+        yield port.Frame(
+            level,
+            frame.pc(),
+            sp,
+            functools.partial(location, frame),
+            frame.type() == gdb.INLINE_FRAME,
+            is_boundary,
+            is_certain,
+            handle=frame,
+        )
         if is_boundary:
             return
         # Without the module's file there is no call frame information, and GDB guesses.
@@ -68,15 +80,17 @@ def location(frame):
 
 
 def symbolize(pc, is_return_address):
-    """The functions at an address, inlined ones first: those of a frame there, which GDB is given instead of the thread's
-    caller. (Its Python interface has no other way to the lines where inlined functions were called.)"""
+    """The functions at an address, inlined ones first: those of a frame there, which GDB is given instead
+    of the thread's caller. (Its Python interface has no other way to the lines where inlined functions were
+    called.)"""
     inside = pc - 1 if is_return_address else pc
     try:
         has_block = gdb.block_for_pc(inside) is not None
     except (gdb.error, RuntimeError, OverflowError):
         has_block = False
     if not has_block:
-        # No debug information, so nothing inlined; and what a frame of assembly needs to be unwound isn't known.
+        # No debug information, so nothing inlined; and what a frame of assembly needs to be unwound isn't
+        # known.
         return _by_symbol(inside)
     if gdb.selected_thread() is None or gdb.selected_thread().is_running():
         return _by_blocks(inside)
@@ -124,7 +138,9 @@ def _by_blocks(pc):
 def _by_symbol(pc):
     """By the symbol table alone."""
     try:
-        symbol = re.match(r"(.+?)(?: \+ \d+)? in section ", gdb.execute(f"info symbol {pc:#x}", to_string=True))
+        symbol = re.match(
+            r"(.+?)(?: \+ \d+)? in section ", gdb.execute(f"info symbol {pc:#x}", to_string=True)
+        )
     except gdb.error:
         return []
     return [port.Location(plain_function(symbol[1]))] if symbol is not None else []

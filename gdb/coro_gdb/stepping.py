@@ -1,8 +1,10 @@
-"""`coro next`, `coro step`, `coro finish`: they stay with the coroutine, over waits and over what others do meanwhile.
+"""`coro next`, `coro step`, `coro finish`: they stay with the coroutine, over waits and over what others do
+meanwhile.
 
-GDB's own `next` follows the thread. These set breakpoints, for this once, at each line of the function and where it returns
-to, and let the program run: the first of them that is reached on this coroutine's stack, in this call of the function, is
-the next line. Other coroutines that come by run on. Whoever reaches a breakpoint of the user's stops the program, as always.
+GDB's own `next` follows the thread. These set breakpoints, for this once, at each line of the function and
+where it returns to, and let the program run: the first of them that is reached on this coroutine's stack,
+in this call of the function, is the next line. Other coroutines that come by run on. Whoever reaches a
+breakpoint of the user's stops the program, as always.
 """
 
 import re
@@ -16,13 +18,15 @@ from . import commands, functions, guard, selection, sessions, skip, stack
 NEXT = """\
 Runs until this coroutine comes to the next line of its function, or of the caller.
 
-It stays with the coroutine while that waits and others run. Of a selected coroutine that doesn't run: until it comes to the
-next line of the selected frame's function. At the coroutine's end it stops there. With N, N times."""
+It stays with the coroutine while that waits and others run. Of a selected coroutine that doesn't run: until
+it comes to the next line of the selected frame's function. At the coroutine's end it stops there. With N, N
+times."""
 
 STEP = """\
 Runs until this coroutine comes to another line, also in a function that is called.
 
-What `coro skip` skips is run through. It stays with the coroutine while that waits and others run. With N, N times."""
+What `coro skip` skips is run through. It stays with the coroutine while that waits and others run. With N,
+N times."""
 
 FINISH = """\
 Runs until the selected frame's function has returned, in this coroutine.
@@ -35,8 +39,11 @@ MOST_PLACES = 4096
 
 def register():
     """The commands."""
-    for name, text, run, usage in (("next", NEXT, next_, "coro next [N]"), ("step", STEP, step, "coro step [N]"),
-                                   ("finish", FINISH, finish, "coro finish")):
+    for name, text, run, usage in (
+        ("next", NEXT, next_, "coro next [N]"),
+        ("step", STEP, step, "coro step [N]"),
+        ("finish", FINISH, finish, "coro finish"),
+    ):
         commands.CoroCommand(name, usage, text, run, gdb.COMMAND_RUNNING, repeats=True)
 
 
@@ -88,14 +95,12 @@ class Target:
         self.who = _who_of(selected)
         self.slot = self.who.map.slot_of(self.who.index)
         #: The frame itself may be of an inlined function; the stack is that of the function around it.
-        physical = frame
-        while physical.type() == gdb.INLINE_FRAME:
-            physical = physical.older()
+        physical = _physical(frame)
         caller = physical.older()
         self.start, self.around = _function_of(frame), _functions_around(frame)
         self.line = _line_of(frame)
         #: The stack pointer behind the call: what tells this call from another one of the same function.
-        self.frame_end = stack.stack_pointer(caller) if caller is not None else None
+        self.frame_end = _end_of(frame)
         self.places = set()
         if with_lines:
             self.places |= _places(physical, frame, self.line)
@@ -105,21 +110,20 @@ class Target:
             self.around = self.around[1:]
         self.back = caller.pc() if caller is not None and caller.type() != gdb.SIGTRAMP_FRAME else None
         if not self.places and self.back is None:
-            raise CommandError("this function has no line to go to, and nothing of the coroutine is behind it")
+            raise CommandError(
+                "this function has no line to go to, and nothing of the coroutine is behind it"
+            )
 
     def is_reached(self, place):
         """Whether the selected thread, stopped at one of the places, is where it was to get to."""
         frame = gdb.newest_frame()
         sp = stack.stack_pointer(frame)
         if not self.slot[0] <= sp < self.slot[1]:
+            # Another coroutine; of them there may be many, and what follows takes longer.
             return False
         if place == self.back:
-            return self.frame_end is None or sp >= self.frame_end
-        physical = frame
-        while physical.type() == gdb.INLINE_FRAME:
-            physical = physical.older()
-        caller = physical.older()
-        if self.frame_end is not None and (caller is None or stack.stack_pointer(caller) != self.frame_end):
+            return self.frame_end is None or sp == self.frame_end
+        if self.frame_end is not None and _end_of(frame) != self.frame_end:
             return False
         # Not in a function that is inlined further in.
         return _function_of(frame) in self.around and _line_of(frame) != self.line
@@ -164,6 +168,19 @@ def _functions_around(frame):
     return found
 
 
+def _physical(frame):
+    """The frame of the function into which a frame's function is inlined."""
+    while frame.type() == gdb.INLINE_FRAME:
+        frame = frame.older()
+    return frame
+
+
+def _end_of(frame):
+    """The stack pointer behind the call of a frame's function; None: nobody has called it."""
+    caller = _physical(frame).older()
+    return stack.stack_pointer(caller) if caller is not None else None
+
+
 def _line_of(frame):
     place = frame.find_sal()
     return (place.symtab.filename, place.line) if place.symtab is not None else None
@@ -193,7 +210,9 @@ def _places(physical, frame, line):
             if block.start < entry.pc < block.end and entry.line and (name, entry.line) != line:
                 found.add(entry.pc)
     if len(found) > MOST_PLACES:
-        raise CommandError(f"this function has {len(found)} places at which a line begins: too many to stop at each")
+        raise CommandError(
+            f"this function has {len(found)} places at which a line begins: too many to stop at each"
+        )
     return found
 
 
@@ -250,8 +269,9 @@ def _run(session, target, command="continue"):
 
 
 def _go(session, target, command):
-    """Runs the program until something stops it; whether GDB's own `step` has come to where it was to. That may end in
-    another coroutine, where the one that it followed has given way in the middle of a line; then the places take over."""
+    """Runs the program until something stops it; whether GDB's own `step` has come to where it was to. That
+    may end in another coroutine, where the one that it followed has given way in the middle of a line; then
+    the places take over."""
     stops = []
     gdb.events.stop.connect(stops.append)
     try:
@@ -262,17 +282,21 @@ def _go(session, target, command):
             gdb.execute("continue", to_string=True)
     finally:
         gdb.events.stop.disconnect(stops.append)
-    if _is_alive() and stops and not any(breakpoint_.number > 0 for breakpoint_ in getattr(stops[-1], "breakpoints", [])) \
-            and not isinstance(stops[-1], gdb.SignalEvent):
+    if (
+        _is_alive()
+        and stops
+        and not any(breakpoint_.number > 0 for breakpoint_ in getattr(stops[-1], "breakpoints", []))
+        and not isinstance(stops[-1], gdb.SignalEvent)
+    ):
         _show(session, target)
     return False
 
 
 def _show(session, target):
-    """Where the coroutine is now, as `next` shows it: the line, and before it the function if that is another one."""
+    """Where the coroutine is now, as `next` shows it: the line, before it the function if that is another."""
     frame = gdb.selected_frame()
     first, _, rest = gdb.execute("frame", to_string=True).partition("\n")
-    is_same = _function_of(frame) == target.start and rest
+    is_same = rest and _function_of(frame) == target.start and _end_of(frame) == target.frame_end
     session.port.write(rest if is_same else re.sub(r"^#\d+\s+", "", f"{first}\n{rest}"))
 
 

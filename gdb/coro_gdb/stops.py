@@ -1,4 +1,4 @@
-"""What is said by itself when the program has stopped: at a fault in the region of stacks, whose fault it is."""
+"""What is said by itself when the program has stopped: at a fault in the region, whose it is."""
 
 import gdb
 
@@ -6,12 +6,24 @@ from coro_debug.commands import crash
 from coro_debug.port import CommandError
 from coro_debug.session import guarded
 
-from . import sessions
+from . import compat, sessions
+
+#: Cores that have been spoken of, by inferior and process.
+_told = set()
 
 
 def register():
-    """Listens to stops."""
+    """Listens to stops. Opening a core is none to GDB: there it is said before the next prompt."""
     gdb.events.stop.connect(at_stop)
+    gdb.events.before_prompt.connect(before_prompt)
+
+
+def before_prompt():
+    """One line on a core that is new."""
+    inferior = gdb.selected_inferior()
+    key = inferior.num, inferior.pid
+    if compat.connection_type(inferior) == "core" and key not in _told:
+        say_verdict()
 
 
 def at_stop(event):
@@ -21,11 +33,12 @@ def at_stop(event):
 
 
 def say_verdict():
-    """The verdict on the fault at which the selected thread has stopped, where there is one of the region's."""
-    session = sessions.session()
+    """Says whose the fault is at which the selected thread has stopped, if the region's stacks are in it."""
+    session, inferior = sessions.session(), gdb.selected_inferior()
+    _told.add((inferior.num, inferior.pid))
     try:
         line = guarded(lambda: crash.one_line(session))
     except (CommandError, gdb.error, KeyboardInterrupt):
         return
     if line:
-        session.port.write(f"{line}\n")
+        session.port.write(f"coro: {line}\n")

@@ -1,11 +1,11 @@
 """The unwinder that makes a selected coroutine's innermost frame the caller of the thread's innermost one.
 
-Two registers suffice: the stack pointer and the resume point. The call frame information of the function `switch` has the
-rest from there on.
+Two registers suffice: the stack pointer and the resume point. The call frame information of the function
+`switch` has the rest from there on.
 
-It is stateless: whether GDB asks once or a hundred times, in whatever order, the answer is the same. (One that answers
-only once makes GDB 13 fail an assertion of its own.) It reads nothing but what `selection` has, looks up no symbol,
-and raises nothing: GDB is in the middle of something when it asks.
+It is stateless: whether GDB asks once or a hundred times, in whatever order, the answer is the same. (One
+that answers only once makes GDB 13 fail an assertion of its own.) It reads nothing but what `selection`
+has, looks up no symbol, and raises nothing: GDB is in the middle of something when it asks.
 """
 
 import gdb
@@ -26,8 +26,8 @@ class CoroutineUnwinder(Unwinder):
             if selected is None or not _is_innermost(pending, selected):
                 return None
             architecture = pending.architecture()
-            # The frame's identity is the coroutine's, so that it differs from one selection to the next. No function
-            # begins at 0: it is no real frame's.
+            # The frame's identity is the coroutine's, so that it differs from one selection to the next. No
+            # function begins at 0: it is no real frame's.
             info = pending.create_unwind_info(compat.frame_id(selected.sp, 0))
             info.add_saved_register("rsp", compat.word(architecture, selected.sp))
             info.add_saved_register("rip", compat.word(architecture, selected.pc))
@@ -39,12 +39,14 @@ class CoroutineUnwinder(Unwinder):
 
 
 def _is_innermost(pending, selected):
-    """Whether the thread's registers are this frame's. Functions inlined where the thread stands are frames before it, for
-    which GDB doesn't ask."""
+    """Whether the thread's registers are this frame's. Functions inlined where the thread stands are frames
+    before it, for which GDB doesn't ask."""
     if pending.level() == 0:
         return True
-    return (int(pending.read_register("rsp")) == selected.thread_sp and
-            int(pending.read_register("rip")) == selected.thread_pc)
+    return (
+        int(pending.read_register("rsp")) == selected.thread_sp
+        and int(pending.read_register("rip")) == selected.thread_pc
+    )
 
 
 def register():

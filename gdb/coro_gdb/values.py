@@ -1,4 +1,4 @@
-"""Arguments and local variables of a frame, as text. What can't be read is shown as that, and ends nothing."""
+"""Arguments and local variables of a frame, as text. What can't be read ends nothing."""
 
 import gdb
 

@@ -13,6 +13,9 @@
 //! - [`outermost`]: the pc of [`END`], to which a coroutine that does not run is linked;
 //! - [`stack_pointer`]: where the running stack ends;
 //! - [`prefetch`]: has memory brought into the cache that will be used soon;
+//! - [`entry_start`]: where that function begins;
+//! - [`registers`]: by their DWARF numbers, and those of the running function;
+//! - [`fault`]: what a crash handler needs;
 //! - [`SAVED_REGISTERS`]: where `switch` leaves each register, as data for readers;
 //! - [`spawned`], [`exited`], [`panicking`]: empty functions, called with a record when that happens to its
 //!   coroutine, for a debugger to stop in; as data for readers: [`EVENTS`];
@@ -33,7 +36,8 @@ pub(crate) use x86_64::find_word;
 use x86_64::outermost;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::{
-    SAVED_REGISTERS, exited, init_stack, panicking, prefetch, resume_point, spawned, stack_pointer, swap,
+    SAVED_REGISTERS, entry_start, exited, fault, init_stack, panicking, prefetch, registers, resume_point,
+    spawned, stack_pointer, swap,
 };
 
 #[cfg(not(target_arch = "x86_64"))]

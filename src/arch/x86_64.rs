@@ -22,6 +22,9 @@ use std::ptr;
 
 use super::{Context, DEBUG_HEADER_SIZE, SavedRegister};
 
+pub(crate) mod fault;
+pub(crate) mod registers;
+
 /// What `switch` leaves at a saved stack pointer: its pushes, read upwards.
 #[repr(C)]
 struct SavedFrame {
@@ -245,6 +248,11 @@ unsafe extern "C" fn entry() {
         "ud2", // never reached; it keeps the return address inside this function's FDE
         ".cfi_endproc",
     )
+}
+
+/// Where `entry` begins: unwinders that shall stay in the coroutine stop in the function which begins there.
+pub(crate) fn entry_start() -> usize {
+    entry as *const () as usize
 }
 
 /// The caller of an `entry` that has no resumer. Never runs.

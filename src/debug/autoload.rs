@@ -1,8 +1,8 @@
 //! The script by which GDB loads the coroutine commands together with a program.
 //!
-//! GDB looks into the section `.debug_gdb_scripts` of each program and library that it loads (GDB manual, "The
-//! .debug_gdb_scripts section"), and runs what is there if its `auto-load safe-path` allows the file. The section is one of
-//! those that are loaded, so `strip` leaves it alone.
+//! GDB looks into the section `.debug_gdb_scripts` of each program and library that it loads (GDB manual,
+//! "The .debug_gdb_scripts section"), and runs what is there if its `auto-load safe-path` allows the file.
+//! The section is one of those that are loaded, so `strip` leaves it alone.
 
 /// What GDB takes the text for: 4 = Python, with a name in the first line; a NUL ends it.
 const TEXT: &str = concat!(

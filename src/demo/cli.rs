@@ -47,12 +47,16 @@ pub(super) enum Command {
     Serve(Serve),
     /// Park N coroutines in different ways, for looking at them in a debugger
     Park(Park),
-    /// Overflow a coroutine's stack; the process dies of SIGSEGV, as it should
+    /// Overflow a coroutine's stack; the process says so and dies of SIGSEGV, as it should
     Overflow {
         /// By which means
         #[arg(value_enum, default_value_t = Overflow::Recursion)]
         how: Overflow,
     },
+    /// Write to another coroutine's redzone; the process says whose and dies of SIGSEGV, as it should
+    Wild,
+    /// Write to the stack of a coroutine that has ended; a debug build says whose and dies of SIGSEGV
+    Stale,
     /// Three coroutines lock three mutexes in a circle and wait for ever
     Deadlock,
     /// One coroutine computes for ever without yielding, so no other one runs
@@ -95,8 +99,16 @@ pub(super) struct Park {
 pub(super) enum Overflow {
     /// A function that calls itself for ever
     Recursion,
+    /// Two functions that call each other for ever
+    Mutual,
     /// One function with an array larger than the stack
     Frame,
+    /// A recursion that allocates: the stack ends within malloc
+    Malloc,
+    /// A C function that calls back into one which goes too deep
+    Callback,
+    /// A signal that comes when there is no room for its handler
+    Signal,
 }
 
 #[derive(Debug, Args)]

@@ -7,14 +7,17 @@ fn program() -> String {
     path.strip_prefix(&here).unwrap_or(&path).display().to_string()
 }
 
+/// Where the debuggers' commands are: they lie in the source tree, beside the program's manifest.
+const COMMANDS: &str = "gdb/coro.py";
+
 /// How to look at what `arguments` has brought about.
 fn attach(arguments: &str, steps: &[(&str, &str)]) -> String {
     let (program, id) = (program(), std::process::id());
     let mut text = format!(
         "to look at it, from another terminal (as root, if ptrace is not permitted):\n  \
-         gdb {program} -p {id}\n\
+         gdb -x {COMMANDS} {program} -p {id}\n\
          or from the start; then stop it with Ctrl-C:\n  \
-         gdb --args {program} {arguments}\n  (gdb) run\n\
+         gdb -x {COMMANDS} --args {program} {arguments}\n  (gdb) run\n\
          then:"
     );
     for (command, shows) in steps {
@@ -27,8 +30,9 @@ pub(super) fn park(n: usize) -> String {
     attach(
         &format!("park {n}"),
         &[
-            ("bt", "the worker's stack: it waits for events, because nobody can run"),
-            ("info proc mappings", "those without a file, first of all: there the coroutines' stacks lie"),
+            ("coro list -limit 20", "each of the first 20, what it waits for, and where"),
+            ("coro group", "those with the same stack as one, with their number"),
+            ("coro select 4", "one of them; then `info locals`, `up`, `bt` are its"),
         ],
     )
 }
@@ -36,24 +40,39 @@ pub(super) fn park(n: usize) -> String {
 pub(super) fn deadlock() -> String {
     attach(
         "deadlock",
-        &[("bt", "the worker waits for events, and behind it main in a join: none of them will end")],
+        &[
+            ("coro deadlock", "the circle: who waits for whom, and for which lock"),
+            ("coro why 1", "why main doesn't go on"),
+        ],
     )
 }
 
 pub(super) fn hang() -> String {
-    attach("hang", &[("bt", "the coroutine that spins: demo::stuck::spin")])
+    attach(
+        "hang",
+        &[
+            ("coro list", "one runs, and another one is ready, but never has its turn"),
+            ("bt", "the one that spins: demo::stuck::spin"),
+        ],
+    )
 }
 
 pub(super) fn overflow(how: &str) -> String {
+    from_the_start(&format!("overflow {how}"), "where it was when its stack ended")
+}
+
+pub(super) fn stray(command: &str) -> String {
+    from_the_start(command, "who wrote there")
+}
+
+/// How to look at a program that dies at once.
+fn from_the_start(arguments: &str, shows: &str) -> String {
     let program = program();
     format!(
-        "to look at it:\n  \
-         gdb --args {program} overflow {how}\n  \
-         (gdb) run\n  \
-         (gdb) bt 5                   where it was when its stack ended\n  \
-         (gdb) p $sp                  the stack pointer\n  \
-         (gdb) p $_siginfo._sifields._sigfault.si_addr\n  \
-         {:28} the address that it touched, close to the stack pointer",
-        ""
+        "what happened is said below; to look at it:\n  \
+         gdb -x {COMMANDS} --args {program} {arguments}\n  \
+         (gdb) run                    it stops, and says whose stack it was\n  \
+         (gdb) coro bt                {shows}; what repeats is folded\n  \
+         (gdb) coro crash             all that is known of it"
     )
 }

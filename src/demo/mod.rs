@@ -5,7 +5,7 @@
 //! | `cli` | what can be asked for |
 //! | `load`, `target`, `visit`, `gate`, `tally`, `report` | rounds of clients against a server, counted |
 //! | `serve`, `routes`, `form`, `files` | the embedded server |
-//! | `park` with `lot`, `overflow`, `stuck`, `floats` | states to look at with a debugger |
+//! | `park` with `lot`, `overflow`, `stray`, `stuck`, `floats` | states to look at with a debugger |
 //! | `hints` | what to type in the debugger |
 
 pub(crate) mod cli;
@@ -22,6 +22,7 @@ mod park;
 mod report;
 mod routes;
 mod serve;
+mod stray;
 mod stuck;
 mod tally;
 mod target;
@@ -54,6 +55,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Problem> {
         Some(Command::Serve(options)) => serve::run(&options),
         Some(Command::Park(options)) => park::run(&options),
         Some(Command::Overflow { how }) => overflow::run(how),
+        Some(Command::Wild) => stray::wild(),
+        Some(Command::Stale) => stray::stale(),
         Some(Command::Deadlock) => stuck::deadlock(),
         Some(Command::Hang) => stuck::hang(),
         Some(Command::Floats(options)) => floats::run(&options),

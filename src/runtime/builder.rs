@@ -1,11 +1,15 @@
 //! How a runtime starts, runs main's function and ends.
 
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::thread;
 
 use super::workers::Workers;
 use super::{monitor, panic};
 use crate::abi::layout::WORKER_COUNT;
+use crate::debug::crash::{self, CrashReport, ThreadStack};
+use crate::debug::quit;
 use crate::error::{Kind, Result};
 use crate::scheduler::main::Settings;
 use crate::scheduler::policy::Policy;
@@ -57,6 +61,9 @@ pub struct Builder {
     policy: Policy,
     workers: Option<usize>,
     trace: usize,
+    crash_report: CrashReport,
+    crash_file: Option<Arc<OwnedFd>>,
+    dump_on_quit: bool,
 }
 
 impl Builder {
@@ -105,6 +112,30 @@ impl Builder {
         self
     }
 
+    /// How much is said on standard error when a coroutine's stack overflows, or a redzone is hit in another way. The
+    /// process dies of SIGSEGV in any case.
+    ///
+    /// Whoever runs the program may have it otherwise: `CORO_CRASH=full`, `short` or `off` in its environment. All
+    /// runtimes of a process share it; what the last one asked for holds.
+    pub fn crash_report(mut self, report: CrashReport) -> Builder {
+        self.crash_report = report;
+        self
+    }
+
+    /// Writes crash reports to a file (or a pipe, or a socket), too. It is kept open for the rest of the process's life.
+    /// `CORO_CRASH_FILE=PATH` in the environment does the same, and comes before it.
+    pub fn crash_report_to(mut self, file: impl Into<OwnedFd>) -> Builder {
+        self.crash_file = Some(Arc::new(file.into()));
+        self
+    }
+
+    /// Writes a [dump](crate::dump) of all coroutines to standard error when SIGQUIT comes (Ctrl-\\ on a terminal), instead
+    /// of ending the process: within a second, if no coroutine keeps its worker from everything else.
+    pub fn dump_on_quit(mut self) -> Builder {
+        self.dump_on_quit = true;
+        self
+    }
+
     /// Starts the runtime: see [`run`](crate::run).
     ///
     /// # Errors
@@ -116,7 +147,15 @@ impl Builder {
     /// When `main` does, after the others have ended.
     #[track_caller]
     pub fn run<T>(self, main: impl FnOnce() -> T) -> Result<T> {
-        let caller = Location::caller();
+        let started = self.start(Location::caller())?;
+        // Caught here, so that the others end while main isn't unwinding.
+        let result = catch_unwind(AssertUnwindSafe(main));
+        drop(started);
+        Ok(result.unwrap_or_else(|payload| resume_unwind(payload)))
+    }
+
+    /// What is the same whatever main returns.
+    fn start(self, caller: &'static Location<'static>) -> Result<Started> {
         if worker::current().is_some() {
             return Err(Kind::Nested.into());
         }
@@ -135,11 +174,19 @@ impl Builder {
         let region = region::start(self.max_coroutines)?;
         signal::ignore_sigpipe().map_err(|source| Kind::System { tried: "ignoring SIGPIPE", source })?;
         panic::install_hook();
-        let Builder { policy, trace, .. } = self;
-        let workers = Workers::start(count, Settings { region, policy, trace, caller })?;
-        // Caught here, so that the others end while main isn't unwinding.
-        let result = catch_unwind(AssertUnwindSafe(main));
-        drop(workers);
-        Ok(result.unwrap_or_else(|payload| resume_unwind(payload)))
+        crash::prepare(self.crash_report, self.crash_file)?;
+        if self.dump_on_quit {
+            quit::prepare()?;
+        }
+        let stack = ThreadStack::enter();
+        let settings = Settings { region, policy: self.policy, trace: self.trace, caller };
+        Ok(Started { _workers: Workers::start(count, settings)?, _stack: stack })
     }
+}
+
+/// A runtime that runs on this thread, and perhaps others, until it is dropped.
+struct Started {
+    _workers: Workers,
+    /// For its crashes: dropped when nobody runs any more.
+    _stack: ThreadStack,
 }

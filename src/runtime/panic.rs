@@ -9,6 +9,7 @@ use std::sync::Once;
 use crate::abi::record::Kind;
 use crate::arch;
 use crate::coroutine::current;
+use crate::debug::overview;
 use crate::registry;
 
 /// Puts a line before the panic hook's own report, for panics in user coroutines. Once per process; a hook which
@@ -27,9 +28,10 @@ pub(super) fn install_hook() {
                 // Not eprintln!, which panics when nobody reads stderr any more; and a panic in the hook aborts.
                 let _ = writeln!(
                     io::stderr(),
-                    "coroutine #{}{name}, spawned at {}, panicked:",
+                    "coroutine #{}{name}, spawned at {}{}, panicked:",
                     record.id(),
-                    registry::spawn_site(record)
+                    registry::spawn_site(record),
+                    overview::ancestors(record)
                 );
             }
             usual(info);

@@ -9,6 +9,7 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
+use crate::debug::crash::ThreadStack;
 use crate::error::{Kind, Result};
 use crate::scheduler::main::{Running, Settings};
 use crate::scheduler::remote::{self, Place};
@@ -51,17 +52,21 @@ fn start_thread(
     seat: Seat,
     say: Sender<Result<()>>,
 ) -> Result<JoinHandle<()>> {
-    let run = move || match Running::start(settings, place, Some(seat)) {
-        Ok(running) => {
-            // Nobody hears it when another one's start has failed.
-            let _ = say.send(Ok(()));
-            drop(say);
-            if let Some(team) = running.team() {
-                team.wait_for_end();
+    let run = move || {
+        // For its crashes: dropped when nobody runs here any more.
+        let _stack = ThreadStack::enter();
+        match Running::start(settings, place, Some(seat)) {
+            Ok(running) => {
+                // Nobody hears it when another one's start has failed.
+                let _ = say.send(Ok(()));
+                drop(say);
+                if let Some(team) = running.team() {
+                    team.wait_for_end();
+                }
             }
-        }
-        Err(error) => {
-            let _ = say.send(Err(error));
+            Err(error) => {
+                let _ = say.send(Err(error));
+            }
         }
     };
     let thread = thread::Builder::new().name(format!("coro-worker-{number}")).spawn(run);

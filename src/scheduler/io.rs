@@ -12,6 +12,7 @@ use super::team::Sight;
 use super::worker::Worker;
 use crate::abi::state::flag;
 use crate::coroutine::waiter::Waiters;
+use crate::debug::{modules, quit};
 use crate::reactor::Ready;
 use crate::stack::trim;
 
@@ -59,7 +60,9 @@ fn housekeeping(worker: &Worker) {
         trim::look(worker.region);
         // Here too, for a worker that never idles.
         trim::step(worker.region);
+        modules::refresh();
     }
+    quit::answer();
 }
 
 /// Looks for events, and wakes whom they concern.

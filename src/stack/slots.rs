@@ -162,7 +162,13 @@ pub(super) fn note_depth(bounds: StackBounds) {
     DEEPEST.fetch_max(depth(bounds), Relaxed);
 }
 
-fn depth(bounds: StackBounds) -> usize {
+/// How deep stacks were whose pages are gone; 0 if that is not known of any.
+pub(crate) fn deepest_before() -> usize {
+    DEEPEST.load(Relaxed)
+}
+
+/// How deep a stack has been, in whole pages.
+pub(crate) fn depth(bounds: StackBounds) -> usize {
     memory::lowest_touched(bounds.limit, bounds.top - bounds.limit).map_or(0, |page| bounds.top - page)
 }
 

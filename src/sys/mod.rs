@@ -8,9 +8,13 @@ pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod errno;
 pub(crate) mod eventfd;
+pub(crate) mod file;
+pub(crate) mod loaded;
 pub(crate) mod memory;
 #[cfg(all(test, not(feature = "sanitize")))]
 pub(crate) mod model;
+pub(crate) mod pagemap;
+pub(crate) mod peek;
 pub(crate) mod process;
 pub(crate) mod signal;
 #[cfg(feature = "sanitize")]

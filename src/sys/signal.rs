@@ -1,6 +1,7 @@
-//! Signals whose disposition the runtime sets.
+//! Signals whose disposition the runtime sets; and the stacks on which handlers run.
 
-use std::io;
+use std::ffi::{c_int, c_void};
+use std::{io, mem, ptr};
 
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 
@@ -17,4 +18,94 @@ pub(crate) fn ignore_sigpipe() -> io::Result<()> {
     // program can rely on one beside a network runtime.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) }?;
     Ok(())
+}
+
+/// What a handler with SA_SIGINFO is called with.
+pub(crate) type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+
+/// Makes a handler that of a signal. It runs on the thread's alternate stack, and is interrupted by its own signal, but by
+/// no other than faults. Returns what was done before.
+///
+/// # Safety
+/// The handler does nothing that a signal handler must not do.
+pub(crate) unsafe fn handle_fault(signal: c_int, handler: Handler) -> io::Result<libc::sigaction> {
+    // SAFETY: all zero is an action and a set; the kernel and libc only read and write what they are given.
+    unsafe {
+        let (mut action, mut previous): (libc::sigaction, libc::sigaction) = (mem::zeroed(), mem::zeroed());
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+        libc::sigfillset(&raw mut action.sa_mask);
+        for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGTRAP] {
+            libc::sigdelset(&raw mut action.sa_mask, fault);
+        }
+        match libc::sigaction(signal, &raw const action, &raw mut previous) {
+            0 => Ok(previous),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+/// Makes a simple handler that of a signal. System calls which it interrupts go on.
+///
+/// # Safety
+/// The handler does nothing that a signal handler must not do.
+pub(crate) unsafe fn handle(signal: c_int, handler: extern "C" fn(c_int)) -> io::Result<()> {
+    // SAFETY: all zero is an action.
+    unsafe {
+        let mut action: libc::sigaction = mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+        match libc::sigaction(signal, &raw const action, ptr::null_mut()) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+/// Makes the system's default that of a signal: for faults, the process's end. May be called in a handler.
+pub(crate) fn set_default(signal: c_int) {
+    // SAFETY: all zero is an action, SIG_DFL without flags.
+    unsafe {
+        let action: libc::sigaction = mem::zeroed();
+        libc::sigaction(signal, &raw const action, ptr::null_mut());
+    }
+}
+
+/// Whether a signal has the system's default now. May be called in a handler.
+pub(crate) fn is_default(signal: c_int) -> bool {
+    // SAFETY: all zero is an action, which the kernel overwrites.
+    unsafe {
+        let mut action: libc::sigaction = mem::zeroed();
+        libc::sigaction(signal, ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_DFL
+    }
+}
+
+/// The stack on which this thread's handlers run: [start, end).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AlternateStack(pub(crate) Option<(usize, usize)>);
+
+impl AlternateStack {
+    /// Makes it this thread's; returns what was before. May be called in a handler that doesn't run on the one that is
+    /// this thread's now.
+    ///
+    /// # Safety
+    /// The memory is there until another one is set.
+    pub(crate) unsafe fn set(self) -> io::Result<AlternateStack> {
+        let (start, end) = self.0.unwrap_or((0, 0));
+        let new = libc::stack_t {
+            ss_sp: ptr::with_exposed_provenance_mut(start),
+            ss_flags: if self.0.is_some() { 0 } else { libc::SS_DISABLE },
+            ss_size: end - start,
+        };
+        let mut old = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: 0, ss_size: 0 };
+        // SAFETY: as the caller says; the kernel writes to `old`.
+        match unsafe { libc::sigaltstack(&raw const new, &raw mut old) } {
+            0 if old.ss_flags & libc::SS_DISABLE != 0 => Ok(AlternateStack(None)),
+            0 => {
+                let start = old.ss_sp.expose_provenance();
+                Ok(AlternateStack(Some((start, start + old.ss_size))))
+            }
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
 }

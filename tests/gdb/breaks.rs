@@ -1,6 +1,6 @@
 //! `coro break` and `$coro()`: a place in one coroutine only, and what happens to coroutines.
 
-use crate::debuggee::Debuggee;
+use crate::support::debuggee::Debuggee;
 use crate::support::{Profile, line_of, program};
 use crate::{SEEN, coro, has};
 
@@ -66,9 +66,17 @@ fn spawn_exit_and_panic_stop_and_say_who() {
             "continue",
         ];
         let said = coro(&["--args".as_ref(), file.as_os_str(), "panics".as_ref()], &commands);
-        has(&said, "info breakpoints", &["$coro_named_ends_panics($rdi) == 1", "stop only if $coro($rdi) == 4"]);
+        has(
+            &said,
+            "info breakpoints",
+            &["$coro_named_ends_panics($rdi) == 1", "stop only if $coro($rdi) == 4"],
+        );
         has(&said, "run", &["coro: coroutine #4 'ends' is spawned, by #1 'main'"]);
-        has(&said, "bt 2", &["spawned", if profile == Profile::Debug { "runtime::spawn::start" } else { "start" }]);
+        has(
+            &said,
+            "bt 2",
+            &["spawned", if profile == Profile::Debug { "runtime::spawn::start" } else { "start" }],
+        );
         let mut running = said.blocks("print $coro()");
         assert_eq!(running.next(), Some("$1 = 1\n"), "{said}");
         assert_eq!(running.next(), Some("$2 = 4\n"), "{said}");
@@ -100,7 +108,8 @@ fn events_of_a_stripped_program_are_found_by_the_registry() {
 fn number_of_no_coroutine_is_zero() {
     let file = program("seen", Profile::Debug);
     let line = format!("break {}", line_of(SEEN, "FIRST"));
-    let commands = ["print $coro()", "break seen::main if $coro() == 0", "run", &line, "continue", "print $coro() + 1"];
+    let commands =
+        ["print $coro()", "break seen::main if $coro() == 0", "run", &line, "continue", "print $coro() + 1"];
     let said = coro(&["--args".as_ref(), file.as_os_str(), "steps".as_ref()], &commands);
     has(&said, "print $coro()", &["= 0"]);
     has(&said, "run", &["Breakpoint 1, seen::main"]);

@@ -1,10 +1,11 @@
-//! Processes that are more than one program with one runtime on this machine, and what becomes of those that GDB leaves.
+//! Processes that are more than one program with one runtime on this machine, and what becomes of those
+//! that GDB leaves.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::debuggee::{Debuggee, scratch};
+use crate::support::debuggee::{Debuggee, scratch};
 use crate::support::{Profile, program};
 use crate::{coro, has, row};
 
@@ -57,8 +58,13 @@ fn two_runtimes_in_one_process() {
 fn forked_child() {
     let mut debuggee = Debuggee::seen(Profile::Debug, "fork");
     let child = debuggee.line();
-    let said = coro(&["-p", &child], &["coro list", "coro bt reader", "coro info main", "coro bt main", "bt 1"]);
-    assert_eq!(fs::read_link(format!("/proc/{child}/exe")).unwrap(), program("seen", Profile::Debug), "it lives on");
+    let said =
+        coro(&["-p", &child], &["coro list", "coro bt reader", "coro info main", "coro bt main", "bt 1"]);
+    assert_eq!(
+        fs::read_link(format!("/proc/{child}/exe")).unwrap(),
+        program("seen", Profile::Debug),
+        "it lives on"
+    );
     // SAFETY: sends a signal to a process that our own child has made, and that nobody else waits for.
     unsafe { libc::kill(child.parse().expect("a process id"), libc::SIGKILL) };
     let list = said.block("coro list");
@@ -168,7 +174,10 @@ fn threads_that_run_on() {
     for list in ["coro list", "coro list -limit 100"] {
         assert!(row(said.block(list), "reader").contains("read fd "), "{list}: {said}");
     }
-    assert!(row(said.block("coro list -kind user"), "reader").contains("seen.rs:"), "thread 1 stands: {said}");
+    assert!(
+        row(said.block("coro list -kind user"), "reader").contains("seen.rs:"),
+        "thread 1 stands: {said}"
+    );
     has(&said, "coro bt reader", &["read_request"]);
     has(&said, "coro select reader", &["[coroutine #4 'reader', parked, on thread 1]"]);
     // Now nobody stands.
@@ -181,7 +190,9 @@ fn threads_that_run_on() {
 /// Whether GDB ends or detaches, with a coroutine selected or after a step: the program runs on.
 #[test]
 fn program_goes_on_when_gdb_leaves() {
-    for commands in [&["coro select reader", "detach"][..], &["coro select reader", "up"], &["coro list", "quit"]] {
+    for commands in
+        [&["coro select reader", "detach"][..], &["coro select reader", "up"], &["coro list", "quit"]]
+    {
         let mut debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
         let file = program("seen", Profile::Debug);
         let mut gdb = Command::new("gdb");
@@ -197,7 +208,8 @@ fn program_goes_on_when_gdb_leaves() {
         assert!(debuggee.lives(), "after {commands:?}");
         let state = debuggee.stat();
         assert!(!state.contains(") t ") && !state.contains(") T "), "after {commands:?}: {state}");
-        // It does so with the registers that it had: what comes next is io's heartbeat, and then it sleeps again.
+        // It does so with the registers that it had: what comes next is io's heartbeat, and then it sleeps
+        // again.
         debuggee.asleep();
     }
 }

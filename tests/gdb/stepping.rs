@@ -1,6 +1,7 @@
 //! `coro next`, `coro step`, `coro finish`: with one coroutine, while others come by.
 //!
-//! Two coroutines of tests/programs/seen.rs take turns in one function, and give way to each other in the middle of it.
+//! Two coroutines of tests/programs/seen.rs take turns in one function, and give way to each other in the
+//! middle of it.
 
 use crate::support::{Profile, line_of, program};
 use crate::{SEEN, Transcript, coro, has};
@@ -29,7 +30,8 @@ fn next_stays_with_the_coroutine_over_its_waits() {
             commands.extend(["coro next", "print $coro()"]);
         }
         let said = in_one(profile, &commands);
-        // In optimised code a line may be in several pieces. But twice round the loop it comes to each that gives way.
+        // In optimised code a line may be in several pieces. But twice round the loop it comes to each that
+        // gives way.
         if profile == Profile::Debug {
             for (turn, mark) in ["SECOND", "THIRD", "FOURTH"].into_iter().enumerate() {
                 comes_to(&said, "coro next", turn, mark);
@@ -162,11 +164,33 @@ fn step_does_not_land_in_the_scheduler() {
 #[test]
 fn stepping_needs_a_coroutine() {
     let file = program("seen", Profile::Debug);
-    let commands = ["coro next", "break seen::main", "run", "coro next 0", "coro step x", "coro finish 3", "coro finish"];
+    let commands = [
+        "coro next",
+        "break seen::main",
+        "run",
+        "coro next 0",
+        "coro step x",
+        "coro finish 3",
+        "coro finish",
+    ];
     let said = coro(&["--args".as_ref(), file.as_os_str(), "steps".as_ref()], &commands);
     has(&said, "coro next", &["the program doesn't run"]);
     has(&said, "coro next 0", &["`0` is no number of steps"]);
     has(&said, "coro step x", &["`x` is no number of steps"]);
     has(&said, "coro finish 3", &["takes no argument"]);
     has(&said, "coro finish", &["the selected thread runs no coroutine: GDB's own commands step it"]);
+}
+
+/// A function that calls itself comes to the same lines, and returns to the same place, further in.
+#[test]
+fn recursion_is_stepped_over() {
+    let file = program("seen", Profile::Debug);
+    let stop = format!("break {SEEN}:{} if n == 3", line_of(SEEN, "DEEPER"));
+    let commands =
+        [stop.as_str(), "run", "delete", "coro next", "coro next", "print n", "coro finish", "print n + 0"];
+    let said = coro(&["--args".as_ref(), file.as_os_str(), "panics".as_ref()], &commands);
+    comes_to(&said, "coro next", 1, "BACK");
+    has(&said, "print n", &["= 3"]);
+    has(&said, "coro finish", &["seen::countdown (n=4)"]);
+    has(&said, "print n + 0", &["= 4"]);
 }

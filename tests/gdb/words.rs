@@ -1,28 +1,31 @@
-//! What GDB says with the commands loaded: help, completion, the greeting, values, and at a stack that overflows.
+//! What GDB says with the commands loaded: help, completion, the greeting, values, and at a stack that
+//! overflows.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::debuggee::{Debuggee, scratch};
+use crate::support::debuggee::{Debuggee, scratch};
 use crate::support::{Profile, gdb, gdb_with, program};
 use crate::{SOURCE, coro, has};
 
-const COMMANDS: [&str; 19] = [
-    "addr", "apply", "break", "bt", "crash", "deadlock", "dump", "finish", "group", "info", "list", "next",
-    "select", "skip", "stacks", "step", "thread", "tree", "why",
+const COMMANDS: [&str; 20] = [
+    "addr", "apply", "break", "bt", "crash", "deadlock", "dump", "finish", "gcore", "group", "info", "list",
+    "next", "select", "skip", "stacks", "step", "thread", "tree", "why",
 ];
 
 #[test]
 fn help_lists_every_command_with_a_line() {
     let mut commands = vec!["help coro", "coro", "coro nonsense", "help info coroutines"];
-    let helps: Vec<String> =
-        COMMANDS.iter().map(|name| format!("help coro {name}")).collect();
+    let helps: Vec<String> = COMMANDS.iter().map(|name| format!("help coro {name}")).collect();
     commands.extend(helps.iter().map(String::as_str));
     let said = coro(&[] as &[&str], &commands);
     for help in ["help coro", "coro"] {
-        let listed: Vec<&str> =
-            said.block(help).lines().filter(|line| line.starts_with("coro ") && line.contains(" -- ")).collect();
+        let listed: Vec<&str> = said
+            .block(help)
+            .lines()
+            .filter(|line| line.starts_with("coro ") && line.contains(" -- "))
+            .collect();
         let names: Vec<&str> = listed.iter().map(|line| line.split(' ').nth(1).unwrap()).collect();
         assert_eq!(names, COMMANDS, "{said}");
         for line in listed {
@@ -106,7 +109,15 @@ fn values_say_what_they_are_of() {
 fn backtraces_are_gdbs_own() {
     let file = program("nested", Profile::Debug);
     let start = ["break stop_here", "run", "set print frame-arguments none"];
-    let forms = ["bt", "bt 3", "bt -3", "bt -full 2", "where 4", "thread apply all bt 3", "bt -frame-arguments presence 2"];
+    let forms = [
+        "bt",
+        "bt 3",
+        "bt -3",
+        "bt -full 2",
+        "where 4",
+        "thread apply all bt 3",
+        "bt -frame-arguments presence 2",
+    ];
     let commands = [&start[..], &forms].concat();
     let arguments = ["main", "above", "backtrack"];
     let plain = gdb(&file, &arguments, &commands);
@@ -123,11 +134,18 @@ fn backtraces_are_gdbs_own() {
             } else if let Some((name, _)) = expected.split_once("::h").filter(|_| expected.ends_with(" ()")) {
                 assert_eq!(*shown, format!("{name} ()"));
             } else {
-                assert_eq!(expected, shown);
+                assert_eq!(without_arguments(expected), without_arguments(shown));
             }
         }
     }
     assert!(ours.block("bt").contains("resumed by: ---"), "{ours}");
+}
+
+/// With a filter, of whichever kind, GDB shows some arguments in another way: `x@entry`, values that are
+/// partly there.
+fn without_arguments(line: &str) -> (&str, &str) {
+    let (function, rest) = line.split_once(" (").unwrap_or((line, ""));
+    (function, rest.rsplit_once(") at ").map_or("", |(_, place)| place))
 }
 
 /// Not the locals, nor threads' numbers, which differ from run to run.
@@ -144,12 +162,35 @@ fn overflow_is_said_at_once_and_its_backtrace_is_a_screenful() {
     assert!(stop.contains("Program received signal SIGSEGV"), "{said}");
     let lines: Vec<&str> = stop.lines().filter(|line| line.contains("'overflow'")).collect();
     assert_eq!(lines.len(), 1, "one line says what has happened: {said}");
-    for word in ["coroutine #4 'overflow' overflowed its stack", "main::demo::overflow::recurse", "`coro crash`"] {
+    for word in [
+        "coroutine #4 'overflow' overflowed its stack: runaway recursion: main::demo::overflow::recurse",
+        " in its redzone, ",
+        "`coro crash`",
+    ] {
         assert!(lines[0].contains(word), "{word}: {}", lines[0]);
     }
     assert!(said.block("coro bt").lines().count() < 30, "{said}");
     has(&said, "coro bt", &["main::demo::overflow::recurse", "more rounds of this frame"]);
     has(&said, "coro crash", &["redzone", "runaway recursion"]);
+}
+
+/// Of thousands of frames GDB is asked for a few hundred; the others are followed by their return addresses, also where
+/// the outermost ones rest on a frame pointer.
+#[test]
+fn deep_stacks_are_shown_to_their_ends() {
+    let debuggee = Debuggee::start(&mut std::process::Command::new(program("deep", Profile::Debug))).asleep();
+    let names = ["plain", "mutual", "aligned", "uneven", "shallow", "nested"];
+    let commands = names.map(|name| format!("coro bt {name}"));
+    let said = coro(&debuggee.attach(), &commands.each_ref().map(String::as_str));
+    for command in &commands {
+        let bt = said.block(command);
+        let last = bt.lines().last().unwrap_or_default();
+        assert!(last.starts_with('#') && last.contains("::entry "), "{command}: {said}");
+        assert!(bt.lines().count() < 250, "{command}: {said}");
+    }
+    for command in &commands[..3] {
+        assert!(said.block(command).contains(" more rounds of th"), "{command}: {said}");
+    }
 }
 
 /// A core is a stop as well: whoever opens it is told at once.
@@ -185,7 +226,11 @@ fn greeting_is_of_this_version() {
     has(&plain, SOURCE, &[&greeting]);
     let twice = coro(&[] as &[&str], &["coro list", SOURCE]);
     assert!(twice.blocks(SOURCE).nth(1).unwrap().trim().is_empty(), "loaded once: {twice}");
-    has(&twice, "coro list", &["coro: the program doesn't run, and no core is loaded: there are no coroutines"]);
+    has(
+        &twice,
+        "coro list",
+        &["coro: the program doesn't run, and no core is loaded: there are no coroutines"],
+    );
 }
 
 /// The program carries what loads the commands; GDB runs it where its safe path allows.
@@ -200,7 +245,8 @@ fn program_loads_the_commands_by_itself() {
         assert!(said.to_string().contains("coro 0.1.0: loaded"), "{profile:?}: {said}");
         assert!(said.block("help coro list").contains("Usage: coro list"), "{profile:?}: {said}");
         // Not by default.
-        let options: Vec<_> = allow[..2].iter().map(|option| option.as_ref()).chain([file.as_os_str()]).collect();
+        let options: Vec<_> =
+            allow[..2].iter().map(|option| option.as_ref()).chain([file.as_os_str()]).collect();
         let said = gdb_with(&options, &["coro list"]);
         assert!(said.to_string().contains("auto-loading has been declined"), "{profile:?}: {said}");
         assert!(said.block("coro list").contains("Undefined command"), "{profile:?}: {said}");

@@ -1,9 +1,9 @@
-//! What a debugger is to see: coroutines whose functions have locals of known values, in several kinds of process.
-//! `seen parked|fork|threads|steps|panics`.
+//! What a debugger is to see: coroutines whose functions have locals of known values, in several kinds of
+//! process. `seen parked|fork|threads|steps|panics`.
 //!
-//! parked: waits for ever, in coroutines of several kinds. fork: then forks, and both wait. threads: besides, a thread
-//! that computes. steps: two coroutines take turns in one function, two thousand times. panics: some coroutines end, and
-//! one panics.
+//! parked: waits for ever, in coroutines of several kinds. fork: then forks, and both wait. threads:
+//! besides, a thread that computes. steps: two coroutines take turns in one function, two thousand times.
+//! panics: some coroutines end, and one panics.
 //!
 //! Prints `parked` when it is where it is to be looked at; the fork, then, its child's number.
 
@@ -189,7 +189,7 @@ fn twice(round: u64, who: u64) -> u64 {
 // Ends.
 
 fn end_in_all_ways() {
-    let ends = spawn("ends", || black_box(last_words(5)));
+    let ends = spawn("ends", || black_box(last_words(5) + countdown(4)));
     ends.join().unwrap();
     let panics = spawn("panics", || {
         coro::yield_now();
@@ -206,3 +206,13 @@ fn last_words(n: u64) -> u64 {
     coro::yield_now();
     words
 } // line LAST
+
+#[inline(never)]
+fn countdown(n: u64) -> u64 {
+    if n == 0 {
+        return 0;
+    }
+    let rest = countdown(black_box(n - 1)); // line DEEPER
+    coro::yield_now();
+    rest + 1 // line BACK
+}

@@ -100,12 +100,14 @@ class Weigh(unittest.TestCase):
                          "unbounded recursion: a bigger stack will not help; limit the depth of a/b")
         frame = verdict.Weight("frame", ("f",), 1, 300 << 10, 1.0)
         self.assertIn("`f` has a frame of 300 KiB", verdict.advice(frame, 310 << 10, 192 << 10, True))
-        self.assertIn("stack_size(1024 * 1024)", verdict.advice(frame, 310 << 10, 192 << 10, True))
+        self.assertIn("stack_size(512 * 1024)", verdict.advice(frame, 310 << 10, 192 << 10, True))
         self.assertIn("more than 300 KiB", verdict.advice(frame, 310 << 10, 192 << 10, False))
         self.assertIn("stack_size(512 * 1024)", verdict.advice(verdict.Weight("depth"), 200 << 10, 192 << 10))
 
     def test_a_frame_that_is_being_probed_tells_its_size(self):
         lea = b"\x4c\x8d\x9c\x24" + (-(1 << 20)).to_bytes(4, "little", signed=True)
+        sub = b"\x49\x89\xe3\x49\x81\xeb" + (1 << 21).to_bytes(4, "little")
+        self.assertEqual(verdict.frame_being_made(b"\x90" + sub + b"\x48\x81\xec\x00\x10\x00\x00"), 1 << 21)
         self.assertEqual(
             verdict.frame_being_made(b"\x90" * 9 + lea + b"\x48\x81\xec\x00\x10\x00\x00"), 1 << 20
         )

@@ -6,9 +6,11 @@
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write as _};
+use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What one debugger said, command by command.
 #[derive(Debug)]
@@ -31,6 +33,11 @@ impl Transcript {
     /// The outputs of a command that was given several times, in order.
     pub(crate) fn blocks(&self, command: &str) -> impl Iterator<Item = &str> {
         self.blocks.iter().filter(move |(name, _)| name == command).map(|(_, text)| text.as_str())
+    }
+
+    /// All of it: of all commands, and what stands around them.
+    pub(crate) fn whole(&self) -> &str {
+        &self.whole
     }
 
     /// The output of the command at a position.
@@ -107,7 +114,7 @@ pub(crate) fn lldb(program: &Path, arguments: &[&str], commands: &[&str]) -> Tra
 /// Runs LLDB with options of its own: `-p PID`, `-c CORE PROGRAM`, `-- PROGRAM …`.
 #[track_caller]
 pub(crate) fn lldb_with(options: &[impl AsRef<OsStr>], commands: &[&str]) -> Transcript {
-    let mut lldb = Command::new(if is_in_path("lldb-19") { "lldb-19" } else { "lldb" });
+    let mut lldb = Command::new(lldb_name());
     // As above.
     lldb.env("CORO_MONITOR", "off");
     lldb.args(["--no-lldbinit", "-b", "-Q"]);
@@ -118,6 +125,33 @@ pub(crate) fn lldb_with(options: &[impl AsRef<OsStr>], commands: &[&str]) -> Tra
     }
     lldb.args(options);
     Transcript::parse(run(lldb), commands)
+}
+
+/// As [`lldb_with`], for commands of which some may fail: LLDB goes on with the next one. They stand in a file, which LLDB
+/// reads once the program is there.
+#[track_caller]
+pub(crate) fn lldb_going_on(options: &[impl AsRef<OsStr>], commands: &[impl AsRef<str>]) -> Transcript {
+    static FILES: AtomicUsize = AtomicUsize::new(0);
+    let number = FILES.fetch_add(1, Ordering::Relaxed);
+    let file =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("commands.{}.{number}", std::process::id()));
+    let commands: Vec<&str> = commands.iter().map(AsRef::as_ref).collect();
+    let mut text = String::new();
+    for (number, command) in commands.iter().enumerate() {
+        // The formatting of a number and a command can't fail.
+        let _ = writeln!(text, "script print('\\nBEGIN {number}')\n{command}\nscript print('END {number}')");
+    }
+    fs::write(&file, text).expect("the tests' folder can be written to");
+    let mut lldb = Command::new(lldb_name());
+    lldb.args(["--no-lldbinit", "-b", "-Q", "-o"]).arg(format!("command source -e false {}", file.display()));
+    // Paths are shown from here on.
+    lldb.args(options).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let said = run(lldb);
+    fs::remove_file(&file).expect("a file just made can be removed");
+    // Each command is repeated by LLDB before its output.
+    let said =
+        said.lines().filter(|line| !line.starts_with("(lldb) ")).map(|line| line.to_owned() + "\n").collect();
+    Transcript::parse(said, &commands)
 }
 
 /// Runs a debugger to its end; what it wrote to either output, in the order in which it did.
@@ -142,6 +176,15 @@ fn run(mut debugger: Command) -> String {
     let mut text = String::from_utf8_lossy(&text).into_owned();
     write!(text, "\n({name}: {status})\n").expect("a String takes all");
     text
+}
+
+fn lldb_name() -> &'static str {
+    if is_in_path("lldb-19") { "lldb-19" } else { "lldb" }
+}
+
+/// LLDB's program for editors.
+pub(crate) fn lldb_dap_name() -> &'static str {
+    if is_in_path("lldb-dap-19") { "lldb-dap-19" } else { "lldb-dap" }
 }
 
 fn is_in_path(name: &str) -> bool {

@@ -1,6 +1,7 @@
 //! What tests share that run debuggers and child programs.
 //!
 //! - [`program`]: builds a debuggee, and says where it lies
+//! - [`debuggee`]: a process to be looked at, and cores of it
 //! - [`debugger`]: one run of GDB or LLDB, each command's output by itself
 //! - [`backtrace`]: what a debugger printed, as frames; and whether they are those that were expected
 //! - [`image`]: the memory of another process, or of a core
@@ -16,6 +17,7 @@
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 pub(crate) mod backtrace;
+pub(crate) mod debuggee;
 pub(crate) mod debugger;
 pub(crate) mod image;
 pub(crate) mod objects;
@@ -28,7 +30,7 @@ pub(crate) mod started;
 use std::process::Command;
 
 pub(crate) use backtrace::Frame;
-pub(crate) use debugger::{Transcript, gdb, gdb_with, lldb, lldb_with};
+pub(crate) use debugger::{Transcript, gdb, gdb_with, lldb, lldb_dap_name, lldb_going_on, lldb_with};
 pub(crate) use program::{Profile, line_of, program};
 
 /// The program to run, which is there.

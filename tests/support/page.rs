@@ -78,6 +78,10 @@ fn is_content(line: &str) -> bool {
             "Using host libthread_db",
             "warning: ",
             "(lldb) script ",
+            // Where programs lie, and what LLDB has found of them.
+            "Process ",
+            "Executable module",
+            "Architecture set",
         ]
         .iter()
         .any(|start| line.starts_with(start))
@@ -85,7 +89,7 @@ fn is_content(line: &str) -> bool {
 
 /// A line without what is long and says little: generic arguments, the standard library's path.
 pub(crate) fn shown(line: &str) -> String {
-    let mut shown = without_generics(line);
+    let mut shown = without_generics(&without_hashes(line));
     if let Some((number, rest)) = shown.split_once(" 0x")
         && let Some((_, function)) = rest.split_once(" in ")
         && number.starts_with('#')
@@ -95,6 +99,18 @@ pub(crate) fn shown(line: &str) -> String {
     if let Some((frame, file)) = shown.rsplit_once(" at /rustc/") {
         let file = file.split_once("/library/").map_or(file, |(_, file)| file);
         shown = format!("{frame} at std:{file}");
+    }
+    shown
+}
+
+/// `a::f::h0123456789abcdef`, as LLDB shows functions, without the hash.
+fn without_hashes(line: &str) -> String {
+    let mut parts = line.split("::h");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_hash = part.len() >= 16 && part.bytes().take(16).all(|byte| byte.is_ascii_hexdigit());
+        shown.push_str(if is_hash { "" } else { "::h" });
+        shown.push_str(if is_hash { &part[16..] } else { part });
     }
     shown
 }
@@ -159,11 +175,17 @@ fn masked_word(word: &str) -> String {
         rest = &rest[at + 2 + digits..];
     }
     masked.push_str(rest);
-    if let Some((before, after)) = masked.split_once("127.0.0.1:") {
-        let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
-        masked = format!("{before}127.0.0.1:PORT{after}");
+    for start in ["127.0.0.1:", "socket:["] {
+        if let Some((before, after)) = masked.split_once(start) {
+            let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
+            masked = format!("{before}{start}NUMBER{after}");
+        }
     }
-    let bare = masked.trim_matches(|c: char| "(),;:>".contains(c));
+    // How far down main is on its thread's own stack differs with what the kernel has put above it.
+    if masked.ends_with("/8M") {
+        return String::from("SIZE/8M");
+    }
+    let bare = masked.trim_matches(|c: char| "(){}[],;:>".contains(c));
     let is_number = !bare.is_empty() && bare.chars().all(|c| c.is_ascii_digit() || c == '.');
     // Small whole numbers are ids, lines and counts, which have to be right.
     if is_number && (bare.contains('.') || bare.len() >= 3) {
@@ -178,6 +200,7 @@ fn lines_are_shown_without_what_is_long() {
     let line =
         "#3  0x000055 in coro::f<a::B<fn() -> c>, D<e>> (x=...) at /rustc/12ab/library/core/src/ops.rs:2";
     assert_eq!(shown(line), "#3  coro::f<…> (x=...) at std:core/src/ops.rs:2");
+    assert_eq!(shown("main`a::hold::h0123456789abcdef(b=1) at c.rs:2"), "main`a::hold(b=1) at c.rs:2");
     assert_eq!(shown("#12 <signal handler called>"), "#12 <signal handler called>");
 }
 
@@ -191,6 +214,9 @@ fn what_differs_from_run_to_run_is_compared_as_such() {
     same("mutex 0x55b94c2c5770 held by", "mutex 0x5555deadbeef held by");
     same("sleep, 23 h 59 min left", "sleep, 23 h 59 min left");
     same("(thread 4711)", "(thread 399)");
+    same("0 4.7K/8M", "0 8K/8M");
+    same("is socket:[6701857]", "is socket:[67]");
+    assert_ne!(masked("4.7K/192K"), masked("4.8K/192K"));
     same("for 3.1 s: x", "for >12.0 ms: x");
     assert_ne!(masked("#12 'a'"), masked("#13 'a'"));
     assert_ne!(masked("fd 7"), masked("fd 8"));

@@ -1,5 +1,8 @@
-//! A program that a page's session starts in the background, to be attached to when it has come to rest.
+//! What the lines mean by which a page's session starts a debugger: `./main park 20 &`, `gdb -q -p $!`.
+//!
+//! A program in the background is attached to when it has come to rest.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -7,6 +10,31 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use super::{Profile, program};
+
+/// The debugger's options, and the programs to which it is attached: `debugger` is how its line begins, `main` where
+/// `./main` lies.
+#[track_caller]
+pub(crate) fn options(starts: &[&str], debugger: &str, main: &str) -> (Vec<OsString>, Vec<Started>) {
+    keep_inherited_descriptors();
+    let (line, before) = starts.split_last().expect("a session starts its debugger");
+    let started: Vec<Started> = before.iter().map(|line| Started::of(line, main)).collect();
+    let words = line.strip_prefix(debugger).expect("a session starts its debugger").split(' ');
+    let option = |word| match word {
+        "$!" => started.last().expect("a program was started").pid().into(),
+        "./main" => main.into(),
+        _ if word.starts_with("./target/") => path_of(word, main).into(),
+        _ => word.into(),
+    };
+    (words.map(option).collect(), started)
+}
+
+/// Keeps from all who are started what this process was given beyond its standard streams: shells and `cargo` leave
+/// descriptors open, and with them the numbers of all that a program opens are others.
+fn keep_inherited_descriptors() {
+    // SAFETY: no descriptor is closed; those which are to be inherited, the standard streams, are left as they are.
+    let result = unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) };
+    assert_eq!(result, 0, "close_range: {}", std::io::Error::last_os_error());
+}
 
 /// Killed in the end.
 pub(crate) struct Started(Child);
@@ -57,7 +85,7 @@ impl Drop for Started {
 }
 
 /// Where the program lies that a page calls `./main` or `target/debug/examples/NAME`.
-pub(crate) fn path_of(word: &str, main: &str) -> PathBuf {
+fn path_of(word: &str, main: &str) -> PathBuf {
     if word == "./main" {
         return Path::new(main).to_owned();
     }

@@ -94,6 +94,8 @@ fn python_files_open_with_a_docstring() {
 #[test]
 fn debugger_scripts_share_what_knows_no_debugger() {
     apply(|path| path.starts_with("gdb/coro_debug/") && path.ends_with(".py"), scripts::check_imports);
+    let is_debuggers = |path: &str| path.starts_with("lldb/") || path.starts_with("gdb/coro_gdb/");
+    apply(|path| is_debuggers(path) && path.ends_with(".py"), scripts::check_one_decoder);
 }
 
 #[test]

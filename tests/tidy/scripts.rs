@@ -12,6 +12,21 @@ const TOO_NEW: [(&str, &str); 4] = [
     ("\n    match ", "`match` came with Python 3.10"),
 ];
 
+/// Words of the debug ABI that only who decodes it needs.
+const DECODERS: [&str; 6] =
+    ["COROABI", "record fields", "class fields", "state word", "wait reasons", "saved registers"];
+
+/// The registry is decoded in one place: a debugger's own side has no second decoder.
+pub(crate) fn check_one_decoder(path: &str, text: &str) -> Vec<Problem> {
+    let lines = text.lines().enumerate();
+    let found = lines.filter_map(|(number, line)| {
+        let word = DECODERS.iter().find(|word| line.contains(**word))?;
+        let what = format!("`{word}` is for the decoder of the registry, which is gdb/coro_debug. Ask that.");
+        Some(Problem::new(path, number + 1, what))
+    });
+    found.collect()
+}
+
 /// The scripts that both debuggers share know neither.
 pub(crate) fn check_imports(path: &str, text: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -91,6 +106,12 @@ mod tests {
         for line in ["import struct", "from . import gdb_like", "# import gdb", "from .port import Port"] {
             assert_eq!(check_imports("gdb/coro_debug/a.py", line), [], "{line}");
         }
+    }
+
+    #[test]
+    fn second_decoder_is_caught() {
+        assert_eq!(check_one_decoder("lldb/a.py", "a = 1\nrows(\"record fields\")\n")[0].line, 2);
+        assert_eq!(check_one_decoder("lldb/a.py", "records = registry.records()\n"), []);
     }
 
     #[test]

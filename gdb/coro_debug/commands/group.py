@@ -1,5 +1,7 @@
 """`coro group`: coroutines that do the same, as one entry with their number."""
 
+import heapq
+
 from .. import options as options_
 from .. import fold, source, text
 from ..command import command
@@ -22,8 +24,7 @@ class Group:
 
     def add(self, coroutine):
         self.count += 1
-        if len(self.ids) <= IDS:
-            self.ids.append(coroutine.id)
+        self.ids.append(coroutine.id)
         age = coroutine.age
         if age is not None and (self.oldest is None or age > self.oldest):
             self.oldest = age
@@ -90,7 +91,7 @@ def describe(group, total, frames, way, is_whole=False):
         else ""
     )
     line = (f"{text.plural(group.count, 'coroutine')} ({100 * group.count / total:.1f} %){age}: "
-            f"{text.listing((f'#{number}' for number in group.ids), IDS)}\n")
+            f"{text.listing((f'#{number}' for number in heapq.nsmallest(IDS + 1, group.ids)), IDS)}\n")
     if way == "spawn":
         return line + f"    spawned at {group.example.spawn_site or '(not known)'}\n"
     if way == "wait":
@@ -99,7 +100,9 @@ def describe(group, total, frames, way, is_whole=False):
         return line + "    (no backtrace)\n"
     found = list(frames.places(group.pcs))
     start, end = (0, len(found)) if is_whole else essential(frames, found)
-    places = [source.text(location) if location is not None else f"{pc:#x}" for pc, location in found[start:end]]
+    places = [
+        source.text(location) if location is not None else f"{pc:#x}" for pc, location in found[start:end]
+    ]
     lines = [f"    #{start + i:<2} {place}\n" for i, place in folded(places)]
     if len(lines) > LINES:
         left_out = len(lines) - LINES
@@ -110,9 +113,11 @@ def describe(group, total, frames, way, is_whole=False):
 
 
 def essential(frames, places):
-    """From where to where a backtrace's frames tell what a coroutine does: from the function which the user's
-    innermost one has called, to the user's outermost one. Where there is none of the user's, all."""
-    users = [i for i, (_, location) in enumerate(places) if location is not None and frames.is_users(location)]
+    """From where to where a backtrace's frames tell what a coroutine does: from the function which the
+    user's innermost one has called, to the user's outermost one. Where there is none of the user's, all."""
+    users = [
+        i for i, (_, location) in enumerate(places) if location is not None and frames.is_users(location)
+    ]
     return (max(users[0] - 1, 0), users[-1] + 1) if users else (0, len(places))
 
 

@@ -56,9 +56,7 @@ def row(coroutine, frames, current=None):
 
 def _current(session, registry):
     """The id of the coroutine that the selected thread runs."""
-    selected = session.port.selected_thread()
-    thread = next((thread for thread in registry.threads() if thread.number == selected), None)
-    found = registry.running_on(thread) if thread is not None else None
+    found = session.selected(registry)
     return found.id if found is not None else None
 
 

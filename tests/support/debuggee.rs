@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 
-use crate::support::{Profile, program};
+use super::{Profile, program};
 
 /// A running process that has said that it is where it is to be looked at; killed in the end.
 pub(crate) struct Debuggee {
@@ -82,7 +82,7 @@ impl Debuggee {
         let path = found.unwrap_or_else(|| {
             let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
             panic!(
-                "the kernel has written no core to {}: cores go to `{}` here. For this test they have to be files in the \
+                "the kernel has written no core to {}: cores go to `{}` here. They have to be files in the \
                  process's folder: as root, `sysctl kernel.core_pattern=core`",
                 folder.display(),
                 pattern.trim()

@@ -1,0 +1,127 @@
+"""`coro NAME`: the shared commands as LLDB's own, with its help.
+
+An error is one line. Should something in the scripts themselves be wrong, it is one line too, which says how
+to see all of it.
+"""
+
+import os
+import re
+import traceback
+
+import lldb
+
+from coro_debug.port import CommandError
+from coro_debug.session import guarded
+
+from . import attach, sessions
+
+#: Set in the environment, it has the traceback printed of what went wrong in these scripts.
+TRACE = "CORO_TRACEBACK"
+
+HELP = """\
+Coroutines of the coro runtime: list them, look at them, select them.
+
+'coro list' shows them all, 'coro bt ID' one's stack. They are threads besides: 'thread list', 'thread
+backtrace', 'frame variable', 'next' and an IDE's panes work on them as on any thread; 'coro select ID'
+selects one by its id. IDs are numbers, names that only one has, or '.' for the one that is selected or that
+the selected thread runs."""
+
+
+class Command:
+    """What LLDB makes one of for each command; `register` makes a subclass for each."""
+
+    name = usage = text = ""
+    run = None
+
+    def __init__(self, _debugger, _dictionary):
+        pass
+
+    def __call__(self, debugger, arguments, context, result):
+        process = context.GetProcess() if context is not None and context.GetProcess().IsValid() else \
+            sessions.selected(debugger)
+        perform(process, lambda session: type(self).run(session, arguments), result)
+
+    def get_short_help(self):
+        """The line in `help coro`."""
+        return _summary(self.text)
+
+    def get_long_help(self):
+        """`help coro NAME`"""
+        return f"Usage: {self.usage}\n\n{_unwrapped(self.text)}\n"
+
+
+def perform(process, action, result):
+    """Does what a command does; whatever goes wrong is a line for the user."""
+    output, session = [], None
+    try:
+        session = sessions.of(process)
+        attach.ensure(process)
+        session.port.start(output)
+        guarded(lambda: action(session))
+        result.SetStatus(lldb.eReturnStatusSuccessFinishResult)
+    except CommandError as error:
+        _fail(result, output, str(error))
+    except KeyboardInterrupt:
+        _fail(result, output, "interrupted")
+    except Exception as error:  # pylint: disable=broad-except
+        if os.environ.get(TRACE):
+            traceback.print_exc()
+        _fail(result, output, f"these scripts failed with {type(error).__name__}: {error}; with {TRACE}=1 in "
+                              "LLDB's environment the same command says where")
+    else:
+        _put(result, output)
+    finally:
+        if session is not None:
+            session.port.output = None
+
+
+def _fail(result, output, sentence):
+    _put(result, output)
+    result.SetError(f"coro: {sentence}")
+
+
+def _put(result, output):
+    text = "".join(output)
+    if text:
+        result.PutCString(text[:-1] if text.endswith("\n") else text)
+
+
+def register(debugger, shared):
+    """The shared commands, under `coro`."""
+    _execute(debugger, f"command container add -o -h {_quoted(HELP.splitlines()[0])} -H {_quoted(HELP)} coro")
+    for command in shared.values():
+        add(debugger, command.name, command.usage, _without_usage(command.help), command.run)
+
+
+def add(debugger, name, usage, text, run):
+    """One command. LLDB finds its class by name."""
+    made = type(f"Coro{name.capitalize()}", (Command,),
+                {"name": name, "usage": usage, "text": text, "run": staticmethod(run)})
+    globals()[made.__name__] = made
+    _execute(debugger, f"command script add -o -c coro_lldb.commands.{made.__name__} coro {name}")
+
+
+def _without_usage(text):
+    return text.split("\n", 1)[1].strip() if "\n" in text else text
+
+
+def _unwrapped(text):
+    """Paragraphs as one line each, since LLDB breaks lines at its own width; what is indented stays."""
+    return re.sub(r"(?<=\S)\n(?=\S)", " ", text)
+
+
+def _summary(text):
+    sentence = " ".join(text.split("\n\n", 1)[0].split())
+    return sentence.partition(". ")[0].rstrip(".:")
+
+
+def _execute(debugger, line):
+    result = lldb.SBCommandReturnObject()
+    debugger.GetCommandInterpreter().HandleCommand(line, result)
+    if not result.Succeeded():
+        raise CommandError(f"LLDB refuses `{line.splitlines()[0]}`: {(result.GetError() or '').strip()}")
+
+
+def _quoted(text):
+    """As LLDB reads it. (It would take what stands between backquotes for an expression.)"""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

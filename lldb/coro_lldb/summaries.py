@@ -1,0 +1,154 @@
+"""How values of the runtime's types are shown: a handle as the coroutine that it is of, a lock by who has it,
+a channel by what is in it. By the types' names; what can't be told is shown as LLDB would without this."""
+
+import lldb
+
+from coro_debug import shown
+
+from . import sessions
+
+CATEGORY = "coro"
+#: Depth at which a number is looked for in its wrappers: `CoroutineId { 0: 42 }`, atomics.
+MOST_WRAPPERS = 8
+
+
+def coroutine_id(value, _dictionary):
+    """`coroutine #42 'conn', parked 3.1 s: read fd 7`"""
+    return _said(value, lambda registry, raw: shown.coroutine(registry, _number(raw)))
+
+
+def join_handle(value, _dictionary):
+    """`JoinHandle of coroutine #42 …`"""
+    return _said(value, lambda registry, raw: "JoinHandle of "
+                 + shown.coroutine(registry, _number(_child(raw, "id"))))
+
+
+def mutex(value, _dictionary):
+    """`Mutex (locked by #12 'name')`"""
+    return _said(value, lambda registry, raw: f"Mutex ({shown.mutex(registry, _address(raw))})")
+
+
+def mutex_guard(value, _dictionary):
+    """`MutexGuard (locked by #12 'name')`"""
+    return _said(value, lambda registry, raw: "MutexGuard ("
+                 + shown.mutex(registry, _child(raw, "mutex").GetValueAsUnsigned()) + ")")
+
+
+def sender(value, _dictionary):
+    """`Sender (3 of 10, 2 senders, 1 receiver)`"""
+    return _said(value, lambda registry, raw: f"Sender ({shown.channel(registry, _channel(raw))})")
+
+
+def receiver(value, _dictionary):
+    """`Receiver (empty, room for 10, 2 senders, 1 receiver)`"""
+    return _said(value, lambda registry, raw: f"Receiver ({shown.channel(registry, _channel(raw))})")
+
+
+TYPES = {
+    r"^coro::coroutine::current::CoroutineId$": coroutine_id,
+    r"^coro::runtime::spawn::JoinHandle<.*>$": join_handle,
+    r"^coro::sync::mutex::Mutex<.*>$": mutex,
+    r"^coro::sync::mutex::MutexGuard<.*>$": mutex_guard,
+    r"^coro::sync::channel::Sender<.*>$": sender,
+    r"^coro::sync::channel::Receiver<.*>$": receiver,
+}
+
+
+#: What is shown inside of some; the others are shown by their summaries alone.
+INSIDE = {}
+
+
+def register(debugger):
+    """The summaries, in a category of their own: `type category disable coro` is without them."""
+    category = debugger.CreateCategory(CATEGORY)
+    for pattern, function in TYPES.items():
+        inside = INSIDE.get(function)
+        specifier = lldb.SBTypeNameSpecifier(pattern, True)
+        options = lldb.eTypeOptionCascade | (lldb.eTypeOptionHideChildren if inside is None else 0)
+        summary = lldb.SBTypeSummary.CreateWithFunctionName(
+            f"coro_lldb.summaries.{function.__name__}", options)
+        category.AddTypeSummary(specifier, summary)
+        if inside is not None:
+            synthetic = lldb.SBTypeSynthetic.CreateWithClassName(f"coro_lldb.summaries.{inside.__name__}",
+                                                                 lldb.eTypeOptionCascade)
+            category.AddTypeSynthetic(specifier, synthetic)
+    category.SetEnabled(True)
+
+
+class MutexInside:
+    """Of a lock only what is in it is the user's: its one child. `frame variable -R` shows all."""
+
+    def __init__(self, value, _dictionary):
+        self._value = value
+
+    def update(self):
+        """It is asked for anew each time."""
+        return False
+
+    def has_children(self):
+        return True
+
+    def num_children(self):
+        return 1
+
+    def get_child_index(self, name):
+        return 0 if name == "value" else -1
+
+    def get_child_at_index(self, _index):
+        inside = self._mutex().GetChildMemberWithName("value").GetChildMemberWithName("value")
+        return inside if inside.IsValid() else None
+
+    def _mutex(self):
+        return self._value.GetNonSyntheticValue()
+
+
+class GuardInside(MutexInside):
+    """The same, of the lock that a guard holds."""
+
+    def _mutex(self):
+        mutex_ = self._value.GetNonSyntheticValue().GetChildMemberWithName("mutex")
+        return mutex_.Dereference().GetNonSyntheticValue()
+
+
+INSIDE.update({mutex: MutexInside, mutex_guard: GuardInside})
+
+
+def _said(value, words):
+    try:
+        raw = value.GetNonSyntheticValue()
+        session = sessions.of_value(raw)
+        registries = session.registries() if session is not None else []
+        return words(registries[0] if registries else None, raw)
+    except Exception:  # pylint: disable=broad-except
+        # A summary that fails would spoil the frame's other variables.
+        return ""
+
+
+def _address(value):
+    """Where a value lies, or what a reference to it refers to: LLDB uses the summary for both."""
+    return value.GetValueAsUnsigned() if value.GetType().IsPointerType() else value.GetLoadAddress()
+
+
+def _channel(value):
+    """The address of a channel's head: what the Arc `shared` points to lies behind its two counts."""
+    inner = _child(_child(_child(value, "shared"), "ptr"), "pointer")
+    data = inner.Dereference().GetChildMemberWithName("data")
+    if not data.IsValid():
+        raise ValueError("no channel in it")
+    return data.GetLoadAddress()
+
+
+def _child(value, name):
+    child = value.GetChildMemberWithName(name).GetNonSyntheticValue()
+    if not child.IsValid():
+        raise ValueError(f"it has no `{name}`")
+    return child
+
+
+def _number(value):
+    """The number in a value, whatever it is wrapped in."""
+    for _ in range(MOST_WRAPPERS):
+        if value.GetNumChildren() == 0:
+            return value.GetValueAsUnsigned()
+        value = value.GetChildAtIndex(0).GetNonSyntheticValue()
+    raise ValueError("no number in it")

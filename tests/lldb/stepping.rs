@@ -1,0 +1,80 @@
+//! Steps stay with a coroutine, which gives way to others in the middle of them, on one thread and on several.
+
+use crate::support::{Profile, line_of, program};
+use crate::{IMPORT, RELAY, coro, has, line};
+
+/// Starts relay in LLDB; `breakpoint disable` follows, so that it is the steps that stop.
+fn start(threads: &str, commands: &[&str]) -> crate::support::Transcript {
+    let file = program("relay", Profile::Debug);
+    let stop = format!("breakpoint set -f relay.rs -l {}", line_of(RELAY, "BEFORE"));
+    let options = ["--".as_ref(), file.as_os_str(), threads.as_ref(), "5".as_ref(), "1000".as_ref()];
+    coro(&options, &[&[stop.as_str(), "run", "breakpoint disable"], commands, &["kill"]].concat())
+}
+
+/// Where each `next` has stopped: the stop's line with the thread, and the frame's below it.
+#[track_caller]
+fn check_stops(stops: &[&str], name: &str, variables: &str, lines: &[&str]) {
+    assert_eq!(stops.len(), lines.len());
+    for (stop, marker) in stops.iter().zip(lines) {
+        let thread = line(stop, "* thread #");
+        assert!(thread.contains(&format!("name = '{name}'")), "another coroutine: {stop}");
+        assert!(thread.contains("stop reason = step"), "{stop}");
+        let frame = line(stop, "frame #0: ");
+        assert!(frame.contains(variables), "another coroutine's variables: {stop}");
+        assert!(
+            frame.contains(&format!("at relay.rs:{}", line_of(RELAY, marker))),
+            "not at {marker}: {stop}"
+        );
+    }
+}
+
+#[test]
+fn next_stays_with_a_coroutine_that_gives_way() {
+    for threads in ["1", "3"] {
+        let said = start(threads, &["next", "next"]);
+        assert!(said.block("run").contains("name = '#4 runner 0'") || threads == "3", "{said}");
+        let stop = line(said.block("run"), "* thread #");
+        let name = stop.split('\'').nth(1).expect("a name").to_owned();
+        let me = name.rsplit(' ').next().expect("its number").to_owned();
+        let stops: Vec<&str> = said.blocks("next").collect();
+        check_stops(&stops, &name, &format!("(me={me}, "), &["YIELD", "AFTER"]);
+    }
+}
+
+#[test]
+fn coroutine_that_does_not_run_is_stepped_from_where_it_waits() {
+    // At the second stop the others are in the middle of their first round, in the call that gives way.
+    let said = start(
+        "1",
+        &["next", "next", "coro list", "coro select 7", "coro next", "next", "coro select 6", "finish"],
+    );
+    assert!(line(said.block("coro list"), "runner 3").contains(" ready "), "{said}");
+    has(&said, "coro select 7", &["[coroutine #7 'runner 3', ready, thread ", "frame #5", "(me=3, "]);
+    check_stops(&[said.block("coro next")], "#7 runner 3", "(me=3, ", &["YIELD"]);
+    let nexts: Vec<&str> = said.blocks("next").collect();
+    check_stops(&nexts[2..], "#7 runner 3", "(me=3, ", &["AFTER"]);
+    // `finish` goes on until the selected function has returned, though others run meanwhile.
+    has(&said, "coro select 6", &["(me=2, "]);
+    has(&said, "finish", &["name = '#6 runner 2'", "stop reason = step out"]);
+    assert!(!said.block("finish").contains("relay::race"), "it has left the function: {said}");
+}
+
+/// A coroutine that runs is the thread that has stopped, from the first stop on: also one whose OS thread LLDB has not seen
+/// before.
+#[test]
+fn first_stop_is_the_coroutines() {
+    let said = start("4", &["thread list", "coro list", "coro bt", "thread backtrace"]);
+    let stop = line(said.block("run"), "* thread #");
+    assert!(
+        stop.contains("name = '#")
+            && stop.contains(" runner ")
+            && stop.contains("stop reason = breakpoint 1.1"),
+        "{said}"
+    );
+    let selected = line(said.block("coro list"), "* ");
+    assert!(selected.contains("runner ") && selected.contains("running on thread "), "{said}");
+    has(&said, "coro bt", &["relay::race (me="]);
+    // Its backtrace as a thread's goes on behind its first frame with who has resumed it: switch, and main behind that.
+    has(&said, "thread backtrace", &["relay::race", "entry", "switch_loop", "relay::run"]);
+    assert!(said.block(IMPORT).contains("coro 0.1.0: loaded; \"help coro\" lists the commands"), "{said}");
+}

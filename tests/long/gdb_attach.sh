@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# GDB attaches to a working server 100 times at random moments, or as often as the first argument says: each command has an
+# answer, and the program works on afterwards. About two minutes.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+attaches=${1:-100}
+if ! [[ $attaches =~ ^[1-9][0-9]*$ ]]; then
+    echo "tests/long/gdb_attach.sh: '$attaches' is no number of attaches" >&2
+    exit 2
+fi
+CORO_ATTACHES=$attaches cargo test --test gdb -- --nocapture working_program_can_be_attached_to_at_any_moment
+echo "tests/long/gdb_attach.sh: OK, $attaches attaches"

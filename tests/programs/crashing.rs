@@ -1,0 +1,458 @@
+//! A process that crashes: `crashing CASE [ARGUMENT...]`. It first says that it has started; tests/crash.rs knows what is
+//! to be said then.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::ptr;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64};
+use std::sync::{Arc, Barrier};
+use std::{env, fs, mem, thread};
+
+use coro::{Builder, CoroutineBuilder, spawn};
+
+/// The thread whose handler of SIGSEGV runs: it must not allocate.
+static IN_HANDLER: AtomicI32 = AtomicI32::new(0);
+
+struct Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
+impl Allocator {
+    fn check(&self) {
+        let handler = IN_HANDLER.load(SeqCst);
+        // SAFETY: it only asks.
+        if handler != 0 && handler == unsafe { libc::gettid() } {
+            let text = "the allocator was used in the handler\n";
+            // SAFETY: the text is there; abort ends it all.
+            unsafe {
+                libc::write(2, text.as_ptr().cast(), text.len());
+                libc::abort();
+            }
+        }
+    }
+}
+
+// SAFETY: it is the system's, with a check before.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.check();
+        // SAFETY: as the caller says.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        self.check();
+        // SAFETY: as the caller says.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// How deep the recursion was, in memory that outlives the process.
+static DEPTH: AtomicPtr<u64> = AtomicPtr::new(ptr::null_mut());
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // SAFETY: a limit is no threat to memory.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &libc::rlimit { rlim_cur: 0, rlim_max: 0 }) };
+    if let Ok(path) = env::var("DEPTH_FILE") {
+        share_depth(&path);
+    }
+    println!("started");
+    match arguments[..] {
+        ["overflow", name, frame, before] => overflow(name, frame, before.parse().unwrap()),
+        ["sized", kib] => sized(kib.parse().unwrap()),
+        ["malloc", before] => {
+            let before = before.to_owned();
+            in_a_coroutine(move || allocate_deeply(&before));
+        }
+        ["large-c-frame"] => in_a_coroutine(jump_over_the_redzone),
+        ["null"] => in_a_coroutine(|| write(black_box(16))),
+        ["wild"] => in_a_coroutine(|| write(black_box(0x7000_0000_0000))),
+        ["general-protection"] => in_a_coroutine(|| write(black_box(0x8000_0000_0000_0000))),
+        ["freed"] => freed(),
+        ["stranger"] => stranger(),
+        ["from-main"] => from_main(write),
+        ["from-thread"] => from_main(|place| drop(thread::spawn(move || write(place)).join())),
+        ["above"] => in_a_coroutine(|| write(own_stack().1 + 8)),
+        ["underrun"] => in_a_coroutine(|| write(own_stack().0 - 64)),
+        ["kill"] => in_a_coroutine(|| send(libc::SIGSEGV)),
+        ["bus"] => in_a_coroutine(bus),
+        ["main-overflow"] => in_a_runtime(|| println!("{}", deeper::<512>(0))),
+        ["thread-overflow"] => in_a_runtime(|| drop(thread::spawn(|| deeper::<512>(0)).join())),
+        ["chained", case] => chained(case),
+        ["no-allocation", case] => no_allocation(case),
+        ["unreadable"] => unreadable(),
+        ["threads"] => threads(),
+        ["panic"] => panics_in_a_grandchild(),
+        ["quit"] => quit(),
+        _ => panic!("{arguments:?}?"),
+    }
+    println!("survived");
+}
+
+fn in_a_runtime<T>(main: impl FnOnce() -> T) -> T {
+    Builder::new().max_coroutines(100).run(main).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Between others, so that what lies above and below is in use.
+fn in_a_coroutine(f: impl FnOnce() + Send + 'static) {
+    in_a_runtime(|| {
+        let _below = sleepers(3);
+        let culprit = CoroutineBuilder::new().name("culprit").spawn(f).unwrap();
+        let _above = sleepers(3);
+        drop(culprit.join());
+    });
+}
+
+fn sleepers(count: usize) -> Vec<coro::JoinHandle<()>> {
+    (0..count).map(|_| spawn(|| coro::sleep(std::time::Duration::MAX))).collect()
+}
+
+/// Calls itself for ever, in frames of at least so many bytes.
+#[inline(never)]
+fn deeper<const BYTES: usize>(depth: u64) -> u64 {
+    let mut frame = [depth as u8; BYTES];
+    black_box(&mut frame);
+    let place = DEPTH.load(SeqCst);
+    if !place.is_null() {
+        // SAFETY: shared memory of a page.
+        unsafe { place.write_volatile(depth) };
+    }
+    if black_box(depth) == u64::MAX {
+        return 0;
+    }
+    deeper::<BYTES>(depth + 1) + u64::from(black_box(&frame)[BYTES / 2])
+}
+
+/// Two that call each other.
+#[inline(never)]
+fn even<const BYTES: usize>(depth: u64) -> u64 {
+    let mut frame = [depth as u8; BYTES];
+    black_box(&mut frame);
+    odd(depth + 1) + u64::from(frame[BYTES / 2])
+}
+
+#[inline(never)]
+fn odd(depth: u64) -> u64 {
+    let mut frame = [depth; 30];
+    black_box(&mut frame);
+    even::<100>(depth + 1) + frame[3]
+}
+
+/// Calls itself from two places, in no order: there is no cycle but of the function.
+#[inline(never)]
+fn branching(depth: u64) -> u64 {
+    let mut frame = [depth; 20];
+    black_box(&mut frame);
+    if black_box(depth) == u64::MAX {
+        return 0;
+    }
+    let next = if depth.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 == 0 {
+        branching(depth + 1).wrapping_add(frame[1])
+    } else {
+        branching(depth + 1).wrapping_mul(frame[2])
+    };
+    black_box(next)
+}
+
+/// A few more frames of another function before it begins.
+#[inline(never)]
+fn prelude(frames: u64, then: fn(u64) -> u64) -> u64 {
+    let local = black_box([frames; 4]);
+    if frames == 0 { black_box(then(0)) } else { prelude(frames - 1, then) + local[1] }
+}
+
+fn overflow(name: &str, frame: &str, before: u64) {
+    let then: fn(u64) -> u64 = match frame {
+        "64" => deeper::<64>,
+        "200" => deeper::<200>,
+        "1000" => deeper::<1000>,
+        "3000" => deeper::<3000>,
+        "10000" => deeper::<10_000>,
+        "70000" => deeper::<70_000>,
+        "mutual" => even::<100>,
+        "branching" => branching,
+        _ => panic!("{frame}?"),
+    };
+    let name = name.to_owned();
+    in_a_runtime(|| {
+        let others = sleepers(5);
+        coro::yield_now();
+        let culprit = CoroutineBuilder::new().name(name).spawn(move || prelude(before, then)).unwrap();
+        drop(culprit.join());
+        drop(others);
+    });
+}
+
+/// One function with an array that is larger than the usual stack, on a stack of so many KiB (0: the usual one).
+fn sized(kib: usize) {
+    #[inline(never)]
+    fn large() -> u64 {
+        let mut array = [1_u8; 500 << 10];
+        black_box(&mut array);
+        u64::from(array[77])
+    }
+    in_a_runtime(|| {
+        let builder = CoroutineBuilder::new().name("large");
+        let builder = if kib == 0 { builder } else { builder.stack_size(kib << 10) };
+        println!("{}", builder.spawn(large).unwrap().join().unwrap());
+    });
+}
+
+/// Overflows in malloc, most of the time with its lock held: it needs more stack than a frame of this.
+#[inline(never)]
+fn allocate_deeply(before: &str) {
+    #[inline(never)]
+    fn grow(depth: u64) -> u64 {
+        if black_box(depth) == u64::MAX {
+            return 0;
+        }
+        // SAFETY: malloc and free in pairs, if it ever came back.
+        unsafe {
+            let memory = black_box(libc::malloc((depth as usize * 7919) % 3000 + 1));
+            let below = grow(depth + 1);
+            libc::free(memory);
+            below + 1
+        }
+    }
+    black_box(prelude(before.len() as u64, grow));
+}
+
+/// As a C function with a large array does: it doesn't touch the pages on the way, and ends up in the redzone of the
+/// stack below.
+#[inline(never)]
+fn jump_over_the_redzone() {
+    // SAFETY: it faults, which is what is wanted.
+    unsafe { std::arch::asm!("sub rsp, 0x78000", "mov byte ptr [rsp + 0x1000], 1", "add rsp, 0x78000") };
+}
+
+fn write(address: usize) {
+    // SAFETY: it faults, which is what is wanted.
+    unsafe { ptr::with_exposed_provenance_mut::<u8>(address).write_volatile(1) };
+}
+
+/// [limit, top) of the stack that runs: slots lie 260 KiB apart, their stacks at the upper end.
+fn own_stack() -> (usize, usize) {
+    let here = black_box(0_u8);
+    let here = ptr::from_ref(&here).addr();
+    // A coroutine that has just begun is in the highest pages of its stack; above lies the next one's redzone.
+    let mut page = here & !4095;
+    while is_readable(page) {
+        page += 4096;
+    }
+    (page - (192 << 10), page)
+}
+
+fn is_readable(page: usize) -> bool {
+    let mut byte = 0_u8;
+    let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let remote = libc::iovec { iov_base: ptr::with_exposed_provenance_mut(page), iov_len: 1 };
+    // SAFETY: the kernel checks what it reads.
+    unsafe { libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const remote, 1, 0) == 1 }
+}
+
+/// Writes to the stack of a coroutine that has ended. Only a debug build closes it.
+fn freed() {
+    in_a_runtime(|| {
+        let culprit = CoroutineBuilder::new().name("culprit").spawn(|| {
+            let victim = CoroutineBuilder::new().name("victim").spawn(|| own_stack().1 - 100).unwrap();
+            let _above = sleepers(3);
+            write(victim.join().unwrap());
+        });
+        drop(culprit.unwrap().join());
+    });
+}
+
+fn stranger() {
+    in_a_runtime(|| {
+        let (tell, told) = coro::sync::channel(1);
+        let _victim = CoroutineBuilder::new().name("victim").spawn(move || {
+            tell.send(own_stack().0).unwrap();
+            coro::sleep(std::time::Duration::MAX);
+        });
+        let _between = sleepers(2);
+        let culprit =
+            CoroutineBuilder::new().name("culprit").spawn(move || write(told.recv().unwrap() - 200));
+        drop(culprit.unwrap().join());
+    });
+}
+
+/// Somebody without a stack of the region's touches a redzone.
+fn from_main(touch: impl FnOnce(usize)) {
+    in_a_runtime(|| {
+        let (tell, told) = coro::sync::channel(1);
+        let _victim = CoroutineBuilder::new().name("victim").spawn(move || {
+            tell.send(own_stack().0).unwrap();
+            coro::sleep(std::time::Duration::MAX);
+        });
+        let _above = sleepers(2);
+        touch(told.recv().unwrap() - 4096);
+    });
+}
+
+fn send(signal: i32) {
+    // SAFETY: to this very thread.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), signal) };
+}
+
+/// A mapped file that has become shorter.
+fn bus() {
+    let path = env::temp_dir().join(format!("coro-crashing-{}", std::process::id()));
+    fs::write(&path, [1; 5000]).unwrap();
+    let file = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    use std::os::fd::AsRawFd as _;
+    // SAFETY: a new mapping of a file; that it faults is what is wanted.
+    unsafe {
+        let map = libc::mmap(ptr::null_mut(), 8192, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0);
+        file.set_len(0).unwrap();
+        black_box(map.cast::<u8>().read_volatile());
+    }
+}
+
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+/// A handler which the program had set before: it says that it was called, and ends the process by the default.
+fn chained(case: &str) {
+    extern "C" fn before(signal: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+        CALLS.fetch_add(1, SeqCst);
+        let text = "the handler of before was called\n";
+        // SAFETY: as in a handler: a write, and the default.
+        unsafe {
+            assert_eq!((*info).si_signo, signal);
+            libc::write(2, text.as_ptr().cast(), text.len());
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+    set_handler(before);
+    match case {
+        "overflow" => overflow("chained", "200", 3),
+        "null" => in_a_coroutine(|| write(black_box(16))),
+        _ => panic!("{case}?"),
+    }
+}
+
+static OURS: AtomicU64 = AtomicU64::new(0);
+
+type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
+
+/// Returns the one before.
+fn set_handler(handler: Handler) -> usize {
+    // SAFETY: all zero is an action; the handler does what a handler may.
+    unsafe {
+        let (mut action, mut old): (libc::sigaction, libc::sigaction) = (mem::zeroed(), mem::zeroed());
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+        action.sa_sigaction = handler as *const () as usize;
+        assert_eq!(libc::sigaction(libc::SIGSEGV, &raw const action, &raw mut old), 0);
+        old.sa_sigaction
+    }
+}
+
+/// From the signal on an allocation aborts.
+fn no_allocation(case: &str) {
+    extern "C" fn outer(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+        // SAFETY: it was the handler, and is called as the kernel would.
+        unsafe {
+            IN_HANDLER.store(libc::gettid(), SeqCst);
+            let inner = mem::transmute::<*const (), Handler>(OURS.load(SeqCst) as *const ());
+            inner(signal, info, context);
+        }
+        IN_HANDLER.store(0, SeqCst);
+    }
+    let case = case.to_owned();
+    in_a_runtime(move || {
+        OURS.store(set_handler(outer) as u64, SeqCst);
+        let body: Box<dyn FnOnce() + Send> = match case.as_str() {
+            "recursion" => Box::new(|| println!("{}", prelude(3, deeper::<300>))),
+            "malloc" => Box::new(|| allocate_deeply("")),
+            "stranger" => Box::new(|| write(own_stack().1 + 64)),
+            _ => panic!("{case}?"),
+        };
+        let careful = CoroutineBuilder::new().name("careful").spawn(body).unwrap();
+        let _above = sleepers(2);
+        drop(careful.join());
+    });
+}
+
+/// The program's file, which the reporter has mapped, can't be read any more.
+fn unreadable() {
+    in_a_runtime(|| {
+        let program = env::current_exe().unwrap();
+        let length = fs::metadata(&program).unwrap().len().next_multiple_of(4096) as usize;
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let whole = maps.lines().filter(|line| line.ends_with(program.to_str().unwrap())).find_map(|line| {
+            let (start, end) = line.split(' ').next()?.split_once('-')?;
+            let [start, end] = [start, end].map(|text| usize::from_str_radix(text, 16).unwrap());
+            (end - start == length).then_some(start)
+        });
+        let start = whole.expect("the program's file is mapped as a whole");
+        // SAFETY: nobody but the reporter uses it, and its fault is what is wanted.
+        unsafe { libc::mprotect(ptr::with_exposed_provenance_mut(start), length, libc::PROT_NONE) };
+        drop(CoroutineBuilder::new().name("blind").spawn(|| prelude(3, deeper::<300>)).unwrap().join());
+    });
+}
+
+/// Eight threads with a runtime each, all of which overflow at once.
+fn threads() {
+    let barrier = Arc::new(Barrier::new(8));
+    let threads: Vec<_> = (0..8)
+        .map(|number| {
+            let barrier = barrier.clone();
+            thread::spawn(move || {
+                in_a_runtime(|| {
+                    let racer = CoroutineBuilder::new().name(format!("racer-{number}")).spawn(move || {
+                        barrier.wait();
+                        prelude(3, deeper::<300>)
+                    });
+                    drop(racer.unwrap().join());
+                });
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| drop(thread.join()));
+}
+
+/// A panic, which ends only its coroutine.
+fn panics_in_a_grandchild() {
+    in_a_runtime(|| {
+        let child = CoroutineBuilder::new().name("child").spawn(|| {
+            let grandchild = CoroutineBuilder::new().name("grandchild").spawn(|| panic!("in a grandchild"));
+            drop(grandchild.unwrap().join());
+        });
+        child.unwrap().join().unwrap();
+    });
+}
+
+/// Asks itself for a dump, and lives on until it was written.
+fn quit() {
+    Builder::new()
+        .dump_on_quit()
+        .run(|| {
+            let _sleeper =
+                CoroutineBuilder::new().name("sleeper").spawn(|| coro::sleep(std::time::Duration::MAX));
+            coro::yield_now();
+            send(libc::SIGQUIT);
+            // It is answered at a heartbeat, which is counted before.
+            let beats = || coro::stats().unwrap().heartbeats;
+            let before = beats();
+            while beats() < before + 2 {
+                coro::sleep(std::time::Duration::from_millis(5));
+            }
+        })
+        .unwrap();
+}
+
+fn share_depth(path: &str) {
+    use std::os::fd::AsRawFd as _;
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    // SAFETY: a new mapping of a file that has a page.
+    let map = unsafe {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        libc::mmap(ptr::null_mut(), 4096, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
+    };
+    assert_ne!(map, libc::MAP_FAILED);
+    DEPTH.store(map.cast(), SeqCst);
+}
