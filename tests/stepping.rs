@@ -63,7 +63,7 @@ const LIFE: [&str; 13] = [
 
 /// The instructions of `switch` that run only if the two sides' control words differ, and their code.
 const OUT_OF_LINE: [(&str, [u8; 4]); 2] =
-    [("ldmxcsr [rsp]", [0x0f, 0xae, 0x14, 0x24]), ("fldcw [rsp + 4]", [0xd9, 0x6c, 0x24, 0x04])];
+    [("ldmxcsr [r8]", [0x41, 0x0f, 0xae, 0x10]), ("fldcw [r8 + 4]", [0x41, 0xd9, 0x68, 0x04])];
 
 /// What the tests here are to step together, at least, if `CORO_STEPS` doesn't say more.
 const STEPS: u64 = 200_000;

@@ -25,7 +25,7 @@ use super::{Context, DEBUG_HEADER_SIZE, SavedRegister};
 pub(crate) mod fault;
 pub(crate) mod registers;
 
-/// What `switch` leaves at a saved stack pointer: its pushes, read upwards.
+/// What `switch` leaves at a saved stack pointer, read upwards.
 #[repr(C)]
 struct SavedFrame {
     mxcsr: u32,
@@ -130,57 +130,54 @@ unsafe extern "C" fn switch() {
         ".cfi_undefined r13",
         ".cfi_undefined r14",
         ".cfi_undefined r15",
-        "push rax",
-        ".cfi_adjust_cfa_offset 8",
-        ".cfi_rel_offset rip, 0",
-        "push rbp",
-        ".cfi_adjust_cfa_offset 8",
-        ".cfi_rel_offset rbp, {rbp}",
-        "push rbx",
-        ".cfi_adjust_cfa_offset {push}",
-        ".cfi_rel_offset rbx, 0",
-        "sub rsp, 8",
-        ".cfi_adjust_cfa_offset 8",
-        "stmxcsr [rsp]",
-        "fnstcw [rsp + 4]",
-        // The left side's control words stay in eax and ecx, to be compared on the other side.
-        "mov eax, [rsp]",
-        "movzx ecx, word ptr [rsp + 4]",
+        // First of all, below the stack pointer, in the 128 bytes that signal handlers leave alone: they wait for all that
+        // is under way, and what stmxcsr has stored can be read a good while later only.
+        "stmxcsr [rsp - 32]",
+        "fnstcw [rsp - 28]",
+        "mov r8, [rsi]",
+        "sub rsp, 32",
+        ".cfi_def_cfa_offset {frame}",
+        "mov [rsp + 24], rax",
+        ".cfi_offset rip, -8",
+        "mov [rsp + 16], rbp",
+        ".cfi_offset rbp, {rbp}",
+        "mov [rsp + 8], rbx",
+        ".cfi_offset rbx, -24",
+        "mov rdx, rsp",
         "mov [rdi], rsp",
         // The swap. Both stacks have the same shape here, so the one CFI row holds before and after it:
         // there is no instruction at which the table is wrong.
-        "mov rsp, [rsi]",
+        "mov rsp, r8",
         ".Lcoro_resume_point:",
+        "mov rbx, [r8 + 8]",
+        "mov rbp, [r8 + 16]",
+        "mov r9, [r8 + 24]",
+        // The control words of both sides. The left side's may be read: it was this thread that left it, and nobody goes
+        // on with it before the one entered here says so.
+        "mov eax, [rdx]",
+        "movzx ecx, word ptr [rdx + 4]",
+        "xor eax, [r8]",
+        "cmp cx, [r8 + 4]",
+        "lea rsp, [rsp + 32]", // `add` would change the flags
+        ".cfi_def_cfa_offset 0",
+        ".cfi_restore rbx",
+        ".cfi_restore rbp",
+        ".cfi_register rip, r9",
+        "jne 4f",
+        "2:",
         // MXCSR's low six bits are sticky exception flags, not control: they may differ, and ldmxcsr for a
         // mere flag costs 125 ns. Equal control words (nearly always) cost two compares.
-        "xor eax, [rsp]",
         "test eax, 0xffc0",
         "jnz 3f",
-        "2:",
-        "cmp cx, [rsp + 4]",
-        "jne 4f",
         "5:",
-        "add rsp, 8",
-        ".cfi_remember_state",
-        ".cfi_adjust_cfa_offset -8",
-        "pop rbx",
-        ".cfi_adjust_cfa_offset -8",
-        ".cfi_restore rbx",
-        "pop rbp",
-        ".cfi_adjust_cfa_offset -8",
-        ".cfi_restore rbp",
-        "pop rax",
-        ".cfi_adjust_cfa_offset -8",
-        ".cfi_register rip, rax",
-        "jmp rax",
-        // Out of line; the CFI state is that of the swap again.
-        ".cfi_restore_state",
+        "jmp r9",
+        // Out of line. What has just been left behind lies in those 128 bytes.
         "3:",
-        "ldmxcsr [rsp]",
-        "jmp 2b",
-        "4:",
-        "fldcw [rsp + 4]",
+        "ldmxcsr [r8]",
         "jmp 5b",
+        "4:",
+        "fldcw [r8 + 4]",
+        "jmp 2b",
         ".cfi_endproc",
         // The resume point as data: a text label would cut `switch` in two in every symbol table, and a
         // `.L` label can be named only inside this block.
@@ -212,8 +209,8 @@ unsafe extern "C" fn switch() {
         ".popsection",
         header_size = const DEBUG_HEADER_SIZE,
         // What differs is planted: see tests/stepping/plants.rs.
-        push = const if cfg!(coro_plant = "cfi") { 0 } else { 8 },
-        rbp = const if cfg!(coro_plant = "cfi_register") { 8 } else { 0 },
+        frame = const if cfg!(coro_plant = "cfi") { 24 } else { 32 },
+        rbp = const if cfg!(coro_plant = "cfi_register") { -24 } else { -16 },
     )
 }
 
