@@ -13,7 +13,7 @@ IO = ("read", "write", "accept", "connect")
 def wait_of(coroutine):
     """What a coroutine waits for, a dictionary; None when it doesn't wait. Keys: `reason`; `fd`, `peer`,
     `own`; `coroutine`, `name`, `has_ended`; `address`, `holder`, `is_free`; `capacity`, `length`, `senders`,
-    `receivers`, `last_sender`, `last_receiver`; `left` (nanoseconds to the deadline)."""
+    `receivers`, `last_sender`, `last_receiver`; `place`, `thread`; `left` (nanoseconds to the deadline)."""
     if coroutine.state in ("free", "new", "ready", "exited") or coroutine.is_running:
         return None
     reason = coroutine.wait_reason
@@ -30,6 +30,8 @@ def wait_of(coroutine):
             _describe_mutex(coroutine.registry, wait, value)
         elif reason in ("send", "receive"):
             _describe_channel(coroutine.registry, wait, value)
+        elif reason == "offload":
+            _describe_job(coroutine.registry, wait, value)
     if coroutine.time_left is not None:
         wait["left"] = coroutine.time_left
     return wait
@@ -60,6 +62,17 @@ def _describe_channel(registry, wait, address):
             wait[name] = channel[name]
     for name in ("last_sender", "last_receiver"):
         wait[name] = person(registry, channel.get(name, 0))
+
+
+def _describe_job(registry, wait, address):
+    job = registry.job(address)
+    if job is None:
+        return
+    file = registry.source_text(job.get("file", 0), job.get("file_length", 0))
+    if file:
+        wait["place"] = f"{file}:{job.get('line', 0)}"
+    if job.get("thread", 0):
+        wait["thread"] = job["thread"]
 
 
 def person(registry, value):
@@ -109,6 +122,12 @@ def in_words(wait):
         text = f"mutex {wait['address']:#x}" + _holder_in_words(wait)
     elif reason in ("send", "receive") and "address" in wait:
         text = f"{reason} on channel {wait['address']:#x}" + _channel_in_words(reason, wait)
+    elif reason == "offload" and "address" in wait:
+        text = f"offload at {wait['place']}" if "place" in wait else f"offload {wait['address']:#x}"
+        if "thread" in wait:
+            text += f", on thread {wait['thread']}"
+        elif "place" in wait:
+            text += ", no thread yet"
     elif reason == "sleep":
         text = "sleep" if "left" in wait else "sleep, for ever"
     else:

@@ -6,6 +6,7 @@
 //! Whoever did something to an object is told as an *owner*: a coroutine's id; or, of a plain thread outside any runtime,
 //! [`OWNER_IS_THREAD`] and its thread id; 0 = nobody.
 
+use std::panic::Location;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// The bit of an owner that is no coroutine: the low 32 bits are the id of an OS thread.
@@ -56,6 +57,37 @@ impl ChannelHead {
             receivers: AtomicU32::new(1),
             last_sender: AtomicU64::new(0),
             last_receiver: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Work that another thread does for a coroutine; its address is the object of the reason `offload`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct JobHead {
+    /// Where it was asked for: a path in read-only data, not NUL-terminated.
+    pub(crate) file: *const u8,
+    pub(crate) file_length: u32,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+    /// The OS thread that does it; 0 = none does yet, or any more.
+    pub(crate) thread: AtomicU32,
+}
+
+// SAFETY: the path is static and read-only.
+unsafe impl Send for JobHead {}
+// SAFETY: as above; what changes is atomic.
+unsafe impl Sync for JobHead {}
+
+impl JobHead {
+    /// That of work which nobody has begun.
+    pub(crate) fn new(caller: &'static Location<'static>) -> JobHead {
+        JobHead {
+            file: caller.file().as_ptr(),
+            file_length: caller.file().len() as u32,
+            line: caller.line(),
+            column: caller.column(),
+            thread: AtomicU32::new(0),
         }
     }
 }

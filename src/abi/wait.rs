@@ -28,6 +28,10 @@ pub(crate) enum WaitReason {
     Receive = 10,
     /// main, until all other coroutines have ended.
     Shutdown = 11,
+    /// For what another thread does; the object is the address of its `objects::JobHead`.
+    Offload = 12,
+    /// Until a future's waker is woken.
+    Future = 13,
 }
 
 /// What a `wait_object` is.
@@ -42,7 +46,7 @@ pub(crate) enum ObjectKind {
 
 impl WaitReason {
     /// All reasons, in the order of their numbers.
-    pub(crate) const ALL: [WaitReason; 12] = [
+    pub(crate) const ALL: [WaitReason; 14] = [
         WaitReason::None,
         WaitReason::Turn,
         WaitReason::Sleep,
@@ -55,6 +59,8 @@ impl WaitReason {
         WaitReason::Send,
         WaitReason::Receive,
         WaitReason::Shutdown,
+        WaitReason::Offload,
+        WaitReason::Future,
     ];
 
     /// The name that every reader shows.
@@ -72,20 +78,26 @@ impl WaitReason {
             WaitReason::Send => "send",
             WaitReason::Receive => "receive",
             WaitReason::Shutdown => "shutdown",
+            WaitReason::Offload => "offload",
+            WaitReason::Future => "future",
         }
     }
 
     /// What the wait's object is.
     pub(crate) const fn object(self) -> ObjectKind {
         match self {
-            WaitReason::None | WaitReason::Turn | WaitReason::Sleep | WaitReason::Shutdown => {
-                ObjectKind::Nothing
-            }
+            WaitReason::None
+            | WaitReason::Turn
+            | WaitReason::Sleep
+            | WaitReason::Shutdown
+            | WaitReason::Future => ObjectKind::Nothing,
             WaitReason::Join => ObjectKind::CoroutineId,
             WaitReason::Read | WaitReason::Write | WaitReason::Accept | WaitReason::Connect => {
                 ObjectKind::FileDescriptor
             }
-            WaitReason::Mutex | WaitReason::Send | WaitReason::Receive => ObjectKind::Address,
+            WaitReason::Mutex | WaitReason::Send | WaitReason::Receive | WaitReason::Offload => {
+                ObjectKind::Address
+            }
         }
     }
 
@@ -115,6 +127,8 @@ impl WaitReason {
             WaitReason::Send => "Sender::send",
             WaitReason::Receive => "Receiver::recv",
             WaitReason::Shutdown => "the end of the runtime",
+            WaitReason::Offload => "coro::offload",
+            WaitReason::Future => "coro::wait",
         }
     }
 }

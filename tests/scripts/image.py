@@ -70,6 +70,7 @@ CHANNEL = {
     "last_sender": (8, 12),
     "last_receiver": (8, 12),
 }
+JOB = {"file": (8, 2), "line": (4, 1), "column": (4, 1), "file_length": (4, 1), "thread": (4, 1)}
 DESCRIPTOR = {"last_user": (8, 4), "role": (4, 1), "address_length": (4, 1), "address": (28, 13)}
 FIELD_KINDS = ["unsigned", "address", "text", "coroutine id", "time", "record index", "context", "state word",
                "saved register", "register value", "free queue", "owner", "socket address"]
@@ -87,12 +88,14 @@ REASONS = {
     "receive": 9,
     "turn": 10,
     "shutdown": 11,
+    "offload": 12,
+    "future": 13,
 }
 OBJECTS_OF = {
     **dict.fromkeys(REASONS, 0),
     **dict.fromkeys(("read", "write", "accept", "connect"), 2),
     "join": 1,
-    **dict.fromkeys(("mutex", "send", "receive"), 3),
+    **dict.fromkeys(("mutex", "send", "receive", "offload"), 3),
 }
 KINDS = {"user": 0, "main": 1, "switch": 2, "io": 3}
 STATE_BITS, FLAG_BITS, EPOCH_BITS, GENERATION_BITS = (8, 4), (12, 8), (20, 20), (40, 24)
@@ -128,7 +131,7 @@ class Row:
 ROWS = {"record": Row(RECORD), "class": Row(CLASS), "worker": Row(WORKER), 
         # Behind the forty bytes that every reader knows.
         "header": Row(HEADER_FIELDS, 40),
-        "mutex": Row(MUTEX), "channel": Row(CHANNEL), "descriptor": Row(DESCRIPTOR)}
+        "mutex": Row(MUTEX), "channel": Row(CHANNEL), "job": Row(JOB), "descriptor": Row(DESCRIPTOR)}
 
 
 def state_word(state, flags=(), generation=0):
@@ -206,6 +209,9 @@ class Image:
     def put_channel(self, **values):
         return self._put(ROWS["channel"].bytes(**values))
 
+    def put_job(self, **values):
+        return self._put(ROWS["job"].bytes(**values))
+
     def put_descriptor(self, fd, role, address, last_user=0):
         self.descriptors[fd] = ROWS["descriptor"].bytes(
             role=role, address=address, address_length=len(address), last_user=last_user
@@ -235,7 +241,7 @@ class Image:
 
         rows_of = {"header": "header", "record": "record", "class": "class", "worker": "worker"}
         if self.has_objects:
-            rows_of.update(mutex="mutex", channel="channel", descriptor="descriptor")
+            rows_of.update(mutex="mutex", channel="channel", job="job", descriptor="descriptor")
         for kind in rows_of:
             block(f"{kind} fields", ROWS[kind].table(), 40)
         names("field kinds", [(name, i + 1) for i, name in enumerate(FIELD_KINDS)])

@@ -71,6 +71,22 @@ class Waits(unittest.TestCase):
             self.assertEqual(words_of(image, image.add(reason="mutex", value=at)), f"mutex {at:#x}{expected}")
         self.assertEqual(words_of(image, image.add(reason="mutex", value=0xdead0000)), "mutex 0xdead0000")
 
+    def test_jobs(self):
+        image = Image()
+        image.add("first", state="ready")
+        site = {"file": image.records[0]["spawn_file"], "file_length": image.records[0]["spawn_file_length"]}
+        for fields, expected in (
+            ({**site, "line": 12, "thread": 4711}, "offload at src/app.rs:12, on thread 4711"),
+            ({**site, "line": 12}, "offload at src/app.rs:12, no thread yet"),
+            ({"file": 0xdead0000, "file_length": 5, "thread": 3}, "offload {at:#x}, on thread 3"),
+        ):
+            at = image.put_job(**fields)
+            self.assertEqual(words_of(image, image.add(reason="offload", value=at)), expected.format(at=at))
+        self.assertEqual(
+            words_of(image, image.add(reason="offload", value=0xdead0000)), "offload 0xdead0000"
+        )
+        self.assertEqual(words_of(image, image.add(reason="future")), "future")
+
     def test_channels(self):
         image = Image()
         image.add("peer", state="ready")

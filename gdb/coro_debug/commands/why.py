@@ -86,6 +86,14 @@ def ending(coroutine):
             if wait.get(side, 0) > 1
             else "nobody is known who would have to act"
         )
+    if wait["reason"] == "offload":
+        return (
+            f"it goes on when thread {wait['thread']} has done its work"
+            if "thread" in wait
+            else "it goes on when a thread has taken up its work and done it"
+        )
+    if wait["reason"] == "future":
+        return "it goes on when the future's waker is woken: its backtrace shows the future"
     if wait["reason"] == "shutdown":
         return "it waits for all other coroutines to end"
     return "nobody is known who would have to act"
