@@ -25,6 +25,7 @@ COMMANDS = (
     "coro list -limit 2",
     "coro thread",
     "coro stacks",
+    "coro stats",
     "coro addr $sp",
     "bt 1",
 )
