@@ -18,7 +18,7 @@ pub(crate) struct Debuggee {
 impl Debuggee {
     /// `seen MODE` of that build.
     pub(crate) fn seen(profile: Profile, mode: &str) -> Debuggee {
-        Debuggee::start(Command::new(program("seen", profile)).env("CORO_MONITOR", "off").arg(mode))
+        Debuggee::start(Command::new(program("seen", profile)).arg(mode))
     }
 
     /// A command that says `parked` when it is so far.
@@ -29,7 +29,9 @@ impl Debuggee {
     }
 
     pub(crate) fn start_unheard(command: &mut Command) -> Debuggee {
+        // The monitor would be one more thread in all that is said.
         let mut child = command
+            .env("CORO_MONITOR", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -99,7 +101,6 @@ impl Debuggee {
     ) -> Debuggee {
         let folder = scratch("core");
         let mut command = Command::new("sh");
-        command.env("CORO_MONITOR", "off");
         command.args(["-c", "ulimit -c unlimited && exec \"$0\" \"$@\""]).arg(program).args(arguments);
         let mut debuggee = Debuggee::start(command.envs(environment.iter().copied()).current_dir(&folder));
         debuggee.folder = Some(folder);
