@@ -107,6 +107,8 @@ class Source(unittest.TestCase):
             ("src/park.rs", None, False),
             ("tests/park.rs", None, True),
             ("/rustc/0123abc/library/std/src/panic.rs", None, False),
+            ("/home/u/.cargo/registry/src/index-1/crossbeam-deque-0.8.8/src/deque.rs", None, False),
+            ("/home/u/.cargo/registry/src/index-1/crossbeam-deques-0.8.8/src/deque.rs", None, True),
             ("library/core/src/ops/function.rs", None, False),
             ("/usr/lib/rustlib/src/rust/library/alloc/src/boxed.rs", None, False),
             ("/home/v/library/books/src/a.rs", None, True),

@@ -47,9 +47,14 @@ impl Debuggee {
         line.trim_end().to_owned()
     }
 
-    /// Waits until its main thread sleeps in the kernel: io waits for events, for all of them.
+    /// Waits until its threads sleep in the kernel: io waits for events, for all coroutines of each.
     pub(crate) fn asleep(self) -> Debuggee {
-        while !self.stat().contains(") S ") {
+        let is_awake = |task: &fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat"));
+            stat.is_ok_and(|stat| !stat.contains(") S "))
+        };
+        let tasks = format!("/proc/{}/task", self.child.id());
+        while fs::read_dir(&tasks).expect("it lives").flatten().any(|task| is_awake(&task)) {
             thread::yield_now();
         }
         self
