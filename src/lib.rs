@@ -68,7 +68,8 @@
 //! # What it does not do
 //!
 //! - A coroutine is not preempted: one that computes without waiting keeps the others on its thread from running. One that
-//!   does so for 0.1 s is named on stderr (`CORO_MONITOR=off`: it isn't).
+//!   does so for 0.1 s while others wait is named on stderr, with its backtrace (`CORO_MONITOR=off`: it isn't), for which
+//!   its thread gets a SIGURG, unless the program handles that.
 //! - Its stack does not grow: 192 KiB, or what [`CoroutineBuilder::stack_size`] says, up to 8 MiB. An overrun hits a
 //!   redzone: the process says whose stack it was and why, and dies of SIGSEGV (`debug-docs/crash-reports.md`).
 //! - Calls that block in the system (files, name resolution, other libraries' locks) block the thread.
@@ -115,7 +116,7 @@ pub use error::{Error, Result};
 pub use future::wait;
 pub use offload::offload;
 pub use runtime::builder::{Builder, run};
-pub use runtime::spawn::{CoroutineBuilder, JoinHandle, spawn, yield_now};
+pub use runtime::spawn::{CoroutineBuilder, JoinHandle, spawn, spawn_local, yield_now};
 pub use runtime::stats::{Stats, stats, take_trace};
 pub use scheduler::policy::Policy;
 pub use scheduler::trace::Switch;

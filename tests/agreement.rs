@@ -1,6 +1,6 @@
 //! GDB and LLDB agree on a program: which coroutines there are, their states, what they wait for, and each frame of theirs.
 //!
-//! Ten programs and moments. What waits is looked at by attaching, one debugger after the other; what computes by the core of
+//! A dozen programs and moments. What waits is looked at by attaching, one debugger after the other; what computes by the core of
 //! the moment at which it was killed. tests/scripts/agree.py compares the snapshots which both write.
 
 mod support;
@@ -75,6 +75,8 @@ fn agree_on_core(file: &Path, arguments: &[&str], ticks: u64, coroutines: usize)
 fn on_what_waits() {
     agree_on_process(&Debuggee::seen(Profile::Debug, "parked").asleep(), 7);
     agree_on_process(&Debuggee::seen(Profile::Release, "parked").asleep(), 7);
+    let four = &mut Command::new(program("seen", Profile::Debug));
+    agree_on_process(&Debuggee::start(four.args(["parked", "4"])).asleep(), 16);
     agree_on_process(&Debuggee::start(&mut Command::new(program("parked", Profile::Debug))).asleep(), 12);
     let mut park = Debuggee::start_unheard(Command::new(env!("CARGO_BIN_EXE_main")).args(["park", "60"]));
     assert!(park.line().contains("60"));
@@ -89,7 +91,12 @@ fn on_what_computes() {
     let main = Path::new(env!("CARGO_BIN_EXE_main"));
     agree_on_core(main, &["hang"], 10, 5);
     agree_on_core(main, &["overflow", "recursion"], u64::MAX, 4);
+    let relay = program("relay", Profile::Debug);
     for ticks in [5, 20, 40] {
-        agree_on_core(&program("relay", Profile::Debug), &["3", "20", "1000000000"], ticks, 60);
+        agree_on_core(&relay, &["3", "20", "1000000000"], ticks, 60);
+    }
+    // Four workers: each has its three, one that joins, and 20.
+    for ticks in [10, 45] {
+        agree_on_core(&relay, &["4", "20", "1000000000", "workers"], ticks, 96);
     }
 }

@@ -9,6 +9,7 @@
 //! - [`processes`]: several runtimes, forks, gdbserver, non-stop mode, programs that go on
 //! - [`damage`]: registries that were overwritten
 //! - [`load`]: programs stopped at any moment, and large ones
+//! - [`workers`]: four workers
 //! - [`words`]: help, completion, greeting, printers, a stack that overflows
 //!
 //! Each scenario is one run of GDB with many commands. The debuggees are tests/programs/seen.rs, host.rs,
@@ -31,6 +32,8 @@ mod stepping;
 mod support;
 #[path = "gdb/words.rs"]
 mod words;
+#[path = "gdb/workers.rs"]
+mod workers;
 
 use std::ffi::OsStr;
 

@@ -14,27 +14,48 @@ use support::Profile;
 use support::program::{line_of, program};
 
 fn start(workers: &str, how: &str) -> Child {
-    let mut hogs = Command::new(program("hogs", Profile::Release));
+    start_build(Profile::Release, workers, how)
+}
+
+fn start_build(profile: Profile, workers: &str, how: &str) -> Child {
+    let mut hogs = Command::new(program("hogs", profile));
     hogs.args([workers, how]).stderr(Stdio::piped()).spawn().expect("the program starts")
 }
 
-fn first_line(hogs: &mut Child) -> String {
+/// The line by which a hog is named, and its frames, to one that has that text. Nothing else is said.
+fn report(hogs: &mut Child, last: &str) -> (String, String) {
     let mut said = BufReader::new(hogs.stderr.take().expect("it is piped"));
-    let mut line = String::new();
+    let (mut line, mut frames) = (String::new(), String::new());
     said.read_line(&mut line).expect("it can be read");
+    while !frames.contains(last) {
+        assert!(said.read_line(&mut frames).expect("it can be read") > 0, "no {last}: {line}{frames}");
+    }
     hogs.kill().expect("it runs");
     hogs.wait().expect("it was killed");
     let mut rest = String::new();
     while said.read_line(&mut rest).expect("it can be read") > 0 {}
     assert_eq!(rest, "", "nobody else is named, and nobody twice");
-    line
+    (line, frames)
+}
+
+/// Where it computes: the function's name, with file and line, and behind it its callers'.
+#[track_caller]
+fn computes(frames: &str) {
+    let [first, last] = ["COMPUTES", "COMPUTED"].map(|marker| line_of("tests/programs/hogs.rs", marker));
+    let line_in_program = |line: &str| line.split_once(" tests/programs/hogs.rs:")?.1.parse::<u32>().ok();
+    let mut lines = frames.lines();
+    let is_there = lines.any(|line| {
+        line.contains("compute_for") && line_in_program(line).is_some_and(|n| (first..=last).contains(&n))
+    });
+    assert!(is_there && lines.filter_map(line_in_program).next().is_some(), "not in compute_for:\n{frames}");
 }
 
 #[test]
-fn hog_is_named_with_its_spawn_site() {
-    for workers in ["1", "2"] {
-        let mut hogs = start(workers, "user");
-        let line = first_line(&mut hogs);
+fn hog_is_named_with_its_spawn_site_and_its_frames() {
+    for (workers, profile) in [("1", Profile::Debug), ("1", Profile::Release), ("2", Profile::Release)] {
+        let mut hogs = start_build(profile, workers, "user");
+        let (line, frames) = report(&mut hogs, "coro::scheduler::switch::start");
+        computes(&frames);
         let place = format!("tests/programs/hogs.rs:{}:", line_of("tests/programs/hogs.rs", "HOG"));
         for words in
             ["coro: coroutine #", " 'hog', spawned at ", &place, "without a switch", "coro::yield_now"]
@@ -46,8 +67,18 @@ fn hog_is_named_with_its_spawn_site() {
 
 #[test]
 fn main_can_be_a_hog() {
-    let line = first_line(&mut start("1", "main"));
+    let (line, frames) = report(&mut start("1", "main"), " _start");
+    computes(&frames);
     assert!(line.starts_with("coro: main (coroutine #") && line.contains("1 others of worker 0"), "{line}");
+}
+
+#[test]
+fn program_that_handles_the_signal_is_left_alone() {
+    let mut hogs = Command::new(program("hogs", Profile::Release));
+    let output = hogs.args(["1", "handled"]).output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("coro: main (coroutine #") && said.lines().count() == 1, "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0 times\n");
 }
 
 #[test]

@@ -125,6 +125,7 @@ class Layout:
         self.record = self._row(memory, "records", "record fields", MOST_RECORDS)
         self.klass = self._row(memory, "classes", "class fields", MOST_CLASSES)
         self.worker = self._row(memory, "workers", "worker fields", MOST_WORKERS)
+        self.parked = self._optional_row(memory, "parked", "parked fields")
         self.descriptor = self._optional_row(memory, "descriptors", "descriptor fields")
         self.mutex = self._object_row(memory, "mutex fields")
         self.channel = self._object_row(memory, "channel fields")
@@ -210,7 +211,8 @@ class Layout:
 
     def _optional_row(self, memory, table, fields):
         """Of a table which older programs don't have: None then."""
-        return self._row(memory, table, fields, MOST_RECORDS) if table in self.tables else None
+        is_there = table in self.tables and fields in self.tables
+        return self._row(memory, table, fields, MOST_RECORDS) if is_there else None
 
     def _object_row(self, memory, fields):
         """Of something which lies in the user's own memory."""

@@ -333,6 +333,21 @@ class Registry:
 
     # Addresses, and what is waited for.
 
+    def parked_on(self, worker):
+        """How many coroutines of a worker wait for what: {reason: count}, without zeros; None in programs
+        which don't count them, or when it can't be read."""
+        row = self.layout.parked
+        if row is None:
+            return None
+        address, stride, count = self.layout.tables["parked"]
+        if worker.number >= count:
+            return None
+        try:
+            data = self.memory.read(address + worker.number * stride, stride)
+        except Unreadable:
+            return None
+        return {reason: number for reason, number in row.unpack(data).items() if number}
+
     def locate(self, address):
         """What lies at an address, a `Place`; None: it is not the region's."""
         return locate(self.classes, self.header["region_base"], self.header["region_length"], address)

@@ -16,6 +16,9 @@ _STANDARD = re.compile(
     r"compiler-builtins|stdarch|portable-simd|unwind)/)"
 )
 
+#: The crates whose code the scheduler runs between a coroutine's own call and the switch.
+_SCHEDULERS = re.compile(r"(^|/)crossbeam-(deque|epoch|queue|utils)-[0-9.]+/src/")
+
 
 def plain_function(name):
     """A function's name without the hash that symbol tables have."""
@@ -47,6 +50,8 @@ def is_users(location, prefix, exceptions):
     file = location.path or location.file
     # Without a line it is no place in a source: a naked function, whose file is the compiler's unit.
     if not file or not location.line or _STANDARD.search(file) or _C_LIBRARY.search(location.file or file):
+        return False
+    if _SCHEDULERS.search(file):
         return False
     below = _below(file, prefix) if prefix else None
     if below is None:

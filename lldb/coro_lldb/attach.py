@@ -29,7 +29,9 @@ def everywhere(debugger):
     interpreter.HandleCommand(f'settings set -g {plugged.SETTING} "{PATH}"', result)
     for target in [debugger.GetTargetAtIndex(i) for i in range(debugger.GetNumTargets())]:
         debugger.SetSelectedTarget(target)
-        _set(debugger)
+        with select.keeping_selection(target.GetProcess()):
+            _set(debugger)
+            target.GetProcess().GetNumThreads()
     if not debugger.GetNumTargets():
         _set(debugger)
     elif selected.IsValid():

@@ -1,8 +1,8 @@
 """`coro next`: goes on until the selected coroutine has its next line, whether it runs or not.
 
-On one that runs it is LLDB's `next`, which stays with it. One that doesn't run stands in the middle of a
-switch, where there are no lines to step by; there it is LLDB's `finish`, of the function that the frame has
-called in which you stand.
+In the innermost frame of one that runs it is LLDB's `next`, which stays with it. One that doesn't run stands
+in the middle of a switch, where there are no lines to step by; there, and further out in one that runs, it is
+LLDB's `finish`, of the function that the frame has called in which you stand.
 """
 
 from coro_debug.port import CommandError
@@ -31,11 +31,11 @@ def run(session, arguments):
     if not session.port.is_live():
         raise CommandError("this is a core, which can't go on")
     coroutine = session.current()
-    if coroutine.is_running:
-        session.port.write(select.said_by_lldb(process, "thread step-over"))
-        return
     thread = process.GetSelectedThread()
     level = thread.GetSelectedFrame().GetFrameID()
+    if coroutine.is_running and level == 0:
+        session.port.write(select.said_by_lldb(process, "thread step-over"))
+        return
     if level == 0:
         raise CommandError("the innermost frame is that of the switch: select one of yours, by `up` or by "
                            "`coro select ID`")

@@ -107,3 +107,7 @@ class Plugged:
         """The number of the real thread on which a coroutine's thread runs, or None."""
         member = self.members.get(tid)
         return member.backing if member is not None else None
+
+    def thread_on(self, tid):
+        """The number of the coroutine's thread that runs on a real one, or None."""
+        return next((member.tid for member in self.members.values() if member.backing == tid), None)

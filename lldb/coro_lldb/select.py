@@ -110,5 +110,9 @@ def keeping_selection(process):
     try:
         yield
     finally:
-        if process.GetStopID() == stop and process.SetSelectedThreadByID(tid):
+        if process.GetStopID() == stop and (
+            process.SetSelectedThreadByID(tid)
+            # It is a coroutine's by now, which it runs.
+            or process.SetSelectedThreadByID(plugged.of(process).thread_on(tid) or tid)
+        ):
             process.GetSelectedThread().SetSelectedFrame(level)

@@ -1,5 +1,6 @@
 """What is done by itself when the program has stopped: the plug-in is asked for threads if LLDB hasn't done
-so; at a fault in the region of stacks, one line says whose fault it is."""
+so; at a fault in the region of stacks, one line says whose fault it is. And at which signal it doesn't stop.
+"""
 
 import lldb
 
@@ -41,11 +42,20 @@ def register(debugger):
         _add(debugger)
     if selected.IsValid():
         debugger.SetSelectedTarget(selected)
+    _pass_on(debugger)
 
 
 def _add(debugger):
     result = lldb.SBCommandReturnObject()
     debugger.GetCommandInterpreter().HandleCommand("target stop-hook add -P coro_lldb.stop.Hook", result)
+
+
+def _pass_on(debugger):
+    """The runtime's monitor sends SIGURG to the thread of who computes for long, as Go's runtime does. GDB lets it
+    through by itself."""
+    result = lldb.SBCommandReturnObject()
+    debugger.GetCommandInterpreter().HandleCommand(
+        "process handle SIGURG --pass true --stop false --notify false", result)
 
 
 def verdict(process):

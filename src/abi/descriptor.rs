@@ -146,6 +146,20 @@ const WORKER_FIELDS: [Field; 15] = fields!(Worker:
     heartbeats 8 Unsigned, policy 4 Unsigned, free_slots 4 Unsigned, exits 8 Unsigned, steals 8 Unsigned,
 );
 
+/// Of a row of `parked`: a number for each wait reason, under its name.
+const PARKED_FIELDS: [Field; WaitReason::ALL.len()] = {
+    let kind = FieldKind::Unsigned as u32;
+    let mut rows = [Field { name: text(""), offset: 0, size: 4, kind, extra: 0 }; WaitReason::ALL.len()];
+    let mut i = 0;
+    while i < rows.len() {
+        let reason = WaitReason::ALL[i];
+        rows[i].name = text(reason.name());
+        rows[i].offset = offset_of!(Parked, 0) as u32 + 4 * reason as u32;
+        i += 1;
+    }
+    rows
+};
+
 const MUTEX_FIELDS: [Field; 3] = fields!(MutexHead: word 4 Unsigned, poisoned 4 Unsigned, owner 8 Owner);
 
 const CHANNEL_FIELDS: [Field; 6] = fields!(ChannelHead:
@@ -265,6 +279,7 @@ pub(crate) struct Head {
     record_fields: [Field; RECORD_FIELDS.len()],
     class_fields: [Field; CLASS_FIELDS.len()],
     worker_fields: [Field; WORKER_FIELDS.len()],
+    parked_fields: [Field; PARKED_FIELDS.len()],
     mutex_fields: [Field; MUTEX_FIELDS.len()],
     channel_fields: [Field; CHANNEL_FIELDS.len()],
     job_fields: [Field; JOB_FIELDS.len()],
@@ -304,6 +319,7 @@ impl Head {
         head.record_fields = RECORD_FIELDS;
         head.class_fields = CLASS_FIELDS;
         head.worker_fields = WORKER_FIELDS;
+        head.parked_fields = PARKED_FIELDS;
         head.mutex_fields = MUTEX_FIELDS;
         head.channel_fields = CHANNEL_FIELDS;
         head.job_fields = JOB_FIELDS;
@@ -334,6 +350,7 @@ impl Head {
             table("record fields", &head.record_fields),
             table("class fields", &head.class_fields),
             table("worker fields", &head.worker_fields),
+            table("parked fields", &head.parked_fields),
             table("mutex fields", &head.mutex_fields),
             table("channel fields", &head.channel_fields),
             table("job fields", &head.job_fields),

@@ -93,11 +93,11 @@ trait Outcome<T> {
     fn take(&self) -> Result<T, JoinError>;
 }
 
-/// A packet for a function, as its two owners.
+/// A packet for a function, as its two owners. A function that isn't Send stays on this thread: the coroutine's half does.
 pub(crate) fn packet<F, T>(function: F) -> (TaskHalf, HandleHalf<T>)
 where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
+    F: FnOnce() -> T + 'static,
+    T: 'static,
 {
     let stage = UnsafeCell::new(Stage::Start(Some(function)));
     // Written where it is to lie: it is not built on the stack and then moved.
@@ -106,11 +106,8 @@ where
     (TaskHalf(packet), HandleHalf(packet))
 }
 
-/// The coroutine's half of a packet.
+/// The coroutine's half of a packet. Where the function may be run or dropped is for who spawns to see to.
 pub(crate) struct TaskHalf(NonNull<dyn Task>);
-
-// SAFETY: function and result are Send (`packet` asks for it), and the rest of the packet synchronises itself.
-unsafe impl Send for TaskHalf {}
 
 impl TaskHalf {
     /// The packet's address and what it is, in two words, to be put together again by [`TaskHalf::from_words`].
@@ -171,8 +168,10 @@ impl Drop for TaskHalf {
 /// The handle's half of a packet.
 pub(crate) struct HandleHalf<T>(NonNull<dyn Outcome<T>>);
 
-// SAFETY: function and result are Send (`packet` asks for it), so the result may be taken or dropped here.
-unsafe impl<T> Send for HandleHalf<T> {}
+// SAFETY: the result may be taken or dropped on another thread if it is Send; and the function never is here, Send or
+// not: `run` and `abandon` take it out of the packet before the coroutine's half completes, and until then that half keeps
+// the packet.
+unsafe impl<T: Send> Send for HandleHalf<T> {}
 // SAFETY: a shared handle gives the completion only, which synchronises itself; `take` wants the handle whole.
 unsafe impl<T> Sync for HandleHalf<T> {}
 

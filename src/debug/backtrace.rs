@@ -120,6 +120,11 @@ pub(super) fn take(registers: &Registers, is_exact: bool) -> Backtrace {
     Backtrace { end: walk.end(), frames: describe(&modules, &frames) }
 }
 
+/// Frames that somebody else has collected, and why there are no more: `None`: there are.
+pub(super) fn of_frames(frames: &[Frame], end: Option<End>) -> Backtrace {
+    Backtrace { end, frames: describe(&modules::get(), frames) }
+}
+
 fn describe(modules: &Modules, frames: &[Frame]) -> Vec<BacktraceFrame> {
     let calls = calls_of(modules, frames);
     let described = frames.iter().map(|frame| {
@@ -186,8 +191,10 @@ impl fmt::Display for Backtrace {
                 writeln!(f, "{:<width$} {}{doubt}", call.function, call.place)?;
             }
         }
-        if let Some(complaint) = self.end.and_then(End::complaint) {
-            writeln!(f, "       {complaint}")?;
+        match self.end.map(End::complaint) {
+            Some(Some(complaint)) => writeln!(f, "       {complaint}")?,
+            Some(None) => {}
+            None => writeln!(f, "       and more")?,
         }
         Ok(())
     }

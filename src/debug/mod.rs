@@ -5,6 +5,7 @@
 //! - [`check`] holds the registry against what debuggers rely on
 //! - [`Backtrace`]: the frames of a coroutine
 //! - [`dump`], [`stack_report`]: all coroutines at a glance; `quit`: the same on SIGQUIT
+//! - `sample`: the frames of a coroutine that runs on another thread
 //! - `crash`: what is said when a stack overflows, or a redzone is hit in another way
 //! - `memory`: the reads, which can't fault
 //! - `modules`: the program and its libraries, as they are in memory
@@ -23,6 +24,7 @@ pub(crate) mod modules;
 mod mutation;
 pub(crate) mod overview;
 pub(crate) mod quit;
+pub(crate) mod sample;
 mod symbolize;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,9 @@
 //! debugger or by SIGSTOP, uses none. Under a debugger that steps it, it does use some; but then the monitor was stopped
 //! as well, for most of the time, and after a gap between its own looks it starts anew.
 //!
+//! Behind the line that names it stand its frames, which its own thread collects ([`sample`]); unless it has given way
+//! meanwhile, or the program has a handler of its own for SIGURG.
+//!
 //! `CORO_MONITOR=off` does without: for tools which run every thread step by step.
 //!
 //! One thread for the process, from the first spawn on. A look costs a few microseconds; while all workers are idle it
@@ -23,6 +26,7 @@ use std::time::Duration;
 use crate::abi::layout;
 use crate::abi::record::Kind as CoroutineKind;
 use crate::abi::state::State;
+use crate::debug::sample;
 use crate::error::{Kind, Result};
 use crate::registry::{self, Tenant};
 use crate::scheduler::remote;
@@ -36,6 +40,8 @@ const BUSY: u64 = 60_000_000;
 const IDLE: u64 = 300_000_000;
 /// A look that comes so much too late was held up: the process was stopped, or the machine has other things to do.
 const GAP: u64 = 200_000_000;
+/// The monitor's stack, in bytes: the symbols of a backtrace are looked for on it.
+const STACK: usize = 1 << 20;
 /// How many of those that were named are remembered, so that each is named once.
 const REMEMBERED: usize = 256;
 
@@ -58,7 +64,7 @@ pub(super) fn start() {
             return;
         }
         // What it finds is a help, which a program that can have no more threads does without.
-        let _ = thread::Builder::new().name("coro-monitor".into()).stack_size(128 << 10).spawn(watch);
+        let _ = thread::Builder::new().name("coro-monitor".into()).stack_size(STACK).spawn(watch);
     });
 }
 
@@ -86,7 +92,7 @@ fn watch() {
                 Turn::Busy => pause = BUSY,
                 Turn::Long(used) => {
                     pause = BUSY;
-                    report(region, index, row, used, &mut named);
+                    report(region, index, now, used, &mut named);
                 }
             }
         }
@@ -149,14 +155,17 @@ impl Watched {
     }
 }
 
-/// Names the hog of a worker, unless that was done before, or it keeps nobody waiting.
-fn report(region: &'static Region, index: u32, row: &layout::Worker, used: u64, named: &mut VecDeque<u64>) {
-    let running = registry::of_worker(region, index).filter_map(registry::tenant).find(|tenant| {
+/// Names the hog of a worker, in whose turn it was `seen`, unless that was done before, or it keeps nobody waiting.
+fn report(region: &'static Region, index: u32, seen: Seen, used: u64, named: &mut VecDeque<u64>) {
+    let row = &region.workers()[index as usize];
+    let mut tenants = registry::of_worker(region, index)
+        .filter_map(|record| registry::tenant(record).map(|tenant| (record, tenant)));
+    let running = tenants.find(|(_, tenant)| {
         tenant.word.state() == State::Running
             && matches!(tenant.kind, CoroutineKind::User | CoroutineKind::Main)
     });
     // Perhaps it has just ended.
-    let Some(hog) = running else { return };
+    let Some((record, hog)) = running else { return };
     let others = row.alive.load(Relaxed).saturating_sub(u64::from(hog.kind == CoroutineKind::User));
     if others == 0 || named.contains(&hog.id) {
         return;
@@ -165,9 +174,13 @@ fn report(region: &'static Region, index: u32, row: &layout::Worker, used: u64, 
         named.pop_front();
     }
     named.push_back(hog.id);
-    // Not `eprintln!`, which panics when nobody reads it. The hog's backtrace belongs behind this line: it takes a signal
-    // to the worker's thread (`row.thread`), and an unwinder that may run in its handler.
-    let _ = writeln!(io::stderr(), "{}", sentence(&hog, index, used, others));
+    // Of this turn: when there was a switch after it was seen, the frames may be of another one.
+    let frames = sample::take(record, hog.word, seen.thread).filter(|_| {
+        Seen::of(index, row).is_some_and(|now| (now.thread, now.turns) == (seen.thread, seen.turns))
+    });
+    let frames = frames.map_or(String::new(), |frames| frames.to_string());
+    // At once, so that nothing comes between; and not `eprintln!`, which panics when nobody reads it.
+    let _ = io::stderr().write_all(format!("{}\n{frames}", sentence(&hog, index, used, others)).as_bytes());
 }
 
 fn sentence(hog: &Tenant, worker: u32, used: u64, others: u64) -> String {

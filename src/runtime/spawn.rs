@@ -17,7 +17,7 @@ use crate::coroutine::join::{HandleHalf, JoinError, TaskHalf, packet};
 use crate::coroutine::waiter::Waiter;
 use crate::error::{Kind, Result};
 use crate::registry::{self, Identity};
-use crate::scheduler::admit;
+use crate::scheduler::admit::{self, Home};
 use crate::scheduler::main::prepare_stack;
 use crate::scheduler::park::{self, WaitList};
 use crate::stack::geometry::{LARGEST_STACK, class_for};
@@ -46,6 +46,39 @@ where
     T: Send + 'static,
 {
     CoroutineBuilder::new().spawn(f).unwrap_or_else(|error| panic!("coro::spawn: {error}"))
+}
+
+/// Starts a coroutine that stays on this thread, and so may use what is not `Send`: as
+/// [`spawn`](crate::spawn), but that no other worker takes it.
+///
+/// While another coroutine keeps this thread busy it waits, even where other workers have nothing to do. Its handle can be
+/// given away if the result is `Send`.
+///
+/// # Panics
+/// As [`spawn`](crate::spawn).
+///
+/// ```
+/// use std::{cell::Cell, rc::Rc};
+///
+/// let sum = coro::Builder::new().workers(2).run(|| {
+///     let sum = Rc::new(Cell::new(0));
+///     let parts = [1, 2, 3].map(|n| {
+///         let sum = sum.clone();
+///         coro::spawn_local(move || sum.set(sum.get() + n))
+///     });
+///     parts.into_iter().for_each(|part| part.join().unwrap());
+///     sum.get()
+/// })?;
+/// assert_eq!(sum, 6);
+/// # Ok::<(), coro::Error>(())
+/// ```
+#[track_caller]
+pub fn spawn_local<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + 'static,
+    T: 'static,
+{
+    CoroutineBuilder::new().spawn_local(f).unwrap_or_else(|error| panic!("coro::spawn_local: {error}"))
 }
 
 /// A coroutine to be spawned with a name, or on a stack of another size; as `std::thread::Builder`.
@@ -97,7 +130,23 @@ impl CoroutineBuilder {
     {
         let caller = Location::caller();
         let (task, half) = packet(f);
-        let id = start(&self, task, caller)?;
+        let id = start(&self, task, Home::Any, caller)?;
+        Ok(JoinHandle { half, id })
+    }
+
+    /// Starts the coroutine on this thread, where it stays: see [`spawn_local`](crate::spawn_local).
+    ///
+    /// # Errors
+    /// As [`spawn`](CoroutineBuilder::spawn).
+    #[track_caller]
+    pub fn spawn_local<F, T>(self, f: F) -> Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + 'static,
+        T: 'static,
+    {
+        let caller = Location::caller();
+        let (task, half) = packet(f);
+        let id = start(&self, task, Home::Here, caller)?;
         Ok(JoinHandle { half, id })
     }
 }
@@ -106,6 +155,7 @@ impl CoroutineBuilder {
 fn start(
     options: &CoroutineBuilder,
     task: TaskHalf,
+    home: Home,
     caller: &'static Location<'static>,
 ) -> Result<CoroutineId> {
     if options.name.contains('\0') {
@@ -115,7 +165,10 @@ fn start(
         None => ClassName::Default,
         Some(asked) => class_for(asked).ok_or(Kind::StackSize { asked, largest: LARGEST_STACK })?,
     };
-    let worker = admit::spawner()?;
+    let worker = admit::spawner(match home {
+        Home::Any => "coro::spawn",
+        Home::Here => "coro::spawn_local",
+    })?;
     if worker.row.spawns.load(Relaxed) == 0 {
         // From now on there is somebody whom another one could keep waiting.
         monitor::start();
@@ -132,7 +185,7 @@ fn start(
             kind: CoroutineKind::User,
             name: &options.name,
             parent: worker.running().id(),
-            worker: worker.home_of_new(),
+            worker: home.of_new(worker),
             spawned: caller,
             bounds,
             now: worker.clock(),
@@ -140,7 +193,7 @@ fn start(
     );
     arch::spawned(ptr::from_ref(record).cast());
     entry::put_task(record, task);
-    admit::admit(worker, record);
+    admit::admit(worker, record, home);
     Ok(CoroutineId(id))
 }
 

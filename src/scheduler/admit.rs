@@ -5,14 +5,31 @@ use std::thread;
 use super::policy::{self, Policy};
 use super::switch::{After, transfer};
 use super::worker::{self, Worker};
-use crate::abi::record::Record;
+use crate::abi::record::{NO_WORKER, Record};
 use crate::error::{Kind, Result};
 use crate::registry::transition;
 
-/// The worker on which the caller may spawn.
+/// Where a new coroutine may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// On whichever worker begins it.
+    Any,
+    /// On that of its creator: what it is to do isn't Send.
+    Here,
+}
+
+impl Home {
+    /// The worker of a coroutine that nobody has begun: where there are several, none, if any may begin it.
+    #[inline]
+    pub(crate) fn of_new(self, worker: &Worker) -> u32 {
+        if self == Home::Any && worker.seat.is_some() { NO_WORKER } else { worker.index }
+    }
+}
+
+/// The worker on which the caller may spawn. `tried` is what it calls for that.
 #[inline]
-pub(crate) fn spawner<'a>() -> Result<&'a Worker> {
-    let worker = worker::of_user("coro::spawn")?;
+pub(crate) fn spawner<'a>(tried: &'static str) -> Result<&'a Worker> {
+    let worker = worker::of_user(tried)?;
     if worker.is_ending.get() {
         return Err(Kind::ShuttingDown.into());
     }
@@ -21,9 +38,11 @@ pub(crate) fn spawner<'a>() -> Result<&'a Worker> {
 
 /// Takes in a coroutine that was just published.
 #[inline]
-pub(crate) fn admit(worker: &Worker, record: &'static Record) {
+pub(crate) fn admit(worker: &Worker, record: &'static Record, home: Home) {
     worker.count_spawn();
-    if let Some(seat) = &worker.seat {
+    if home == Home::Any
+        && let Some(seat) = &worker.seat
+    {
         transition::ready(&record.state);
         seat.admit(worker, record);
         return;

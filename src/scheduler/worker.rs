@@ -13,7 +13,7 @@ use super::switch::After;
 use super::team::Seat;
 use super::trace::Trace;
 use crate::abi::layout;
-use crate::abi::record::{NO_WORKER, Record};
+use crate::abi::record::Record;
 use crate::abi::state::{Word, flag};
 use crate::coroutine::current;
 use crate::error::{Error, Kind, Result};
@@ -155,12 +155,6 @@ impl Worker {
     /// Whether it is the one which runs the program's main function.
     pub(super) fn is_first(&self) -> bool {
         self.seat.as_ref().is_none_or(Seat::is_first)
-    }
-
-    /// On which worker a new coroutine lives: where there are several, on none before it begins.
-    #[inline]
-    pub(crate) fn home_of_new(&self) -> u32 {
-        if self.seat.is_some() { NO_WORKER } else { self.index }
     }
 
     /// Counts a coroutine that was just published.

@@ -50,15 +50,53 @@ pub(crate) unsafe fn handle_fault(signal: c_int, handler: Handler) -> io::Result
 /// # Safety
 /// The handler does nothing that a signal handler must not do.
 pub(crate) unsafe fn handle(signal: c_int, handler: extern "C" fn(c_int)) -> io::Result<()> {
+    // SAFETY: as the caller says; without SA_SIGINFO it is called so.
+    unsafe { set_action(signal, handler as *const () as usize, 0) }
+}
+
+/// The same for a handler that is told what it has interrupted.
+///
+/// # Safety
+/// The handler does nothing that a signal handler must not do.
+pub(crate) unsafe fn handle_with_context(signal: c_int, handler: Handler) -> io::Result<()> {
+    // SAFETY: as the caller says; with SA_SIGINFO it is called so.
+    unsafe { set_action(signal, handler as *const () as usize, libc::SA_SIGINFO) }
+}
+
+/// # Safety
+/// `handler` is the address of a function of the kind that the flag SA_SIGINFO stands for, or of the other kind without
+/// it, and does nothing that a signal handler must not do.
+unsafe fn set_action(signal: c_int, handler: usize, flags: c_int) -> io::Result<()> {
     // SAFETY: all zero is an action.
     unsafe {
         let mut action: libc::sigaction = mem::zeroed();
-        action.sa_sigaction = handler as *const () as usize;
-        action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+        action.sa_sigaction = handler;
+        action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK | flags;
         match libc::sigaction(signal, &raw const action, ptr::null_mut()) {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
+    }
+}
+
+/// What is done about a signal now: its handler's address, SIG_DFL or SIG_IGN. May be called in a handler.
+pub(crate) fn action_of(signal: c_int) -> io::Result<usize> {
+    // SAFETY: all zero is an action, which the kernel overwrites.
+    unsafe {
+        let mut action: libc::sigaction = mem::zeroed();
+        match libc::sigaction(signal, ptr::null(), &raw mut action) {
+            0 => Ok(action.sa_sigaction),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+/// Sends a signal to one thread of this process.
+pub(crate) fn send_to_thread(thread: u32, signal: c_int) -> io::Result<()> {
+    // SAFETY: `tgkill` takes numbers, and reaches no other process.
+    match unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
@@ -73,11 +111,7 @@ pub(crate) fn set_default(signal: c_int) {
 
 /// Whether a signal has the system's default now. May be called in a handler.
 pub(crate) fn is_default(signal: c_int) -> bool {
-    // SAFETY: all zero is an action, which the kernel overwrites.
-    unsafe {
-        let mut action: libc::sigaction = mem::zeroed();
-        libc::sigaction(signal, ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_DFL
-    }
+    action_of(signal).is_ok_and(|action| action == libc::SIG_DFL)
 }
 
 /// The stack on which this thread's handlers run: [start, end).
@@ -97,15 +131,28 @@ impl AlternateStack {
             ss_flags: if self.0.is_some() { 0 } else { libc::SS_DISABLE },
             ss_size: end - start,
         };
-        let mut old = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: 0, ss_size: 0 };
-        // SAFETY: as the caller says; the kernel writes to `old`.
-        match unsafe { libc::sigaltstack(&raw const new, &raw mut old) } {
-            0 if old.ss_flags & libc::SS_DISABLE != 0 => Ok(AlternateStack(None)),
-            0 => {
-                let start = old.ss_sp.expose_provenance();
-                Ok(AlternateStack(Some((start, start + old.ss_size))))
-            }
-            _ => Err(io::Error::last_os_error()),
+        // SAFETY: as the caller says.
+        unsafe { exchange(&raw const new) }
+    }
+
+    /// This thread's. May be called in a handler.
+    pub(crate) fn current() -> AlternateStack {
+        // SAFETY: nothing is set. To ask can't fail.
+        unsafe { exchange(ptr::null()) }.unwrap_or(AlternateStack(None))
+    }
+}
+
+/// # Safety
+/// `new` is null, or a stack that is there until another one is set.
+unsafe fn exchange(new: *const libc::stack_t) -> io::Result<AlternateStack> {
+    let mut old = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: 0, ss_size: 0 };
+    // SAFETY: as the caller says; the kernel writes to `old`.
+    match unsafe { libc::sigaltstack(new, &raw mut old) } {
+        0 if old.ss_flags & libc::SS_DISABLE != 0 => Ok(AlternateStack(None)),
+        0 => {
+            let start = old.ss_sp.expose_provenance();
+            Ok(AlternateStack(Some((start, start + old.ss_size))))
         }
+        _ => Err(io::Error::last_os_error()),
     }
 }

@@ -25,6 +25,7 @@ COMMANDS = (
     "coro list -limit 2",
     "coro thread",
     "coro stacks",
+    "coro stats",
     "coro addr $sp",
     "bt 1",
 )
@@ -90,6 +91,8 @@ KINDS = {
     "record table's address": (table("records") + 24, (BAD, HEADER), 8),
     "record table's stride": (table("records") + 32, (0, 0xFFFFFFFF), 4),
     "field table's count": (table("record fields") + 36, (0xFFFFFF, 1), 4),
+    "parked table's address": (table("parked") + 24, (BAD, 0), 8),
+    "parked table's stride": (table("parked") + 32, (4, 0xFFFFFFFF), 4),
     "states' address": (table("states") + 24, (BAD, 0), 8),
     "region": (header_field("region_base"), (BAD, 0xFFFFFFFFFFFFFFFF), 8),
     "end context": (header_field("end_context"), (BAD, 0), 8),

@@ -12,7 +12,7 @@ fn damaged_registries_are_a_line_each() {
     let said = coro(&debuggee.attach(), &[source]);
     let block = said.block(source);
     let reports: Vec<&str> = block.lines().filter_map(|line| line.strip_prefix("KIND ")).collect();
-    assert_eq!(reports.len(), 29 * 2 * 15, "kinds, values, commands: {said}");
+    assert_eq!(reports.len(), 31 * 2 * 16, "kinds, values, commands: {said}");
     for report in &reports {
         for wrong in ["Traceback", "Error occurred", "Python", "scripts failed", "internal"] {
             assert!(!report.contains(wrong), "{report}");

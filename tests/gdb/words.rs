@@ -9,9 +9,9 @@ use crate::support::debuggee::{Debuggee, scratch};
 use crate::support::{Profile, gdb, gdb_with, program};
 use crate::{SOURCE, coro, has};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "addr", "apply", "break", "bt", "crash", "deadlock", "dump", "finish", "gcore", "group", "info", "list",
-    "next", "select", "skip", "stacks", "step", "thread", "tree", "why",
+    "next", "select", "skip", "stacks", "stats", "step", "thread", "tree", "why",
 ];
 
 #[test]
@@ -53,7 +53,11 @@ fn completion_knows_commands_filters_ids_and_names() {
         "complete coro skip ",
     ];
     let said = coro(&debuggee.attach(), &commands);
-    has(&said, commands[0], &["coro select\n", "coro skip\n", "coro stacks\n", "coro step\n"]);
+    has(
+        &said,
+        commands[0],
+        &["coro select\n", "coro skip\n", "coro stacks\n", "coro stats\n", "coro step\n"],
+    );
     has(&said, commands[1], &["coro list -state\n", "coro list -sort\n", "coro list -spawned\n"]);
     has(&said, commands[2], &["coro list -state parked\n"]);
     has(&said, commands[3], &["coro list -wait accept\n"]);

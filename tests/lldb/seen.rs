@@ -36,6 +36,7 @@ fn commands(dump: &str) -> Vec<String> {
         "coro tree",
         "coro stacks",
         "coro thread",
+        "coro stats",
         "coro info reader",
         "coro apply reader locker -- thread info",
         "coro addr 0x10",
@@ -54,14 +55,25 @@ enum Tells {
     Nothing,
 }
 
+/// How many workers there are, and what that comes to: the last line of `coro list`, and coroutines in all.
+type Size = (u32, &'static str, usize);
+
+const ONE: Size = (1, "7 coroutines: 6 parked, 1 running", 7);
+const FOUR: Size = (4, "16 coroutines: 12 parked, 4 running", 16);
+
 /// Looks at a program in which all wait, and at all that is said of it.
 #[track_caller]
 fn check(options: &[impl AsRef<OsStr>], tells: Tells) -> Transcript {
+    check_size(options, tells, ONE)
+}
+
+#[track_caller]
+fn check_size(options: &[impl AsRef<OsStr>], tells: Tells, size: Size) -> Transcript {
     let folder = scratch("dump");
     let dump = folder.join("snapshot.json");
     let said = coro(options, &commands(&dump.display().to_string()));
-    check_registry(&said, tells);
-    check_threads(&said, tells);
+    check_registry(&said, tells, size);
+    check_threads(&said, tells, size);
     let json = fs::read_to_string(&dump).unwrap_or_else(|error| panic!("no snapshot: {error}\n{said}"));
     assert!(json.contains("\"reader\"") && json.contains("\"owner\""), "{json}");
     fs::remove_dir_all(folder).expect("a folder just made can be removed");
@@ -72,7 +84,7 @@ fn check(options: &[impl AsRef<OsStr>], tells: Tells) -> Transcript {
     said
 }
 
-fn check_registry(said: &Transcript, tells: Tells) {
+fn check_registry(said: &Transcript, tells: Tells, (workers, sum, coroutines): Size) {
     let list = said.block("coro list");
     for (name, words) in [
         ("main", "sleep, for ever"),
@@ -87,22 +99,34 @@ fn check_registry(said: &Transcript, tells: Tells) {
     let ends_in_my_code = row(list, "reader").contains(&format!(" at {SEEN}:"));
     assert_eq!(ends_in_my_code, matches!(tells, Tells::Locals | Tells::Lines), "{said}");
     assert!(row(list, "io").starts_with("* ") && row(list, "io").contains("running on thread "), "{said}");
-    assert!(list.contains("7 coroutines: 6 parked, 1 running"), "{said}");
+    assert!(list.contains(sum), "{said}");
     let waiting_for_io = said.block("coro list -kind user -wait io");
     assert_eq!(waiting_for_io.lines().filter(|line| line.contains("read fd ")).count(), 1, "{said}");
     has(said, "coro bt reader", &["coroutine #4 'reader', parked for ", ": read fd ", "\n#0 "]);
     has(said, "coro why joiner", &["#7 'joiner' has waited ", "#5 'owner' has waited ", "sleep, for ever"]);
     has(said, "coro deadlock", &["no deadlock: "]);
-    has(said, "coro group", &["7 coroutines in "]);
+    has(said, "coro group", &[&format!("{coroutines} coroutines in ")]);
     has(said, "coro tree", &["reader", "joiner"]);
     has(said, "coro stacks", &["default", "192K"]);
     has(said, "coro thread", &["worker 0", "runs        #2 'io'"]);
+    let threads = said.block("coro thread");
+    assert_eq!(threads.matches("(waits for events)\n  coroutines  ").count(), workers as usize, "{said}");
+    let stats = said.block("coro stats");
+    assert_eq!(
+        stats.lines().filter(|line| line.contains(" 1 sleep") || line.contains(" 1 join")).count() > 1,
+        workers > 1
+    );
+    let sums = stats.lines().last().expect("a line");
+    let counts: &[&str] = if workers > 1 { &["3 shutdown", "all "] } else { &["0 "] };
+    for words in [&["2 sleep", "1 read", "1 join", "1 mutex"], counts].concat() {
+        assert!(sums.contains(words), "no {words}: {sums}\n{said}");
+    }
     has(said, "coro info reader", &["coroutine     #4 'reader', user", "waits for     read fd "]);
     has(said, "coro addr 0x10", &["0x10"]);
 }
 
 /// Coroutines are threads, which LLDB's own commands take as any others.
-fn check_threads(said: &Transcript, tells: Tells) {
+fn check_threads(said: &Transcript, tells: Tells, (workers, _, coroutines): Size) {
     let threads = said.block("thread list");
     for (name, words) in [
         ("#1 main", ", parked "),
@@ -112,10 +136,13 @@ fn check_threads(said: &Transcript, tells: Tells) {
         ("#7 joiner", ": join #5 'owner'"),
     ] {
         let line = line(threads, &format!("name = '{name}'"));
-        assert!(line.contains(words) && line.contains("queue = 'worker 0'"), "{line}\n{said}");
+        assert!(line.contains(words) && line.contains("queue = 'worker "), "{line}\n{said}");
     }
-    // The real thread, which io is on, isn't there besides.
-    assert_eq!(threads.lines().filter(|line| line.contains("tid = ")).count(), 7, "{said}");
+    // The real threads, which the ios are on, aren't there besides.
+    assert_eq!(threads.lines().filter(|line| line.contains("tid = ")).count(), coroutines, "{said}");
+    for worker in 0..workers {
+        assert!(threads.contains(&format!("queue = 'worker {worker}'")), "{said}");
+    }
     let running = line(threads, "name = '#2 io'");
     assert!(!running.contains(", parked") && running.contains("stop reason = "), "{running}\n{said}");
     has(said, "coro select #4", &["[coroutine #4 'reader', parked: read fd "]);
@@ -158,6 +185,15 @@ fn attached_release_build() {
 fn attached_stripped_build() {
     let debuggee = Debuggee::seen(Profile::Stripped, "parked").asleep();
     check(&debuggee.attach(), Tells::Addresses);
+}
+
+#[test]
+fn four_workers() {
+    let file = program("seen", Profile::Debug);
+    let debuggee = Debuggee::start(Command::new(&file).args(["parked", "4"])).asleep();
+    check_size(&debuggee.attach(), Tells::Locals, FOUR);
+    let core = Debuggee::where_cores_go(&file, &["parked", "4"], &[]).asleep().kernel_core();
+    check_size(&["-c".as_ref(), core.path.as_os_str(), file.as_os_str()], Tells::Locals, FOUR);
 }
 
 fn check_core(profile: Profile, with_executable: bool, tells: Tells) {

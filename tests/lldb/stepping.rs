@@ -1,7 +1,7 @@
 //! Steps stay with a coroutine, which gives way to others in the middle of them, on one thread and on several.
 
 use crate::support::{Profile, line_of, program};
-use crate::{IMPORT, RELAY, coro, has, line};
+use crate::{IMPORT, RELAY, coro, has, line, row};
 
 /// Starts relay in LLDB; `breakpoint disable` follows, so that it is the steps that stop.
 fn start(threads: &str, commands: &[&str]) -> crate::support::Transcript {
@@ -39,6 +39,46 @@ fn next_stays_with_a_coroutine_that_gives_way() {
         let stops: Vec<&str> = said.blocks("next").collect();
         check_stops(&stops, &name, &format!("(me={me}, "), &["YIELD", "AFTER"]);
     }
+}
+
+/// Stopped on one worker, it goes on with a coroutine of another one.
+#[test]
+fn next_goes_with_a_coroutine_of_another_worker() {
+    let file = program("relay", Profile::Debug);
+    let stop = format!("breakpoint set -f relay.rs -l {}", line_of(RELAY, "ONE"));
+    let arguments = ["--".as_ref(), file.as_os_str()];
+    let options = [&arguments[..], &["4", "5", "100000", "workers"].map(AsRef::as_ref)].concat();
+    let commands = [
+        stop.as_str(),
+        "run",
+        "breakpoint disable",
+        "coro list",
+        "coro select runner-3",
+        "coro next",
+        "next",
+        "next",
+        "coro list",
+        "kill",
+    ];
+    let said = coro(&options, &commands);
+    let thread = line(said.block("run"), "* thread #");
+    assert!(thread.contains(" runner-100'"), "{said}");
+    let lists: Vec<&str> = said.blocks("coro list").collect();
+    let worker_of = |list: &str, name: &str| {
+        let heading = list.lines().next().expect("a heading");
+        let end = heading.find("WORKER").expect("the column") + "WORKER".len();
+        let cell = row(list, name)[..end].rsplit(' ').next();
+        cell.expect("a cell").to_owned()
+    };
+    assert_ne!(worker_of(lists[0], "runner-3"), worker_of(lists[0], "runner-100"), "{said}");
+    has(&said, "coro select runner-3", &["[coroutine #", " 'runner-3', ready, ", "(me=3, "]);
+    for block in [said.block("coro next")].into_iter().chain(said.blocks("next")) {
+        let thread = line(block, "* thread #");
+        assert!(thread.contains(" runner-3'") && thread.contains("stop reason = step"), "{block}\n{said}");
+        let frame = line(block, "frame #0: ");
+        assert!(frame.contains("relay::race") && frame.contains("(me=3, "), "{block}\n{said}");
+    }
+    assert_eq!(worker_of(lists[1], "runner-3"), worker_of(lists[0], "runner-3"), "{said}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn help_names_every_command() {
     let help = said.block("help coro");
     for name in [
         "addr", "apply", "bt", "crash", "deadlock", "dump", "group", "info", "list", "next", "select",
-        "stacks", "thread", "threads", "tree", "why",
+        "stacks", "stats", "thread", "threads", "tree", "why",
     ] {
         assert!(
             help.lines().any(|line| line.trim_start().starts_with(&format!("{name} "))),

@@ -1,10 +1,14 @@
 //! Coroutines that keep their workers from others, and some that don't: `hogs WORKERS HOW`. HOW: `user` or `main` computes
 //! until the program is killed; `often` computes for as long in all, but switches; `alone` computes with nobody waiting;
-//! the last two end by themselves after a second of computing. What is said of them goes to stderr.
+//! `handled` computes in a program that handles SIGURG, and says how often that came; the last three end by themselves
+//! after a second of computing. What is said of them goes to stderr.
 
 use std::collections::HashSet;
 use std::env;
+use std::ffi::c_int;
 use std::hint::black_box;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +19,9 @@ const LONG: Duration = Duration::from_secs(1_000_000);
 
 fn main() {
     let arguments: Vec<String> = env::args().collect();
-    let [_, workers, how] = &arguments[..] else { panic!("usage: hogs WORKERS user|main|often|alone") };
+    let [_, workers, how] = &arguments[..] else {
+        panic!("usage: hogs WORKERS user|main|often|alone|handled")
+    };
     let workers = workers.parse().expect("WORKERS is a number");
     Builder::new().workers(workers).run(|| scene(workers, how)).expect("the runtime starts");
 }
@@ -38,6 +44,16 @@ fn scene(workers: usize, how: &str) {
     }
     match how {
         "main" => compute_for(LONG),
+        "handled" => {
+            static COUNT: AtomicUsize = AtomicUsize::new(0);
+            extern "C" fn count(_: c_int) {
+                COUNT.fetch_add(1, Relaxed);
+            }
+            // SAFETY: the handler stores to an atomic.
+            unsafe { libc::signal(libc::SIGURG, count as *const () as usize) };
+            compute_for(Duration::from_secs(1));
+            println!("{} times", COUNT.load(Relaxed));
+        }
         "often" => {
             for _ in 0..100 {
                 compute_for(Duration::from_millis(10));
@@ -51,11 +67,13 @@ fn scene(workers: usize, how: &str) {
     }
 }
 
+#[inline(never)]
 fn compute_for(duration: Duration) {
-    let start = Instant::now();
+    let start = Instant::now(); // line COMPUTES
     while start.elapsed() < duration {
         (0..1000).for_each(|n| {
             black_box(n);
         });
     }
+    black_box(start); // line COMPUTED
 }

@@ -1,8 +1,11 @@
 //! What a debugger is to see: coroutines whose functions have locals of known values, in several kinds of
-//! process. `seen parked|fork|threads|steps|panics`.
+//! process. `seen parked|fork|threads|steps|panics [WORKERS]`.
+//!
+//! With four workers (there may be one or four) the four coroutines have one each.
 //!
 //! parked: waits for ever, in coroutines of several kinds. fork: then forks, and both wait. threads:
-//! besides, a thread that computes. steps: two coroutines take turns in one function, two thousand times.
+//! besides, a thread that computes. steps: two coroutines take turns in one function, two thousand times; with four workers
+//! four, each with one of its own worker that gives way to it.
 //! panics: some coroutines end, and one panics.
 //!
 //! Prints `parked` when it is where it is to be looked at; the fork, then, its child's number.
@@ -10,8 +13,8 @@
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 use std::{env, io, thread};
 
@@ -23,13 +26,16 @@ const FOR_EVER: Duration = Duration::MAX;
 
 /// How many coroutines have come to where they wait.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
+/// Whether the mutex has its owner.
+static IS_HELD: AtomicBool = AtomicBool::new(false);
 
 fn main() {
     // SAFETY: changes nothing but who may attach to us: where the kernel asks (Yama), also a debugger that is
     // not our parent.
     unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY) };
     let mode = env::args().nth(1).unwrap_or_default();
-    let builder = Builder::new().max_coroutines(64);
+    let workers = env::args().nth(2).map_or(1, |count| count.parse().expect("WORKERS is a number"));
+    let builder = Builder::new().max_coroutines(64).workers(workers);
     match mode.as_str() {
         "parked" => builder.run(|| park_all(|| ())),
         "fork" => builder.run(|| park_all(fork)),
@@ -37,9 +43,10 @@ fn main() {
             thread::spawn(compute);
             park_all(|| ());
         }),
+        "steps" if workers > 1 => builder.run(take_turns_on_each),
         "steps" => builder.run(take_turns),
         "panics" => builder.run(end_in_all_ways),
-        _ => panic!("usage: seen parked|fork|threads|steps|panics"),
+        _ => panic!("usage: seen parked|fork|threads|steps|panics [WORKERS]"),
     }
     .unwrap();
 }
@@ -52,16 +59,38 @@ fn park_all(then: impl FnOnce()) {
     sender.send(5).unwrap();
     let drained = channel::<u64>(1).1;
 
-    let reader = spawn("reader", move || read_request(&stream, 21));
-    let owner = spawn("owner", move || hold(&mutex, 1000));
-    let locker = spawn("locker", move || want(&wanted, 2000));
-    let joiner = spawn("joiner", move || join_one(owner, 3000));
-    while WAITING.load(Ordering::Relaxed) < 4 {
+    let reader = spawn_spread("reader", move || read_request(&stream, 21));
+    let owner = spawn_spread("owner", move || hold(&mutex, 1000));
+    let locker = spawn_spread("locker", move || {
+        while !IS_HELD.load(Ordering::Acquire) {
+            coro::yield_now();
+        }
+        want(&wanted, 2000)
+    });
+    let joiner = spawn_spread("joiner", move || join_one(owner, 3000));
+    while WAITING.load(Ordering::Relaxed) < 4 || how_many_wait() < 4 {
         coro::yield_now();
     }
     println!("parked");
     then();
     see_all(&reader, &locker, &joiner, &sender, &receiver, &drained);
+}
+
+/// Of the four.
+fn how_many_wait() -> usize {
+    let stats = coro::stats().unwrap();
+    stats.parked().filter(|(reason, _)| *reason != "shutdown").map(|(_, count)| count).sum()
+}
+
+/// One of four: where there are four workers, it holds its thread until each of them has one.
+fn spawn_spread<T: Send + 'static>(name: &str, f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    static MEET: Barrier = Barrier::new(4);
+    spawn(name, move || {
+        if coro::stats().unwrap().workers > 1 {
+            MEET.wait();
+        }
+        f()
+    })
 }
 
 /// Where main waits, with a local of each kind that the debugger shows in a way of its own.
@@ -100,6 +129,7 @@ fn wait_for_bytes(mut stream: &TcpStream, wanted: u64) -> u64 {
 fn hold(mutex: &Mutex<u64>, since: u64) -> u64 {
     let held = black_box(since + 1);
     let guard = mutex.lock().unwrap();
+    IS_HELD.store(true, Ordering::Release);
     waiting(|| coro::sleep(FOR_EVER));
     *guard + black_box(held)
 }
@@ -117,7 +147,7 @@ fn join_one(one: JoinHandle<u64>, since: u64) -> u64 {
     waiting(|| one.join()).unwrap() + black_box(joined)
 }
 
-/// Waits by `f`. No other coroutine runs between the count and the wait, so main sees who waits.
+/// Waits by `f`. With one worker no other coroutine runs between the count and the wait, so main sees who waits.
 fn waiting<T>(f: impl FnOnce() -> T) -> T {
     WAITING.fetch_add(1, Ordering::Relaxed);
     f()
@@ -162,6 +192,29 @@ fn take_turns() {
     let two = spawn("two", || turns(2));
     println!("parked");
     black_box((one.join().is_ok(), two.join().is_ok()));
+}
+
+/// Each on a worker, beside one that only gives way.
+fn take_turns_on_each() {
+    let runners = ["one", "two", "three", "four"].into_iter().zip(1..).map(|(name, number)| {
+        spawn_spread(name, move || {
+            let is_over = Arc::new(AtomicBool::new(false));
+            let over = is_over.clone();
+            let other = coro::spawn_local(move || {
+                while !over.load(Ordering::Relaxed) {
+                    coro::yield_now();
+                }
+            });
+            let rounds = turns(number);
+            is_over.store(true, Ordering::Relaxed);
+            other.join().unwrap();
+            rounds
+        })
+    });
+    println!("parked");
+    for runner in runners.collect::<Vec<_>>() {
+        runner.join().unwrap();
+    }
 }
 
 #[inline(never)]

@@ -50,7 +50,7 @@ CLASS = {
     "used": (4, 1),
 }
 WORKER = {"main": (4, 6), "switch": (4, 6), "io": (4, 6), "thread": (4, 1), "clock": (8, 5), "alive": (8, 1),
-          "switches": (8, 1), "policy": (4, 1)}
+          "switches": (8, 1), "policy": (4, 1), "exits": (8, 1), "spawns": (8, 1), "steals": (8, 1)}
 HEADER_FIELDS = {
     "region_base": (8, 2),
     "region_length": (8, 1),
@@ -61,6 +61,7 @@ HEADER_FIELDS = {
     "source_prefix": (8, 2),
     "source_prefix_length": (8, 1),
 }
+PARKED = {"sleep": (4, 1), "join": (4, 1), "read": (4, 1)}
 MUTEX = {"owner": (8, 12), "word": (4, 1), "poisoned": (4, 1)}
 CHANNEL = {
     "capacity": (8, 1),
@@ -128,7 +129,7 @@ class Row:
                         for name, (size, kind) in self.fields.items())
 
 
-ROWS = {"record": Row(RECORD), "class": Row(CLASS), "worker": Row(WORKER), 
+ROWS = {"record": Row(RECORD), "class": Row(CLASS), "worker": Row(WORKER), "parked": Row(PARKED),
         # Behind the forty bytes that every reader knows.
         "header": Row(HEADER_FIELDS, 40),
         "mutex": Row(MUTEX), "channel": Row(CHANNEL), "job": Row(JOB), "descriptor": Row(DESCRIPTOR)}
@@ -147,6 +148,8 @@ class Image:
         self.pid, self.has_objects = pid, has_objects
         self.records, self.stacks, self.objects, self.descriptors = [], {}, {}, {}
         self.workers = [{"thread": 901, "main": 0, "clock": NOW - SECOND, "alive": 3, "switches": 12}]
+        #: Of each worker, how many wait for what.
+        self.parked = [{}]
         self.capacity = 0
         #: What the records are, where they are not made one by one.
         self.record_bytes = None
@@ -241,7 +244,9 @@ class Image:
 
         rows_of = {"header": "header", "record": "record", "class": "class", "worker": "worker"}
         if self.has_objects:
-            rows_of.update(mutex="mutex", channel="channel", job="job", descriptor="descriptor")
+            rows_of.update(
+                mutex="mutex", channel="channel", job="job", descriptor="descriptor", parked="parked"
+            )
         for kind in rows_of:
             block(f"{kind} fields", ROWS[kind].table(), 40)
         names("field kinds", [(name, i + 1) for i, name in enumerate(FIELD_KINDS)])
@@ -299,6 +304,7 @@ class Image:
             ROWS["worker"].stride,
         )
         if self.has_objects:
+            block("parked", b"".join(ROWS["parked"].bytes(**parked) for parked in self.parked), ROWS["parked"].stride)
             most = max(self.descriptors, default=-1) + 1
             empty = ROWS["descriptor"].bytes()
             block("descriptors", b"".join(self.descriptors.get(fd, empty) for fd in range(most)) or empty,

@@ -12,7 +12,7 @@ import lldb
 from coro_debug.layout import Layout
 from coro_lldb import attach, plugged, sessions
 
-COMMANDS = ("coro list", "coro bt 4", "coro why 7", "coro group", "coro stacks", "coro tree", "thread list")
+COMMANDS = ("coro list", "coro bt 4", "coro why 7", "coro group", "coro stacks", "coro stats", "coro tree", "thread list")
 
 
 def cases(process):

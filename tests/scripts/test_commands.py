@@ -107,6 +107,8 @@ class Source(unittest.TestCase):
             ("src/park.rs", None, False),
             ("tests/park.rs", None, True),
             ("/rustc/0123abc/library/std/src/panic.rs", None, False),
+            ("/home/u/.cargo/registry/src/index-1/crossbeam-deque-0.8.8/src/deque.rs", None, False),
+            ("/home/u/.cargo/registry/src/index-1/crossbeam-deques-0.8.8/src/deque.rs", None, True),
             ("library/core/src/ops/function.rs", None, False),
             ("/usr/lib/rustlib/src/rust/library/alloc/src/boxed.rs", None, False),
             ("/home/v/library/books/src/a.rs", None, True),
@@ -235,7 +237,32 @@ class OneOfThem(unittest.TestCase):
                 "  oldest      #2 'old', ready for 5.0 s",
             ],
         )
-        self.assertIn("  counters    alive 3, switches 12", lines)
+        self.assertIn("  counters    alive 3, spawns 0, switches 12", lines)
+
+    def test_counters(self):
+        image = Image()
+        self.assertEqual(say(image, "stats"), """\
+WORKER  ALIVE  SPAWNED  ENDED  STOLEN  SWITCHES  PARKED
+0           3        0      0       0        12  -
+""")
+        image.workers = [
+            {"thread": 901, "alive": 3, "spawns": 1200, "exits": 1100, "switches": 12},
+            {"thread": 902, "alive": 90, "spawns": 0, "exits": 5, "steals": 95, "switches": 2345},
+        ]
+        image.parked = [{"sleep": 2}, {"sleep": 1000, "read": 1}]
+        self.assertEqual(say(image, "stats"), """\
+WORKER  ALIVE  SPAWNED  ENDED  STOLEN  SWITCHES  PARKED
+0           3    1,200  1,100       0        12  2 sleep
+1          90        0      5      95     2,345  1,000 sleep, 1 read
+all        95    1,200  1,105      95     2,357  1,002 sleep, 1 read
+2 coroutines nobody has begun: alive, and on no worker
+""")
+
+    def test_counters_of_older_programs(self):
+        image = Image(has_objects=False)
+        self.assertIn("not known", say(image, "stats"))
+        image.workers = [{"thread": 0}]
+        self.assertEqual(say(image, "stats"), "no worker runs: the runtime has ended\n")
 
 
 class Stacks(unittest.TestCase):
@@ -337,6 +364,7 @@ class Help(unittest.TestCase):
                 "crash",
                 "stacks",
                 "thread",
+                "stats",
                 "dump",
             ],
         )

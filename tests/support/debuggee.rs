@@ -18,7 +18,7 @@ pub(crate) struct Debuggee {
 impl Debuggee {
     /// `seen MODE` of that build.
     pub(crate) fn seen(profile: Profile, mode: &str) -> Debuggee {
-        Debuggee::start(Command::new(program("seen", profile)).env("CORO_MONITOR", "off").arg(mode))
+        Debuggee::start(Command::new(program("seen", profile)).arg(mode))
     }
 
     /// A command that says `parked` when it is so far.
@@ -29,7 +29,9 @@ impl Debuggee {
     }
 
     pub(crate) fn start_unheard(command: &mut Command) -> Debuggee {
+        // The monitor would be one more thread in all that is said.
         let mut child = command
+            .env("CORO_MONITOR", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -45,9 +47,14 @@ impl Debuggee {
         line.trim_end().to_owned()
     }
 
-    /// Waits until its main thread sleeps in the kernel: io waits for events, for all of them.
+    /// Waits until its threads sleep in the kernel: io waits for events, for all coroutines of each.
     pub(crate) fn asleep(self) -> Debuggee {
-        while !self.stat().contains(") S ") {
+        let is_awake = |task: &fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat"));
+            stat.is_ok_and(|stat| !stat.contains(") S "))
+        };
+        let tasks = format!("/proc/{}/task", self.child.id());
+        while fs::read_dir(&tasks).expect("it lives").flatten().any(|task| is_awake(&task)) {
             thread::yield_now();
         }
         self
@@ -99,7 +106,6 @@ impl Debuggee {
     ) -> Debuggee {
         let folder = scratch("core");
         let mut command = Command::new("sh");
-        command.env("CORO_MONITOR", "off");
         command.args(["-c", "ulimit -c unlimited && exec \"$0\" \"$@\""]).arg(program).args(arguments);
         let mut debuggee = Debuggee::start(command.envs(environment.iter().copied()).current_dir(&folder));
         debuggee.folder = Some(folder);

@@ -82,24 +82,14 @@ fn unmap((start, end): (usize, usize)) {
 mod tests {
     use super::*;
 
-    /// The alternate stack of this thread.
-    fn current() -> AlternateStack {
-        // SAFETY: the one that was there is set again at once.
-        unsafe {
-            let current = AlternateStack(None).set().unwrap();
-            current.set().unwrap();
-            current
-        }
-    }
-
     #[test]
     fn thread_gets_its_own_stack_back() {
-        let before = current();
+        let before = AlternateStack::current();
         let stack = ThreadStack::enter();
-        assert_eq!(current(), AlternateStack(stack.own));
+        assert_eq!(AlternateStack::current(), AlternateStack(stack.own));
         let (start, end) = stack.own.unwrap();
         assert_eq!(end - start, ALTERNATE_STACK);
         drop(stack);
-        assert_eq!(current(), before);
+        assert_eq!(AlternateStack::current(), before);
     }
 }
