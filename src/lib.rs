@@ -126,3 +126,8 @@ pub use time::sleep;
 #[cfg(doctest)]
 #[doc = include_str!("../debug-docs/soundness.md")]
 struct Soundness;
+
+/// As above.
+#[cfg(doctest)]
+#[doc = include_str!("../debug-docs/caveats.md")]
+struct Caveats;
