@@ -165,10 +165,7 @@ fn start(
         None => ClassName::Default,
         Some(asked) => class_for(asked).ok_or(Kind::StackSize { asked, largest: LARGEST_STACK })?,
     };
-    let worker = admit::spawner(match home {
-        Home::Any => "coro::spawn",
-        Home::Here => "coro::spawn_local",
-    })?;
+    let worker = admit::spawner(home)?;
     if worker.row.spawns.load(Relaxed) == 0 {
         // From now on there is somebody whom another one could keep waiting.
         monitor::start();

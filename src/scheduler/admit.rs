@@ -6,7 +6,7 @@ use super::policy::{self, Policy};
 use super::switch::{After, transfer};
 use super::worker::{self, Worker};
 use crate::abi::record::{NO_WORKER, Record};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::registry::transition;
 
 /// Where a new coroutine may run.
@@ -24,12 +24,23 @@ impl Home {
     pub(crate) fn of_new(self, worker: &Worker) -> u32 {
         if self == Home::Any && worker.seat.is_some() { NO_WORKER } else { worker.index }
     }
+
+    /// Why the caller may not spawn.
+    #[cold]
+    fn refusal(self) -> Error {
+        worker::refusal(match self {
+            Home::Any => "coro::spawn",
+            Home::Here => "coro::spawn_local",
+        })
+    }
 }
 
-/// The worker on which the caller may spawn. `tried` is what it calls for that.
+/// The worker on which the caller may spawn.
 #[inline]
-pub(crate) fn spawner<'a>(tried: &'static str) -> Result<&'a Worker> {
-    let worker = worker::of_user(tried)?;
+pub(crate) fn spawner<'a>(home: Home) -> Result<&'a Worker> {
+    let Some(worker) = worker::current().filter(|worker| !worker.is_service(worker.running())) else {
+        return Err(home.refusal());
+    };
     if worker.is_ending.get() {
         return Err(Kind::ShuttingDown.into());
     }

@@ -88,13 +88,14 @@ pub(crate) fn current<'a>() -> Option<&'a Worker> {
 pub(crate) fn of_user<'a>(tried: &'static str) -> Result<&'a Worker> {
     match current() {
         Some(worker) => worker.for_user(tried),
-        None => Err(refusal(None, tried)),
+        None => Err(refusal(tried)),
     }
 }
 
+/// What the caller is told who is none who may spawn and wait.
 #[cold]
-fn refusal(worker: Option<&Worker>, tried: &'static str) -> Error {
-    match worker {
+pub(super) fn refusal(tried: &'static str) -> Error {
+    match current() {
         Some(worker) => Kind::Service { tried, service: worker.running().kind().name() }.into(),
         None => Kind::Outside { tried }.into(),
     }
@@ -138,7 +139,7 @@ impl Worker {
     /// The same worker, if the one who runs may spawn and wait: see [`of_user`].
     #[inline]
     pub(super) fn for_user(&self, tried: &'static str) -> Result<&Worker> {
-        if self.is_service(self.running()) { Err(refusal(Some(self), tried)) } else { Ok(self) }
+        if self.is_service(self.running()) { Err(refusal(tried)) } else { Ok(self) }
     }
 
     /// The worker's clock, nanoseconds of CLOCK_MONOTONIC at io's last poll.
