@@ -200,6 +200,41 @@ fn frame_that_jumps_over_the_redzone_is_an_overflow() {
 }
 
 #[test]
+fn who_gives_way_beyond_its_redzone_is_told_before_it_does() {
+    for profile in [Profile::Debug, Profile::Release] {
+        let crash = crash(profile, &["gives-way-below"]);
+        crash.assert_complete().assert_died(SIGSEGV);
+        crash.assert_says(&[
+            "'culprit' overflowed its stack, and jumped over its redzone into another's",
+            " KiB below its stack, and it was about to give way\n",
+            "call_on_stack",
+            "crashing::give_way",
+            "<coroutine start>",
+        ]);
+        let verdict = crash.line("verdict   ");
+        assert!(verdict.starts_with("a large frame: call_on_stack, 35"), "{verdict}");
+    }
+}
+
+#[test]
+fn who_gives_way_on_a_foreign_stack_is_told_unless_it_is_main() {
+    let crash = crash(own_profile(), &["gives-way-elsewhere"]);
+    crash.assert_complete().assert_died(SIGSEGV);
+    crash.assert_says(&["'culprit' left its stack: its stack pointer is elsewhere"]);
+    assert!(!crash.err.contains("overflowed") && !crash.err.contains("stack_size"), "{}", crash.err);
+    // What isn't told ends the process all the same.
+    let off = crash_of(
+        &program("crashing", own_profile()),
+        &["gives-way-elsewhere"],
+        &[("CORO_CRASH", "off")],
+    );
+    off.assert_silent().assert_died(SIGSEGV);
+    let output = Command::new(program("crashing", own_profile())).arg("main-elsewhere").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("another one had its turn\nmain went on\n") && output.status.success(), "{said}");
+}
+
+#[test]
 fn wild_pointers_name_both_and_advise_no_size() {
     let cases = [
         ("stranger", "'culprit' used a wild pointer: into the redzone of coroutine #4 'victim'"),

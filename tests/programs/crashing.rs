@@ -69,6 +69,9 @@ fn main() {
             in_a_coroutine(move || allocate_deeply(&before));
         }
         ["large-c-frame"] => in_a_coroutine(jump_over_the_redzone),
+        ["gives-way-below"] => in_a_coroutine(|| give_way_on(own_stack().1 - BELOW_A_REDZONE)),
+        ["gives-way-elsewhere"] => in_a_coroutine(|| give_way_on(new_stack())),
+        ["main-elsewhere"] => main_elsewhere(),
         ["null"] => in_a_coroutine(|| write(black_box(16))),
         ["wild"] => in_a_coroutine(|| write(black_box(0x7000_0000_0000))),
         ["general-protection"] => in_a_coroutine(|| write(black_box(0x8000_0000_0000_0000))),
@@ -227,6 +230,59 @@ fn allocate_deeply(before: &str) {
 fn jump_over_the_redzone() {
     // SAFETY: it faults, which is what is wanted.
     unsafe { std::arch::asm!("sub rsp, 0x78000", "mov byte ptr [rsp + 0x1000], 1", "add rsp, 0x78000") };
+}
+
+// As a C function with an array that skips a redzone, and calls back: f runs on the stack that ends at `top`.
+std::arch::global_asm!(
+    ".globl call_on_stack",
+    ".type call_on_stack, @function",
+    "call_on_stack:",
+    ".cfi_startproc",
+    "push rbp",
+    ".cfi_adjust_cfa_offset 8",
+    ".cfi_rel_offset rbp, 0",
+    "mov rbp, rsp",
+    ".cfi_def_cfa_register rbp",
+    "mov rsp, rsi",
+    "call rdi",
+    "mov rsp, rbp",
+    "pop rbp",
+    ".cfi_def_cfa rsp, 8",
+    "ret",
+    ".cfi_endproc",
+    ".size call_on_stack, . - call_on_stack",
+);
+
+unsafe extern "C" {
+    fn call_on_stack(f: extern "C" fn(), top: usize);
+}
+
+/// From a stack's top: it leads into the middle of the next one.
+const BELOW_A_REDZONE: usize = 360 << 10;
+
+extern "C" fn give_way() {
+    coro::yield_now();
+}
+
+fn give_way_on(top: usize) {
+    // SAFETY: nobody is to come back.
+    unsafe { call_on_stack(give_way, top) };
+}
+
+/// The top of a new one.
+fn new_stack() -> usize {
+    let stack = vec![0_u128; 8192].leak();
+    stack.as_mut_ptr_range().end.expose_provenance()
+}
+
+/// main may give way on any stack: its own is the thread's.
+fn main_elsewhere() {
+    in_a_runtime(|| {
+        let other = spawn(|| println!("another one had its turn"));
+        give_way_on(new_stack());
+        assert!(other.is_finished());
+        println!("main went on");
+    });
 }
 
 fn write(address: usize) {
