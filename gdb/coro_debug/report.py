@@ -39,6 +39,8 @@ class Report:
         self.verdict = verdict.classify(self.facts)
         if self.verdict.kind in ("jumped", "astray"):
             self.coroutine = registry.record(self.verdict.slot)
+            # Its frames are those of the thread, wherever that stands.
+            self.coroutine.thread = thread
 
     def _facts(self):
         registry, address = self._registry, self.address
