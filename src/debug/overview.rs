@@ -11,7 +11,7 @@ use crate::abi::wait::{ObjectKind, WaitReason};
 use crate::arch::SAVED_REGISTERS;
 use crate::arch::registers::{REGISTER_COUNT, Registers};
 use crate::debug::memory::{OwnMemory, ReadMemory as _};
-use crate::registry;
+use crate::registry::{self, Tenant};
 use crate::stack::geometry::SlotIndex;
 use crate::stack::region::{self, Region};
 use crate::stack::slots;
@@ -95,7 +95,9 @@ pub fn dump() -> String {
     let Some(region) = region::get() else { return "no runtime has started yet\n".into() };
     let mut text = String::new();
     for (number, record) in alive(region).enumerate() {
-        let _ = writeln!(text, "{}", Line(record));
+        // Others may be giving the slot to its next tenant just now.
+        let Some(tenant) = registry::tenant(record) else { continue };
+        let _ = writeln!(text, "{}", Line(record, &tenant));
         if number < MOST_BACKTRACES && record.word().state() == State::Parked {
             let _ = write!(text, "{}", backtrace_of(record));
         }
@@ -127,16 +129,16 @@ fn backtrace_of(record: &Record) -> Backtrace {
 }
 
 /// One coroutine in one line.
-struct Line<'a>(&'a Record);
+struct Line<'a>(&'a Record, &'a Tenant);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let record = self.0;
-        write!(f, "#{}", record.id())?;
-        if let Some(name) = record.name() {
+        let Line(record, tenant) = self;
+        write!(f, "#{}", tenant.id)?;
+        if let Some(name) = &tenant.name {
             write!(f, " '{name}'")?;
         }
-        let state = record.word().state();
+        let state = tenant.word.state();
         write!(f, " {}", state.name())?;
         let reason = record.wait_reason.load(Relaxed) as usize;
         if state == State::Parked
@@ -153,7 +155,7 @@ impl fmt::Display for Line<'_> {
         }
         let age = clock::now().saturating_sub(record.since.load(Relaxed)) / 1_000_000;
         write!(f, " for {}.{:03} s", age / 1000, age % 1000)?;
-        write!(f, ", spawned at {}", registry::spawn_site(record))?;
+        write!(f, ", spawned at {}", tenant.spawn_site)?;
         match record.parent.load(Relaxed) {
             0 => Ok(()),
             parent => write!(f, " by #{parent}"),
@@ -177,12 +179,13 @@ pub(crate) fn ancestors(record: &Record) -> String {
         let Some(found) = alive(region).take(MOST_LOOKED_AT).find(|record| record.id() == parent) else {
             break;
         };
-        if let Some(name) = found.name() {
+        let Some(tenant) = registry::tenant(found).filter(|tenant| tenant.id == parent) else { break };
+        if let Some(name) = &tenant.name {
             let _ = write!(text, " '{name}'");
         }
         parent = found.parent.load(Relaxed);
         if parent != 0 {
-            let _ = write!(text, ", spawned at {}", registry::spawn_site(found));
+            let _ = write!(text, ", spawned at {}", tenant.spawn_site);
         }
     }
     text
