@@ -335,7 +335,7 @@ impl Report {
                 continue;
             };
             let depth = slots::depth(bounds);
-            crossed += u64::from(depth * 4 >= (bounds.top - bounds.limit) * 3);
+            crossed += u64::from(slots::is_nearly_full(depth, bounds.top - bounds.limit));
             if deepest.is_none_or(|(most, _)| depth > most) {
                 deepest = Some((depth, record));
             }
