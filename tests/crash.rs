@@ -200,6 +200,38 @@ fn frame_that_jumps_over_the_redzone_is_an_overflow() {
 }
 
 #[test]
+fn who_gives_way_beyond_its_redzone_is_told_before_it_does() {
+    for profile in [Profile::Debug, Profile::Release] {
+        let crash = crash(profile, &["gives-way-below"]);
+        crash.assert_complete().assert_died(SIGSEGV);
+        crash.assert_says(&[
+            "'culprit' overflowed its stack, and jumped over its redzone into another's",
+            " KiB below its stack, and it was about to give way\n",
+            "call_on_stack",
+            "crashing::give_way",
+            "<coroutine start>",
+        ]);
+        let verdict = crash.line("verdict   ");
+        assert!(verdict.starts_with("a large frame: call_on_stack, 35"), "{verdict}");
+    }
+}
+
+#[test]
+fn who_gives_way_on_a_foreign_stack_is_told_unless_it_is_main() {
+    let crash = crash(own_profile(), &["gives-way-elsewhere"]);
+    crash.assert_complete().assert_died(SIGSEGV);
+    crash.assert_says(&["'culprit' left its stack: its stack pointer is elsewhere"]);
+    assert!(!crash.err.contains("overflowed") && !crash.err.contains("stack_size"), "{}", crash.err);
+    // What isn't told ends the process all the same.
+    let off =
+        crash_of(&program("crashing", own_profile()), &["gives-way-elsewhere"], &[("CORO_CRASH", "off")]);
+    off.assert_silent().assert_died(SIGSEGV);
+    let output = Command::new(program("crashing", own_profile())).arg("main-elsewhere").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("another one had its turn\nmain went on\n") && output.status.success(), "{said}");
+}
+
+#[test]
 fn wild_pointers_name_both_and_advise_no_size() {
     let cases = [
         ("stranger", "'culprit' used a wild pointer: into the redzone of coroutine #4 'victim'"),
@@ -371,12 +403,26 @@ fn panic_names_the_coroutine_and_those_that_led_to_it() {
 }
 
 #[test]
-fn dump_comes_when_sigquit_asks_for_it() {
-    let output = Command::new(program("crashing", own_profile())).arg("quit").output().unwrap();
+fn sigquit_wakes_a_worker_that_sleeps_to_dump() {
+    let mut command = Command::new(program("crashing", own_profile()));
+    // The monitor would answer as well.
+    let output = command.arg("quit").env("CORO_MONITOR", "off").output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{err}");
     assert!(err.starts_with("SIGQUIT: all coroutines\n#"), "{err}");
     assert!(err.contains("'sleeper' parked in sleep") && err.contains("coro::time::sleep"), "{err}");
+}
+
+#[test]
+fn sigquit_is_answered_though_every_worker_is_kept_busy() {
+    for workers in ["1", "3"] {
+        let mut command = Command::new(program("crashing", own_profile()));
+        let output = command.args(["quit-of-hogs", workers]).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{err}");
+        assert!(err.contains("SIGQUIT: all coroutines\n#") && err.contains("'main' running for "), "{err}");
+        assert_eq!(err.matches("'hog' running for ").count() + 1, workers.parse().unwrap(), "{err}");
+    }
 }
 
 /// Random depths, frame sizes, names, profiles and redzones: always right.

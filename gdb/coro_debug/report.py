@@ -37,8 +37,10 @@ class Report:
         self.coroutine = registry.running_on(thread)
         self.facts = self._facts()
         self.verdict = verdict.classify(self.facts)
-        if self.verdict.kind == "jumped":
+        if self.verdict.kind in ("jumped", "astray"):
             self.coroutine = registry.record(self.verdict.slot)
+            # Its frames are those of the thread, wherever that stands.
+            self.coroutine.thread = thread
 
     def _facts(self):
         registry, address = self._registry, self.address
@@ -48,7 +50,8 @@ class Report:
             is_free = (place.index - place.klass.first >= place.klass.used
                        or registry.record(place.index).state == FREE)
         own = registry.locate(self.thread.sp)
-        facts = {"place": place, "is_free": is_free, "jumped": self._jumped(own)}
+        facts = {"place": place, "is_free": is_free, "jumped": self._jumped(own),
+                 "astray": self._astray(own, place)}
         if own is not None and own.kind in ("stack", "redzone"):
             limit, top = own.klass.stack(own.index)
             facts.update(own=own.index, limit=limit, top=top, redzone=own.klass.redzone)
@@ -79,6 +82,17 @@ class Report:
                 return index
         return None
 
+    def _astray(self, own, place):
+        """The slot of the one that the records say to run on this thread, when its own redzone was touched,
+        and the stack pointer is not near that at all. The runtime does so itself, when such a one is about to
+        give way."""
+        worker = self._registry.worker_of(self.thread)
+        if worker is None or place is None or place.kind != "redzone":
+            return None
+        if own is not None and own.index == place.index:
+            return None
+        return place.index if place.index in self._registry.said_to_run(worker.number) else None
+
     @property
     def concerns_coroutines(self):
         return self.verdict.kind not in ("elsewhere", "null", "none")
@@ -99,6 +113,8 @@ class Report:
             return f"{who} overflowed its stack"
         if kind == "jumped":
             return f"{who} overflowed its stack, and jumped over its redzone into another's"
+        if kind == "astray":
+            return f"{who} left its stack: its stack pointer is elsewhere"
         if kind == "native overflow":
             return f"{who} overflowed its thread's own stack"
         if kind == "underrun":

@@ -23,6 +23,7 @@ class Facts:
     """What is known of a fault. Of the coroutine that the stack pointer says runs: `own` (its slot), `limit`,
     `top`, `redzone` (bytes); None on a native stack, whose bounds are `native` then, if it is a worker's.
     `place`: where the address lies, as `places.locate` says. `is_free`: whether that slot has no tenant.
+    `astray`: the slot of such a one, whose own redzone was touched while its stack pointer is anywhere else.
     `jumped`: the slot of one that the records say to run on this thread, while its stack pointer is below
     that one's redzone."""
 
@@ -38,14 +39,16 @@ class Facts:
         is_free=False,
         native=None,
         jumped=None,
+        astray=None,
     ):
         self.address, self.sp, self.own = address, sp, own
         self.limit, self.top, self.redzone = limit, top, redzone
-        self.place, self.is_free, self.native, self.jumped = place, is_free, native, jumped
+        self.place, self.is_free, self.native = place, is_free, native
+        self.jumped, self.astray = jumped, astray
 
 
 class Verdict:
-    """`kind`: overflow, jumped, underrun, above, stranger, freed, registry, native overflow, null, elsewhere,
+    """`kind`: overflow, jumped, astray, underrun, above, stranger, freed, registry, native overflow, null, elsewhere,
     none. `slot`: the one whose stack or redzone was touched, where another than the running coroutine's;
     `distance`: bytes, as the kind says: below the stack's limit (overflow, underrun, stranger), above its top
     (above)."""
@@ -66,6 +69,8 @@ def classify(facts):
     address, sp, place = facts.address, facts.sp, facts.place
     if facts.jumped is not None:
         return Verdict("jumped", facts.jumped)
+    if facts.astray is not None:
+        return Verdict("astray", facts.astray)
     if address is None:
         return Verdict("none")
     if place is None:

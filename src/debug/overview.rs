@@ -11,11 +11,11 @@ use crate::abi::wait::{ObjectKind, WaitReason};
 use crate::arch::SAVED_REGISTERS;
 use crate::arch::registers::{REGISTER_COUNT, Registers};
 use crate::debug::memory::{OwnMemory, ReadMemory as _};
-use crate::registry;
+use crate::registry::{self, Tenant};
 use crate::stack::geometry::SlotIndex;
 use crate::stack::region::{self, Region};
 use crate::stack::slots;
-use crate::sys::{clock, pagemap};
+use crate::sys::clock;
 
 /// Coroutines whose backtraces a dump shows.
 const MOST_BACKTRACES: usize = 200;
@@ -32,6 +32,16 @@ pub struct StackDepth {
     pub deepest: usize,
     /// Bytes of the stack.
     pub size: usize,
+    /// Where it was spawned.
+    pub spawned_at: String,
+}
+
+impl StackDepth {
+    /// Whether three quarters of the stack have been used, as a crash report counts those of others: "3 crossed 75 % of
+    /// theirs".
+    pub fn is_nearly_full(&self) -> bool {
+        slots::is_nearly_full(self.deepest, self.size)
+    }
 }
 
 /// How deep the stacks of all coroutines alive have been, the deepest first: what a stack size can be chosen by.
@@ -50,6 +60,7 @@ pub struct StackDepth {
 ///     coro::yield_now();
 ///     let report = coro::stack_report();
 ///     assert!(report[0].deepest > 50_000 && report[0].size == 192 * 1024);
+///     assert_eq!(report.iter().filter(|stack| stack.is_nearly_full()).count(), 0);
 ///     deep.join().unwrap();
 /// })?;
 /// # Ok::<(), coro::Error>(())
@@ -57,18 +68,15 @@ pub struct StackDepth {
 pub fn stack_report() -> Vec<StackDepth> {
     let Some(region) = region::get() else { return Vec::new() };
     let mut report: Vec<StackDepth> = alive(region)
-        .filter(|record| record.kind() == Kind::User)
         .filter_map(|record| {
+            let tenant = registry::tenant(record).filter(|tenant| tenant.kind == Kind::User)?;
             let bounds = region.geometry.bounds(region.slot(record))?;
-            let deepest = match pagemap::lowest_touched(bounds.limit, bounds.top) {
-                Ok(lowest) => lowest.map_or(0, |lowest| bounds.top.saturating_sub(lowest)),
-                Err(()) => slots::depth(bounds),
-            };
             Some(StackDepth {
-                id: record.id(),
-                name: record.name(),
-                deepest,
+                id: tenant.id,
+                name: tenant.name,
+                deepest: slots::depth(bounds),
                 size: bounds.top - bounds.limit,
+                spawned_at: tenant.spawn_site,
             })
         })
         .collect();
@@ -95,7 +103,9 @@ pub fn dump() -> String {
     let Some(region) = region::get() else { return "no runtime has started yet\n".into() };
     let mut text = String::new();
     for (number, record) in alive(region).enumerate() {
-        let _ = writeln!(text, "{}", Line(record));
+        // Others may be giving the slot to its next tenant just now.
+        let Some(tenant) = registry::tenant(record) else { continue };
+        let _ = writeln!(text, "{}", Line(record, &tenant));
         if number < MOST_BACKTRACES && record.word().state() == State::Parked {
             let _ = write!(text, "{}", backtrace_of(record));
         }
@@ -127,16 +137,16 @@ fn backtrace_of(record: &Record) -> Backtrace {
 }
 
 /// One coroutine in one line.
-struct Line<'a>(&'a Record);
+struct Line<'a>(&'a Record, &'a Tenant);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let record = self.0;
-        write!(f, "#{}", record.id())?;
-        if let Some(name) = record.name() {
+        let Line(record, tenant) = self;
+        write!(f, "#{}", tenant.id)?;
+        if let Some(name) = &tenant.name {
             write!(f, " '{name}'")?;
         }
-        let state = record.word().state();
+        let state = tenant.word.state();
         write!(f, " {}", state.name())?;
         let reason = record.wait_reason.load(Relaxed) as usize;
         if state == State::Parked
@@ -153,7 +163,7 @@ impl fmt::Display for Line<'_> {
         }
         let age = clock::now().saturating_sub(record.since.load(Relaxed)) / 1_000_000;
         write!(f, " for {}.{:03} s", age / 1000, age % 1000)?;
-        write!(f, ", spawned at {}", registry::spawn_site(record))?;
+        write!(f, ", spawned at {}", tenant.spawn_site)?;
         match record.parent.load(Relaxed) {
             0 => Ok(()),
             parent => write!(f, " by #{parent}"),
@@ -177,12 +187,13 @@ pub(crate) fn ancestors(record: &Record) -> String {
         let Some(found) = alive(region).take(MOST_LOOKED_AT).find(|record| record.id() == parent) else {
             break;
         };
-        if let Some(name) = found.name() {
+        let Some(tenant) = registry::tenant(found).filter(|tenant| tenant.id == parent) else { break };
+        if let Some(name) = &tenant.name {
             let _ = write!(text, " '{name}'");
         }
         parent = found.parent.load(Relaxed);
         if parent != 0 {
-            let _ = write!(text, ", spawned at {}", registry::spawn_site(found));
+            let _ = write!(text, ", spawned at {}", tenant.spawn_site);
         }
     }
     text
@@ -235,7 +246,21 @@ mod tests {
             let report = stack_report();
             let found = report.iter().find(|depth| depth.name.as_deref() == Some("deep one")).unwrap();
             assert!((600 << 10..4 << 20).contains(&found.deepest) && found.size == 8 << 20, "{found:?}");
+            assert!(!found.is_nearly_full() && found.spawned_at.starts_with(file!()), "{found:?}");
             deep.join().unwrap();
+            let fuller = crate::CoroutineBuilder::new()
+                .name("fuller one")
+                .spawn(|| {
+                    let mut array = [1_u8; 150 << 10];
+                    std::hint::black_box(&mut array);
+                    crate::yield_now();
+                })
+                .unwrap();
+            crate::yield_now();
+            let report = stack_report();
+            let found = report.iter().find(|depth| depth.name.as_deref() == Some("fuller one")).unwrap();
+            assert!(found.is_nearly_full() && found.size == 192 << 10, "{found:?}");
+            fuller.join().unwrap();
         })
         .unwrap();
     }

@@ -13,7 +13,7 @@ use crate::debug::quit;
 use crate::error::{Kind, Result};
 use crate::scheduler::main::Settings;
 use crate::scheduler::policy::Policy;
-use crate::scheduler::worker;
+use crate::scheduler::{remote, worker};
 use crate::stack::region;
 use crate::sys::signal;
 
@@ -130,7 +130,8 @@ impl Builder {
     }
 
     /// Writes a [dump](crate::dump) of all coroutines to standard error when SIGQUIT comes (Ctrl-\\ on a terminal), instead
-    /// of ending the process: within a second, if no coroutine keeps its worker from everything else.
+    /// of ending the process. A worker that has nothing to do writes it at once; where coroutines that don't wait keep all
+    /// workers from everything else, the monitor does, a third of a second later.
     pub fn dump_on_quit(mut self) -> Builder {
         self.dump_on_quit = true;
         self
@@ -176,7 +177,9 @@ impl Builder {
         panic::install_hook();
         crash::prepare(self.crash_report, self.crash_file)?;
         if self.dump_on_quit {
-            quit::prepare()?;
+            quit::prepare(remote::wake_any)?;
+            // It answers when no worker does.
+            monitor::start();
         }
         let stack = ThreadStack::enter();
         let settings = Settings { region, policy: self.policy, trace: self.trace, caller };

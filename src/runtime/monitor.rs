@@ -12,6 +12,8 @@
 //!
 //! `CORO_MONITOR=off` does without: for tools which run every thread step by step.
 //!
+//! It also answers SIGQUIT, for programs that want a dump of their coroutines then, if no worker has between two looks.
+//!
 //! One thread for the process, from the first spawn on. A look costs a few microseconds; while all workers are idle it
 //! comes three times a second.
 
@@ -26,7 +28,7 @@ use std::time::Duration;
 use crate::abi::layout;
 use crate::abi::record::Kind as CoroutineKind;
 use crate::abi::state::State;
-use crate::debug::sample;
+use crate::debug::{quit, sample};
 use crate::error::{Kind, Result};
 use crate::registry::{self, Tenant};
 use crate::scheduler::remote;
@@ -71,13 +73,18 @@ pub(super) fn start() {
 /// The monitor's life.
 fn watch() {
     signal::block_all();
-    let region = region::get().expect("somebody has spawned, so there is a runtime");
+    let region = region::get().expect("a runtime has started it");
     let mut watched = vec![Watched::default(); region.workers().len()];
     let mut named = VecDeque::new();
     let mut pause = BUSY;
     loop {
         let before = clock::now();
+        let was_asked = quit::is_asked();
         thread::sleep(Duration::from_nanos(pause));
+        if was_asked {
+            // Unless a worker was faster.
+            quit::answer();
+        }
         if clock::now() - before > pause + GAP {
             watched.fill(Watched::default());
         }

@@ -62,7 +62,6 @@ fn housekeeping(worker: &Worker) {
         trim::step(worker.region);
         modules::refresh();
     }
-    quit::answer();
 }
 
 /// Looks for events, and wakes whom they concern.
@@ -78,6 +77,9 @@ pub(super) fn poll(worker: &Worker, block: Block, ready: &mut Vec<Ready>) {
     }
     if longest > 0 {
         remote::wake_up(worker.index);
+    }
+    if quit::is_asked() {
+        quit::answer();
     }
     worker.row.clock.store(worker.clock(), Relaxed);
     worker.row.polls.store(worker.row.polls.load(Relaxed) + 1, Relaxed);
@@ -103,6 +105,8 @@ pub(super) fn poll(worker: &Worker, block: Block, ready: &mut Vec<Ready>) {
 fn fall_asleep(worker: &Worker, block: Block) -> u64 {
     let mut longest = u64::MAX;
     let may_sleep = remote::fall_asleep(worker.index, || match &worker.seat {
+        // Whoever asks wakes one that sleeps.
+        _ if quit::is_asked() => true,
         Some(seat) if block == Block::UntilSomethingIsThere => match seat.sight(worker) {
             Sight::Something => true,
             Sight::NotYet(left) => {

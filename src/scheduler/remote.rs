@@ -121,6 +121,11 @@ pub(super) fn wake_one_of(workers: &Set, rank: impl Fn(u32) -> u64) {
     }
 }
 
+/// Wakes a worker of the process if one sleeps. May be called in a signal's handler.
+pub(crate) fn wake_any() {
+    wake_one_of(&[u64::MAX; _], |_| 0);
+}
+
 /// Before a worker blocks: says so, and whether it may: not if somebody was sent to it, or if `finds_something`.
 pub(super) fn fall_asleep(worker: u32, finds_something: impl FnOnce() -> bool) -> bool {
     let remote = &REMOTES[worker as usize];

@@ -11,6 +11,8 @@
 //! - The entered one's link is set before the stacks are swapped, the left one's is cut after: so a thread's
 //!   own backtrace is complete at every instruction.
 //!
+//! Who leaves his stack has to be on it: see [`is_near`].
+//!
 //! The *resumer*, where a running coroutine's backtrace goes on, is the switch coroutine, which is parked in its
 //! loop, and behind it main; or the creator, when a coroutine was started at once.
 
@@ -25,8 +27,10 @@ use crate::abi::state::flag;
 use crate::arch::{self, END};
 use crate::coroutine::waiter::Waiters;
 use crate::coroutine::{entry, extra};
+use crate::debug::crash;
 use crate::registry::transition;
 use crate::stack::checkers;
+use crate::stack::geometry::REDZONE;
 
 /// What is to become of a coroutine that has left its stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +87,9 @@ fn leave_for_good(worker: &Worker, to: &'static Record) -> ! {
 fn announce(worker: &Worker, to: &'static Record, after: After) -> &'static Record {
     let from = worker.current.get();
     debug_assert!(!ptr::eq(from, to), "a coroutine gives way to another one, not to itself");
+    if !is_near(from) {
+        look_where_it_is(worker, from);
+    }
     worker.trace.note(from, to);
     worker.row.switches.store(worker.row.switches.load(Relaxed) + 1, Relaxed);
     worker.left.set((from, after));
@@ -94,6 +101,31 @@ fn announce(worker: &Worker, to: &'static Record, after: After) -> &'static Reco
         finish(worker);
     }
     from
+}
+
+/// Whether the stack pointer is so near to where the coroutine was left the last time that it must be in its stack: in
+/// between there is no room for a redzone, and in a redzone nothing can be called.
+///
+/// The bounds themselves would be exact, but lie in the record's second cache line, which a switch doesn't touch.
+#[inline(always)]
+fn is_near(from: &Record) -> bool {
+    arch::stack_pointer().wrapping_sub(from.context.sp()).wrapping_add(REDZONE) < 2 * REDZONE
+}
+
+/// What [`is_near`] leaves open. Only main may be elsewhere: its stack is the thread's own, which the program may have
+/// changed.
+///
+/// A frame of C code that is larger than the redzone can come as far as this without a fault: its stack pointer lies in
+/// the stack of somebody else, and what is written there is his.
+#[cold]
+#[inline(never)]
+fn look_where_it_is(worker: &Worker, from: &'static Record) {
+    let slot = worker.region.slot(from);
+    if let Some(bounds) = worker.region.geometry.bounds(slot)
+        && !(bounds.limit..bounds.top).contains(&arch::stack_pointer())
+    {
+        crash::astray(slot, bounds);
+    }
 }
 
 /// Sets where backtraces go on, before the swap.

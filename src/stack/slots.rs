@@ -15,7 +15,8 @@ use super::{checkers, free};
 use crate::abi::layout::{CLASS_COUNT, ClassName};
 use crate::abi::state::State;
 use crate::error::{Kind, Result};
-use crate::sys::memory::{self, GUARDS_AT_ONCE};
+use crate::sys::memory::GUARDS_AT_ONCE;
+use crate::sys::pagemap;
 
 /// In debug builds a free stack faults whole, so that a use after the coroutine's end is found where it
 /// happens. It costs 8 µs a coroutine.
@@ -169,7 +170,12 @@ pub(crate) fn deepest_before() -> usize {
 
 /// How deep a stack has been, in whole pages.
 pub(crate) fn depth(bounds: StackBounds) -> usize {
-    memory::lowest_touched(bounds.limit, bounds.top - bounds.limit).map_or(0, |page| bounds.top - page)
+    pagemap::lowest_touched(bounds.limit, bounds.top).map_or(0, |page| bounds.top - page)
+}
+
+/// Whether a stack has been used to three quarters of its size.
+pub(crate) fn is_nearly_full(depth: usize, size: usize) -> bool {
+    depth * 4 >= size * 3
 }
 
 /// All slots that ever had a tenant and have a stack for users.

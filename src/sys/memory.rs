@@ -139,8 +139,8 @@ pub(crate) fn small_pages(start: usize, length: usize) {
     let _ = unsafe { madvise(pointer(start), length, MmapAdvise::MADV_NOHUGEPAGE) };
 }
 
-/// The lowest page of [start, start + length) that has been touched.
-pub(crate) fn lowest_touched(start: usize, length: usize) -> Option<usize> {
+/// The lowest page of [start, start + length) that is in memory. One that was swapped out isn't.
+pub(super) fn lowest_resident(start: usize, length: usize) -> Option<usize> {
     const CHUNK: usize = 256;
     let mut resident = [0_u8; CHUNK];
     for chunk in (start..start + length).step_by(CHUNK * PAGE) {

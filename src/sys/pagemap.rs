@@ -1,9 +1,12 @@
 //! Which pages of a mapping have been touched, by PAGEMAP_SCAN (Linux 6.7): one system call for any length, and what was
-//! swapped out counts, too.
+//! swapped out counts, too. Older kernels are asked by mincore, which knows of nothing that was swapped out.
 //!
 //! *No allocation, no locks, bounded loops.*
 
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{memory, process};
 
 /// linux/fs.h: `_IOWR('f', 16, struct pm_scan_arg)`.
 const PAGEMAP_SCAN: libc::c_ulong = 0xc060_6610;
@@ -36,11 +39,19 @@ struct Region {
     categories: u64,
 }
 
-/// Where the kernel tells it; -1: not opened yet, -2: the kernel doesn't.
-static FILE: AtomicI32 = AtomicI32::new(-1);
+/// Where the kernel tells it: the process's number in the upper half, the descriptor in the lower. What was opened before a
+/// fork tells of the parent's memory.
+static FILE: AtomicU64 = AtomicU64::new(0);
+/// In the lower half: the kernel doesn't tell.
+const NONE: u32 = u32::MAX;
 
-/// The lowest touched page of [start, end); `None`: none. `Err`: the kernel can't tell.
-pub(crate) fn lowest_touched(start: usize, end: usize) -> Result<Option<usize>, ()> {
+/// The lowest touched page of [start, end); `None`: none, or the kernel can't tell.
+pub(crate) fn lowest_touched(start: usize, end: usize) -> Option<usize> {
+    scan(start, end).unwrap_or_else(|()| memory::lowest_resident(start, end - start))
+}
+
+/// `Err`: there is no such call.
+fn scan(start: usize, end: usize) -> Result<Option<usize>, ()> {
     let file = file()?;
     let mut region = Region::default();
     let mut scan = Scan {
@@ -67,23 +78,24 @@ pub(crate) fn lowest_touched(start: usize, end: usize) -> Result<Option<usize>, 
 
 /// It stays open: there is one, and a crash can't rely on getting another.
 fn file() -> Result<i32, ()> {
-    match FILE.load(Ordering::Relaxed) {
-        -1 => {
-            // SAFETY: the path ends with a NUL.
-            let opened =
-                unsafe { libc::open(c"/proc/self/pagemap".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-            let known = if opened < 0 { -2 } else { opened };
-            match FILE.compare_exchange(-1, known, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => file(),
-                Err(_) => {
-                    // SAFETY: another thread was first; nobody knows ours.
-                    unsafe { libc::close(opened) };
-                    file()
-                }
-            }
+    let own = u64::from(process::pid()) << 32;
+    let known = FILE.load(Relaxed);
+    let number = if known >> 32 == own >> 32 { known as u32 } else { open(known, own) };
+    if number == NONE { Err(()) } else { Ok(number as i32) }
+}
+
+#[cold]
+fn open(known: u64, own: u64) -> u32 {
+    // SAFETY: the path ends with a NUL.
+    let opened = unsafe { libc::open(c"/proc/self/pagemap".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    let number = u32::try_from(opened).unwrap_or(NONE);
+    match FILE.compare_exchange(known, own | u64::from(number), Relaxed, Relaxed) {
+        Ok(_) => number,
+        Err(first) => {
+            // SAFETY: another thread was first; nobody knows ours.
+            unsafe { libc::close(opened) };
+            first as u32
         }
-        file if file >= 0 => Ok(file),
-        _ => Err(()),
     }
 }
 
@@ -92,19 +104,67 @@ mod tests {
     use super::*;
     use crate::sys::memory::{self, PAGE};
 
+    /// Fresh memory, of which three pages are touched; their addresses, the lowest one last.
+    fn touched() -> (usize, usize, [usize; 3]) {
+        let start = memory::reserve(0, 64 * PAGE).unwrap();
+        let pages = [50, 40, 7].map(|page| start + page * PAGE);
+        (start, start + 64 * PAGE, pages)
+    }
+
+    fn touch(page: usize) {
+        // SAFETY: the tests' fresh mapping is theirs, and writable.
+        unsafe { std::ptr::with_exposed_provenance_mut::<u8>(page + 9).write(1) };
+    }
+
     #[test]
     fn lowest_touched_page_is_the_one_that_mincore_tells() {
-        let start = memory::reserve(0, 64 * PAGE).unwrap();
-        let end = start + 64 * PAGE;
-        // Kernels before 6.7 can't tell.
-        let Ok(nothing) = lowest_touched(start, end) else { return };
-        assert_eq!((nothing, memory::lowest_touched(start, 64 * PAGE)), (None, None));
-        for page in [50, 40, 7] {
-            let place = start + page * PAGE;
-            // SAFETY: the fresh mapping is ours and writable.
-            unsafe { std::ptr::with_exposed_provenance_mut::<u8>(place + 9).write(1) };
-            assert_eq!(lowest_touched(start, end), Ok(Some(place)));
-            assert_eq!(memory::lowest_touched(start, 64 * PAGE), Some(place));
+        let (start, end, pages) = touched();
+        assert_eq!((lowest_touched(start, end), memory::lowest_resident(start, end - start)), (None, None));
+        for page in pages {
+            touch(page);
+            assert_eq!(lowest_touched(start, end), Some(page));
+            assert_eq!(memory::lowest_resident(start, end - start), Some(page));
         }
+        // Kernels before 6.7 can't tell more.
+        if let Ok(scanned) = scan(start, end) {
+            assert_eq!(scanned, Some(pages[2]));
+        }
+    }
+
+    #[test]
+    fn swapped_out_pages_have_been_touched_and_discarded_ones_have_not() {
+        let (start, end, pages) = touched();
+        if scan(start, end).is_err() {
+            return;
+        }
+        pages.into_iter().for_each(touch);
+        // Where there is no swap they stay.
+        // SAFETY: the content stays what it is.
+        unsafe {
+            libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_PAGEOUT)
+        };
+        assert_eq!(lowest_touched(start, end), Some(pages[2]));
+        // SAFETY: nobody needs the content.
+        unsafe { memory::discard(pages[2], PAGE) }.unwrap();
+        assert_eq!(lowest_touched(start, end), Some(pages[1]));
+    }
+
+    #[test]
+    fn child_is_told_of_its_own_memory() {
+        let (start, end, pages) = touched();
+        touch(pages[0]);
+        assert_eq!(lowest_touched(start, end), Some(pages[0]));
+        // SAFETY: the child does nothing but system calls, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            touch(pages[2]);
+            let is_right = lowest_touched(start, end) == Some(pages[2]);
+            // SAFETY: it ends the child.
+            unsafe { libc::_exit(i32::from(!is_right)) };
+        }
+        let mut status = 0;
+        // SAFETY: the child is ours to wait for.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0, "it saw its parent's");
     }
 }

@@ -40,6 +40,8 @@ pub(crate) enum Class {
     Stranger { own: Option<SlotIndex>, slot: Option<SlotIndex> },
     /// Somebody used the stack of a coroutine that has ended.
     Freed { own: Option<SlotIndex>, slot: SlotIndex },
+    /// A coroutine was about to give way, and its stack pointer was not in its stack.
+    Astray { own: SlotIndex },
     /// It has nothing to do with stacks.
     NotOurs,
 }

@@ -21,7 +21,7 @@ use super::{settings, stacks};
 use crate::abi::state::State;
 use crate::arch::fault::{Interrupted, Landing, attempt, call_on};
 use crate::arch::registers::STACK_POINTER;
-use crate::stack::geometry::SlotIndex;
+use crate::stack::geometry::{SlotIndex, StackBounds};
 use crate::stack::region::{self, Region};
 use crate::sys::errno::Errno;
 use crate::sys::signal::{self, AlternateStack};
@@ -38,6 +38,10 @@ static PREVIOUS: [OnceLock<libc::sigaction>; 2] = [const { OnceLock::new() }; 2]
 static REPORTER: AtomicU32 = AtomicU32::new(0);
 /// Whether that thread is done, and only waits for the end.
 static IS_TOLD: AtomicBool = AtomicBool::new(false);
+/// The thread whose coroutine is about to give way while its stack pointer is elsewhere; 0: none's is.
+static ASTRAY: AtomicU32 = AtomicU32::new(0);
+/// That coroutine's slot.
+static ASTRAY_SLOT: AtomicU32 = AtomicU32::new(0);
 /// Whether a fault of the reporter can come back.
 static CAN_LAND: AtomicBool = AtomicBool::new(false);
 
@@ -64,6 +68,23 @@ pub(super) fn install() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Ends the process: the coroutine of a slot is about to give way, and its stack pointer is not in its stack.
+///
+/// By a fault, in that coroutine's own redzone: so it is told as every other crash, a debugger stops at it, and a core
+/// shows it.
+pub(crate) fn astray(slot: SlotIndex, bounds: StackBounds) -> ! {
+    let thread = process::thread_id();
+    while ASTRAY.compare_exchange(0, thread, SeqCst, Relaxed).is_err() {
+        // Another thread is ending the process.
+        nap();
+    }
+    ASTRAY_SLOT.store(slot.0, SeqCst);
+    // SAFETY: it faults; nobody's memory is there.
+    unsafe { std::ptr::with_exposed_provenance_mut::<u64>(bounds.limit - 8).write_volatile(0) };
+    // Somebody's handler has mended it, but there is no going on.
+    std::process::abort();
+}
+
 extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let errno = Errno::of_this_thread();
     let saved_errno = errno.get();
@@ -85,7 +106,11 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
         && !settings::is_off()
     {
         let sp = interrupted.registers[STACK_POINTER] as usize;
-        let class = classify(cause, sp, &region.geometry, &Known { region, thread });
+        let class = if ASTRAY.load(SeqCst) == thread {
+            Class::Astray { own: SlotIndex(ASTRAY_SLOT.load(SeqCst)) }
+        } else {
+            classify(cause, sp, &region.geometry, &Known { region, thread })
+        };
         if class != Class::NotOurs && become_reporter(thread) {
             let address = match cause {
                 Cause::Access { address } => address,
@@ -157,10 +182,14 @@ fn become_reporter(thread: u32) -> bool {
         if clock::now() - since > PATIENCE {
             return false;
         }
-        let nap = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-        // SAFETY: it only waits.
-        unsafe { libc::nanosleep(&raw const nap, std::ptr::null_mut()) };
+        nap();
     }
+}
+
+fn nap() {
+    let nap = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    // SAFETY: it only waits.
+    unsafe { libc::nanosleep(&raw const nap, std::ptr::null_mut()) };
 }
 
 /// Tells it, on the stack that there is for it.

@@ -20,7 +20,7 @@ use crate::debug::memory::OwnMemory;
 use crate::debug::modules;
 use crate::debug::symbolize::Text;
 use crate::debug::unwind::Unwinder;
-use crate::stack::geometry::{REDZONE, SlotIndex, StackBounds};
+use crate::stack::geometry::{LARGEST_STACK, REDZONE, SlotIndex, StackBounds};
 use crate::stack::region::Region;
 use crate::stack::slots;
 use crate::sys::{clock, process};
@@ -88,6 +88,7 @@ impl Crash {
             Class::Overflow { own, .. }
             | Class::Jumped { own, .. }
             | Class::Signal { own }
+            | Class::Astray { own }
             | Class::Underrun { own, .. }
             | Class::Above { own, .. } => Some(own),
             Class::Stranger { own, .. } | Class::Freed { own, .. } => own,
@@ -96,7 +97,17 @@ impl Crash {
     }
 
     pub(super) fn is_overflow(&self) -> bool {
-        matches!(self.class, Class::Overflow { .. } | Class::Jumped { .. } | Class::Signal { .. })
+        match self.class {
+            Class::Overflow { .. } | Class::Jumped { .. } | Class::Signal { .. } => true,
+            Class::Astray { .. } => self.depth_below().is_some(),
+            _ => false,
+        }
+    }
+
+    /// How far below its stack the coroutine's stack pointer is, if a frame can have brought it there.
+    pub(super) fn depth_below(&self) -> Option<usize> {
+        let below = self.stack()?.limit.checked_sub(self.registers[STACK_POINTER] as usize)?;
+        (0 < below && below <= LARGEST_STACK).then_some(below)
     }
 
     pub(super) fn stack(&self) -> Option<StackBounds> {
@@ -160,9 +171,6 @@ impl Report {
             Class::Overflow { .. } => {
                 say!(self, " overflowed its stack");
             }
-            Class::Jumped { .. } => {
-                say!(self, " overflowed its stack, and jumped over its redzone into another's");
-            }
             Class::Signal { .. } => {
                 say!(self, " overflowed its stack when a signal came, which is lost");
             }
@@ -181,6 +189,12 @@ impl Report {
             }
             Class::Freed { slot, .. } => {
                 say!(self, " used a freed stack: {}", Tenant(region, Some(slot)));
+            }
+            Class::Jumped { .. } | Class::Astray { .. } if self.crash.is_overflow() => {
+                say!(self, " overflowed its stack, and jumped over its redzone into another's");
+            }
+            Class::Jumped { .. } | Class::Astray { .. } => {
+                say!(self, " left its stack: its stack pointer is elsewhere");
             }
             Class::NotOurs => {}
         }
@@ -242,8 +256,9 @@ impl Report {
                 Size((top - limit) as u64),
                 Size(REDZONE as u64)
             );
-            let used = top.saturating_sub(self.sp().max(limit));
-            say!(self, "; {} in use", Size(used as u64));
+            if self.sp() <= top && !(self.is_astray() && !self.crash.is_overflow()) {
+                say!(self, "; {} in use", Size((top - self.sp().max(limit)) as u64));
+            }
             match slots::deepest_before() {
                 0 => {}
                 deepest => {
@@ -259,6 +274,10 @@ impl Report {
             say!(self, "\n");
         }
         self.work.output.flush();
+    }
+
+    fn is_astray(&self) -> bool {
+        matches!(self.crash.class, Class::Astray { .. })
     }
 
     pub(super) fn sp(&self) -> usize {
@@ -316,7 +335,7 @@ impl Report {
                 continue;
             };
             let depth = slots::depth(bounds);
-            crossed += u64::from(depth * 4 >= (bounds.top - bounds.limit) * 3);
+            crossed += u64::from(slots::is_nearly_full(depth, bounds.top - bounds.limit));
             if deepest.is_none_or(|(most, _)| depth > most) {
                 deepest = Some((depth, record));
             }

@@ -18,6 +18,14 @@ impl Report {
     pub(super) fn what(&mut self) {
         let Crash { class, address, access, .. } = self.crash;
         say!(self, "  what      ");
+        if let Class::Astray { .. } = class {
+            say!(self, "its stack pointer is at {:#x}", self.sp());
+            if let Some(below) = self.crash.depth_below() {
+                say!(self, ", {} below its stack", Size(below as u64));
+            }
+            say!(self, ", and it was about to give way\n");
+            return;
+        }
         if let Class::Signal { .. } = class {
             let left = self.crash.stack().map_or(0, |stack| self.sp().saturating_sub(stack.limit));
             say!(

@@ -35,8 +35,9 @@ pub(super) struct Row {
     pub(super) file: u64,
     /// 0: the compiler made this code of no line in particular.
     pub(super) line: u64,
-    /// The last line before it that is one.
+    /// The last line before it that is one, and its file: the row's own may be any.
     pub(super) nearest: u64,
+    pub(super) nearest_file: u64,
 }
 
 /// A file's name, in parts as it is stored.
@@ -98,7 +99,7 @@ impl<'a> Lines<'a> {
     pub(super) fn each_row(&self, mut show: impl FnMut(u64, u64, Row)) -> Result<()> {
         use constants::*;
         let mut program = self.program;
-        let start = Machine { address: 0, file: 1, line: 1, nearest: 1 };
+        let start = Machine { address: 0, file: 1, line: 1, nearest: 1, nearest_file: 1 };
         let mut machine = start;
         let mut previous: Option<Machine> = None;
         while !program.is_empty() {
@@ -237,6 +238,7 @@ struct Machine {
     file: u64,
     line: u64,
     nearest: u64,
+    nearest_file: u64,
 }
 
 impl Machine {
@@ -252,12 +254,13 @@ impl Machine {
     #[inline]
     fn emit(&mut self, previous: &mut Option<Machine>, show: &mut impl FnMut(u64, u64, Row)) {
         if self.line != 0 {
-            self.nearest = self.line;
+            (self.nearest, self.nearest_file) = (self.line, self.file);
         }
         if let Some(row) = previous
             && row.address < self.address
         {
-            show(row.address, self.address, Row { file: row.file, line: row.line, nearest: row.nearest });
+            let Machine { file, line, nearest, nearest_file, .. } = *row;
+            show(row.address, self.address, Row { file, line, nearest, nearest_file });
         }
         *previous = Some(*self);
     }
@@ -308,5 +311,33 @@ impl Columns {
             return Err(Error::UnsupportedOffset);
         }
         Ok((path, directory))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gimli::{EndianSlice, Format, LittleEndian};
+
+    use super::*;
+
+    #[test]
+    fn code_of_no_line_is_told_by_the_line_before_and_its_file() {
+        // Set file 6, advance the line to 253, copy; set file 1, advance the line to 0, 10 bytes on, copy; 7 on, the end.
+        let program = [4, 6, 3, 0xfc, 1, 1, 4, 1, 3, 0x83, 0x7e, 2, 10, 1, 2, 7, 0, 1, 1];
+        let none = EndianSlice::new(&[], LittleEndian);
+        let lines = Lines {
+            encoding: Encoding { format: Format::Dwarf32, version: 4, address_size: 8 },
+            minimum_instruction: 1,
+            line_base: -5,
+            line_range: 14,
+            opcode_base: 13,
+            operand_counts: none,
+            tables: none,
+            program: EndianSlice::new(&program, LittleEndian),
+        };
+        let mut rows = Vec::new();
+        lines.each_row(|start, end, row| rows.push((start, end, row))).unwrap();
+        let row = |file, line| Row { file, line, nearest: 253, nearest_file: 6 };
+        assert_eq!(rows, [(0, 10, row(6, 253)), (10, 17, row(1, 0))]);
     }
 }

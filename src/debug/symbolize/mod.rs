@@ -316,7 +316,8 @@ impl<'a> Symbolizer<'a> {
         };
         let question = &mut self.questions[number];
         let row = question.row.unwrap_or_default();
-        let mut at = place(row.file, row.line, row.nearest);
+        let file = if row.line == 0 { row.nearest_file } else { row.file };
+        let mut at = place(file, row.line, row.nearest);
         question.first = self.call_count;
         if question.depth == 0 {
             // Its name is found among the symbols, later.

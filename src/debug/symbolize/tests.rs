@@ -28,7 +28,8 @@ fn path_of(place: &Place<'_>) -> String {
 
 fn ours(symbolizer: &Symbolizer<'_>, number: usize) -> Vec<Said> {
     let calls = symbolizer.answer(number).iter();
-    calls.map(|call| (call.function.bytes.to_vec(), path_of(&call.place), call.place.line)).collect()
+    let path = |place: &Place<'_>| if place.line == 0 { String::new() } else { path_of(place) };
+    calls.map(|call| (call.function.bytes.to_vec(), path(&call.place), call.place.line)).collect()
 }
 
 type Context<'a> = addr2line::Context<gimli::EndianSlice<'a, gimli::LittleEndian>>;
@@ -39,7 +40,10 @@ fn theirs(context: &Context<'_>, address: u64) -> Vec<Said> {
     while let Some(frame) = frames.next().unwrap() {
         let name = frame.function.map(|function| function.name.slice().to_vec()).unwrap_or_default();
         let (file, line) = frame.location.map_or((None, None), |at| (at.file.map(str::to_owned), at.line));
-        said.push((name, file.unwrap_or_default(), u64::from(line.unwrap_or(0))));
+        let line = u64::from(line.unwrap_or(0));
+        // Of code of no line we take the file of the line before.
+        let file = file.filter(|_| line != 0).unwrap_or_default();
+        said.push((name, file, line));
     }
     said
 }
