@@ -90,7 +90,10 @@ where
     }
 
     /// The same as a [`StreamServer`], on a listener: to be started, and stopped in order.
-    pub fn on(self, listener: TcpListener) -> StreamServer<impl Fn(TcpStream, SocketAddr) + Send + Sync + 'static> {
+    pub fn on(
+        self,
+        listener: TcpListener,
+    ) -> StreamServer<impl Fn(TcpStream, SocketAddr) + Send + Sync + 'static> {
         StreamServer::new(listener, self.into_handler()).name(NAME)
     }
 

@@ -210,7 +210,11 @@ impl ServerHandle {
         if !closers.is_empty() {
             self.shared.wait_until_all_have_ended(clock::after(AFTER_THE_CUT));
         }
-        Stopped { finished: served.saturating_sub(closers.len()), cut: closers.len(), left: self.connections() }
+        Stopped {
+            finished: served.saturating_sub(closers.len()),
+            cut: closers.len(),
+            left: self.connections(),
+        }
     }
 }
 
@@ -324,7 +328,8 @@ impl Drop for Place {
         let Some(number) = self.number else { return };
         let mut state = self.shared.state();
         state.connections.remove(&number);
-        let waiting = if state.connections.is_empty() { std::mem::take(&mut state.waiting) } else { Waiters::new() };
+        let waiting =
+            if state.connections.is_empty() { std::mem::take(&mut state.waiting) } else { Waiters::new() };
         drop(state);
         park::wake_all(waiting);
     }
