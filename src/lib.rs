@@ -118,6 +118,7 @@ pub use offload::offload;
 pub use runtime::builder::{Builder, run};
 pub use runtime::spawn::{CoroutineBuilder, JoinHandle, spawn, spawn_local, yield_now};
 pub use runtime::stats::{Stats, stats, take_trace};
+pub use runtime::stream_server::{ServerHandle, Stopped, StreamServer};
 pub use scheduler::policy::Policy;
 pub use scheduler::trace::Switch;
 pub use time::sleep;

@@ -51,16 +51,19 @@ fn tables_say_how_the_objects_lie() {
     assert_eq!(
         fields("descriptor fields"),
         expected(&[
-            ("address", 28, "socket address"),
+            ("address", 96, "socket address"),
             ("address_length", 4, "unsigned"),
+            ("buffered", 8, "unsigned"),
+            ("high_watermark", 4, "unsigned"),
             ("last_user", 8, "coroutine id"),
+            ("low_watermark", 4, "unsigned"),
             ("role", 4, "unsigned"),
         ])
     );
     let kinds = registry.names("field kinds").unwrap();
     assert_eq!((&*kinds[&12], &*kinds[&13]), ("owner", "socket address"));
     let (place, stride) = registry.place("descriptors").unwrap();
-    assert_eq!((place % 4096, stride), (0, 64));
+    assert_eq!((place % 4096, stride), (0, 128));
     let limits = fs::read_to_string(parked.proc("limits")).unwrap();
     let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
     // The hard limit, which may be `unlimited`.

@@ -12,8 +12,12 @@ PLAIN_THREAD = 1 << 63
 class Descriptor:
     """A file descriptor of the program's, as its runtime knows it."""
 
-    def __init__(self, fd, role, address, last_user):
-        self.fd, self.role, self.address, self.last_user = fd, role, address, last_user
+    def __init__(self, fd, role, address, values):
+        self.fd, self.role, self.address = fd, role, address
+        self.last_user = values.get("last_user", 0)
+        #: What a `BufferedSender` holds for it, and that one's watermarks; a high one of 0: there is none.
+        self.buffered = values.get("buffered", 0)
+        self.low, self.high = values.get("low_watermark", 0), values.get("high_watermark", 0)
 
 
 def descriptor(memory, layout, fd):
@@ -30,7 +34,7 @@ def descriptor(memory, layout, fd):
     role = layout.descriptor_roles.get(values["role"], f"role {values['role']}")
     data = values.get("address", b"")
     data = data[: values.get("address_length", 0)] if isinstance(data, bytes) else b""
-    return Descriptor(fd, role, socket_address(data), values.get("last_user", 0))
+    return Descriptor(fd, role, socket_address(data), values)
 
 
 def read(memory, row, address):
@@ -51,10 +55,19 @@ def owner(value):
 
 
 def socket_address(data):
-    """`127.0.0.1:8080` or `[::1]:8080` of a sockaddr's bytes; '' when it is neither."""
+    """`127.0.0.1:8080`, `[::1]:8080`, `/run/a.sock`, `@abstract`, `unnamed unix socket` of a sockaddr's bytes; '' when it is
+    none of these."""
     family = int.from_bytes(data[:2], "little")
     if family == socket.AF_INET and len(data) >= 8:
         return f"{socket.inet_ntop(socket.AF_INET, data[4:8])}:{int.from_bytes(data[2:4], 'big')}"
     if family == socket.AF_INET6 and len(data) >= 24:
         return f"[{socket.inet_ntop(socket.AF_INET6, data[8:24])}]:{int.from_bytes(data[2:4], 'big')}"
+    if family == socket.AF_UNIX and len(data) >= 2:
+        name = data[2:]
+        if not name.strip(b"\0"):
+            return "unnamed unix socket"
+        is_abstract = name[:1] == b"\0"
+        name = name[1:] if is_abstract else name.split(b"\0")[0]
+        shown = "".join(c if c.isprintable() else "?" for c in name.decode("utf-8", "replace"))
+        return ("@" if is_abstract else "") + shown
     return ""

@@ -5,15 +5,16 @@ come from one look at the program's memory, so that the JSON and the table can't
 """
 
 from . import objects
-from .text import duration, plural, who
+from .text import duration, plural, size_in_words, who
 
 IO = ("read", "write", "accept", "connect")
 
 
 def wait_of(coroutine):
     """What a coroutine waits for, a dictionary; None when it doesn't wait. Keys: `reason`; `fd`, `peer`,
-    `own`; `coroutine`, `name`, `has_ended`; `address`, `holder`, `is_free`; `capacity`, `length`, `senders`,
-    `receivers`, `last_sender`, `last_receiver`; `place`, `thread`; `left` (nanoseconds to the deadline)."""
+    `own`, `buffered`, `low`, `high` (a sender's buffer and its watermarks); `coroutine`, `name`, `has_ended`;
+    `address`, `holder`, `is_free`; `capacity`, `length`, `senders`, `receivers`, `last_sender`, `last_receiver`;
+    `place`, `thread`; `left` (nanoseconds to the deadline)."""
     if coroutine.state in ("free", "new", "ready", "exited") or coroutine.is_running:
         return None
     reason = coroutine.wait_reason
@@ -41,7 +42,9 @@ def _describe_fd(coroutine, wait, fd):
     wait["fd"] = fd & 0xFFFF_FFFF
     known = coroutine.registry.descriptor(wait["fd"])
     if known is not None and known.address:
-        wait["own" if known.role == "listener" else "peer"] = known.address
+        wait["own" if known.role in ("listener", "datagram") else "peer"] = known.address
+    if known is not None and known.high and wait["reason"] == "write":
+        wait.update(buffered=known.buffered, low=known.low, high=known.high)
 
 
 def _describe_mutex(registry, wait, address):
@@ -115,6 +118,7 @@ def in_words(wait):
     elif "fd" in wait:
         text = f"{reason} fd {wait['fd']}" + (f" on {wait['own']}" if "own" in wait else "")
         text += f" -> {wait['peer']}" if "peer" in wait else ""
+        text += _buffer_in_words(wait) if "high" in wait else ""
     elif "coroutine" in wait:
         text = f"{reason} #{wait['coroutine']} (ended)" if wait["has_ended"] else \
             f"{reason} {who(wait['coroutine'], wait['name'])}"
@@ -144,6 +148,16 @@ def _holder_in_words(wait):
         return " free"
     holder = wait.get("holder")
     return f" held by {person_in_words(holder)}" if holder else ""
+
+
+def _buffer_in_words(wait):
+    """`, 256 KiB buffered, above high watermark`: of one who drains, how far."""
+    level = (
+        "above high watermark"
+        if wait["buffered"] >= wait["high"]
+        else "above low watermark" if wait["buffered"] > wait["low"] else "below low watermark"
+    )
+    return f", {size_in_words(wait['buffered'])} buffered, {level}"
 
 
 def _channel_in_words(reason, wait):

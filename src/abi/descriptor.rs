@@ -83,7 +83,7 @@ pub(crate) enum FieldKind {
     FreeQueue = 11,
     /// A coroutine id; or bit 63, and an OS thread's id in the low 32 bits; 0 = nobody.
     Owner = 12,
-    /// A `sockaddr_in` or `sockaddr_in6`, as the kernel has it.
+    /// A `sockaddr_in`, `sockaddr_in6` or `sockaddr_un`, as the kernel has it; a long path is cut off.
     SocketAddress = 13,
 }
 
@@ -171,8 +171,9 @@ const JOB_FIELDS: [Field; 5] = fields!(JobHead:
     file 8 Address, file_length 4 Unsigned, line 4 Unsigned, column 4 Unsigned, thread 4 Unsigned,
 );
 
-const DESCRIPTOR_FIELDS: [Field; 4] = fields!(Descriptor:
-    role 4 Unsigned, address_length 4 Unsigned, address 28 SocketAddress, last_user 8 CoroutineId,
+const DESCRIPTOR_FIELDS: [Field; 7] = fields!(Descriptor:
+    role 4 Unsigned, address_length 4 Unsigned, address 96 SocketAddress, last_user 8 CoroutineId,
+    buffered 8 Unsigned, low_watermark 4 Unsigned, high_watermark 4 Unsigned,
 );
 
 const fn registers() -> [Field; SAVED_REGISTERS.len()] {
@@ -305,7 +306,7 @@ pub(crate) struct Head {
 }
 
 const _: () = assert!(NAME_LENGTH == 32, "the record's field table says how long names are");
-const _: () = assert!(ADDRESS_LENGTH == 28, "the descriptor's field table says how long addresses are");
+const _: () = assert!(ADDRESS_LENGTH == 96, "the descriptor's field table says how long addresses are");
 
 impl Head {
     /// Writes all tables into fresh zeroed memory. `records` and `descriptors`: address and count of each.

@@ -100,11 +100,12 @@ pub(crate) enum Role {
     None = 0,
     Stream = 1,
     Listener = 2,
+    Datagram = 3,
 }
 
 impl Role {
     /// All roles, in the order of their numbers.
-    pub(crate) const ALL: [Role; 3] = [Role::None, Role::Stream, Role::Listener];
+    pub(crate) const ALL: [Role; 4] = [Role::None, Role::Stream, Role::Listener, Role::Datagram];
 
     /// The name that every reader shows.
     pub(crate) const fn name(self) -> &'static str {
@@ -112,15 +113,16 @@ impl Role {
             Role::None => "none",
             Role::Stream => "stream",
             Role::Listener => "listener",
+            Role::Datagram => "datagram",
         }
     }
 }
 
-/// Bytes of the largest socket address that is kept: a `sockaddr_in6`.
-pub(crate) const ADDRESS_LENGTH: usize = 28;
+/// Bytes of a socket address that are kept: all of a `sockaddr_in6`, and of a `sockaddr_un` a path of 94.
+pub(crate) const ADDRESS_LENGTH: usize = 96;
 
-/// One file descriptor: the row of its number. One line each: two workers' descriptors may be neighbours. All zero is
-/// one that the runtime doesn't know.
+/// One file descriptor: the row of its number. Two lines each, the first with what changes: two workers' descriptors may
+/// be neighbours. All zero is one that the runtime doesn't know.
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(crate) struct Descriptor {
@@ -131,11 +133,16 @@ pub(crate) struct Descriptor {
     pub(crate) address_length: AtomicU32,
     /// The id of the coroutine that last waited for it, or opened it; 0 = none has.
     pub(crate) last_user: AtomicU64,
-    /// A `sockaddr_in` or `sockaddr_in6`: of a stream the peer's, of a listener its own.
+    /// Bytes that a `BufferedSender` holds for it.
+    pub(crate) buffered: AtomicU64,
+    /// The sender's watermarks; 0 = the descriptor has no `BufferedSender`.
+    pub(crate) low_watermark: AtomicU32,
+    pub(crate) high_watermark: AtomicU32,
+    /// A `sockaddr_in`, `sockaddr_in6` or `sockaddr_un`: of a stream the peer's, of a listener or a datagram socket its own.
     pub(crate) address: [AtomicU32; ADDRESS_LENGTH / 4],
 }
 
-const _: () = assert!(size_of::<Descriptor>() == 64, "descriptors are one cache line");
+const _: () = assert!(size_of::<Descriptor>() == 128, "descriptors are two cache lines");
 
 #[cfg(test)]
 mod tests {

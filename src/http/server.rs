@@ -1,14 +1,14 @@
-//! The server: accepts, and gives each connection a coroutine.
+//! The server: what it allows a peer, and how it is put on a listener.
 
 use super::connection::{self, Allowance};
 use super::date::DateCache;
 use super::head;
 use super::reply::{Common, Reply, Sent};
 use super::request::{Limits, Request};
-use crate::net::{TcpListener, TcpStream};
-use crate::runtime::spawn::CoroutineBuilder;
-use crate::time;
+use crate::net::{TcpListener, TcpStream, ToSocketAddrs};
+use crate::runtime::stream_server::{Shared, StreamServer};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +21,11 @@ pub(super) trait Handler:
 
 impl<F> Handler for F where F: Fn(&Request<'_>, Reply<'_>) -> io::Result<Sent> + Send + Sync + 'static {}
 
-/// After an accept that failed for want of something, this long until the next: connections end
-/// meanwhile and give it back.
-const BREATH: Duration = Duration::from_millis(50);
+/// Connections at once; a stack for each is what there are fewer of.
+const MOST: usize = 1_000_000;
+
+/// Of the coroutines that serve.
+const NAME: &str = "http-connection";
 
 /// An HTTP server, to be [`run`](Server::run) on a listener.
 ///
@@ -83,72 +85,34 @@ where
     ///
     /// Returns only when the listener is of no more use, with what it said.
     pub fn run(self, listener: &TcpListener) -> io::Error {
-        let server = Arc::new(self);
-        loop {
-            match listener.accept() {
-                Ok((stream, _)) => server.clone().spawn_connection(stream),
-                Err(error) if passes_by_itself(&error) => {}
-                Err(error) if passes_with_time(&error) => time::sleep(BREATH),
-                Err(error) => return error,
-            }
-        }
+        let shared = Arc::new(Shared::new(MOST, NAME.into()));
+        shared.accept(listener, &Arc::new(self.into_handler()))
     }
 
-    fn spawn_connection(self: Arc<Self>, stream: TcpStream) {
-        let spawned = CoroutineBuilder::new().name("http-connection").spawn(move || {
+    /// The same as a [`StreamServer`], on a listener: to be started, and stopped in order.
+    pub fn on(
+        self,
+        listener: TcpListener,
+    ) -> StreamServer<impl Fn(TcpStream, SocketAddr) + Send + Sync + 'static> {
+        StreamServer::new(listener, self.into_handler()).name(NAME)
+    }
+
+    /// The same with a listener for each worker: see [`StreamServer::bind_per_worker`].
+    ///
+    /// # Errors
+    ///
+    /// As that.
+    pub fn on_each_worker(
+        self,
+        address: impl ToSocketAddrs,
+    ) -> io::Result<StreamServer<impl Fn(TcpStream, SocketAddr) + Send + Sync + 'static>> {
+        Ok(StreamServer::bind_per_worker(address, self.into_handler())?.name(NAME))
+    }
+
+    fn into_handler(self) -> impl Fn(TcpStream, SocketAddr) + Send + Sync + 'static {
+        move |stream, _peer| {
             // How a connection ended is its peer's affair; there is nobody to tell.
             let _ = connection::serve(&stream, &self.handler, &self.common, &self.allowance);
-        });
-        if spawned.is_err() {
-            // No stack is free: the connection closed with the closure that owned it. The
-            // others need time to end.
-            time::sleep(BREATH);
-        }
-    }
-}
-
-/// The connection was gone before it was accepted. accept(2) also reports what is wrong with the network, or forbidden
-/// by a firewall, for the one connection that it took off the queue.
-fn passes_by_itself(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut, WouldBlock};
-    use libc::{EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ENONET, ENOPROTOOPT, EPERM, EPROTO};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | TimedOut | WouldBlock)
-        || matches!(
-            error.raw_os_error(),
-            Some(EHOSTDOWN | EHOSTUNREACH | ENETDOWN | ENETUNREACH | ENONET | ENOPROTOOPT | EPERM | EPROTO)
-        )
-}
-
-/// File descriptors or memory ran out.
-fn passes_with_time(error: &io::Error) -> bool {
-    use libc::{EMFILE, ENFILE, ENOBUFS, ENOMEM};
-    matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOBUFS | ENOMEM))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_peer_or_a_full_table_brings_about_does_not_end_the_server() {
-        use libc::{EBADF, ECONNABORTED, EHOSTUNREACH, EINVAL, EMFILE, ENETDOWN, ENOTSOCK, EPERM, EPROTO};
-        for (errno, by_itself, with_time) in [
-            (ECONNABORTED, true, false),
-            (EPROTO, true, false),
-            (EHOSTUNREACH, true, false),
-            (ENETDOWN, true, false),
-            (EPERM, true, false),
-            (EMFILE, false, true),
-            (EBADF, false, false),
-            (EINVAL, false, false),
-            (ENOTSOCK, false, false),
-        ] {
-            let error = io::Error::from_raw_os_error(errno);
-            assert_eq!(
-                (passes_by_itself(&error), passes_with_time(&error)),
-                (by_itself, with_time),
-                "{error}"
-            );
         }
     }
 }

@@ -3,43 +3,20 @@
 
 use std::io;
 use std::mem::ManuallyDrop;
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::Deref;
-use std::os::fd::{AsFd, AsRawFd};
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use crate::abi::objects::Role;
+use super::told::Told;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::current;
 use crate::coroutine::waiter::Waiter;
+use crate::reactor::Ready;
 use crate::reactor::source::{self, Direction, Source};
-use crate::registry::descriptors;
+use crate::registry::descriptors::{self, Address};
 use crate::scheduler::park::{self, Wait, Woken};
 use crate::scheduler::worker;
 use crate::sys::clock;
-
-/// What a debugger is told of a socket.
-pub(super) trait Told: AsFd {
-    const ROLE: Role;
-    /// The address that goes with the role, from the kernel.
-    fn ask_address(&self) -> Option<SocketAddr>;
-}
-
-impl Told for TcpListener {
-    const ROLE: Role = Role::Listener;
-    fn ask_address(&self) -> Option<SocketAddr> {
-        self.local_addr().ok()
-    }
-}
-
-impl Told for TcpStream {
-    const ROLE: Role = Role::Stream;
-    fn ask_address(&self) -> Option<SocketAddr> {
-        self.peer_addr().ok()
-    }
-}
 
 /// Something with a file descriptor that doesn't block, and who waits for it.
 #[derive(Debug)]
@@ -59,7 +36,7 @@ pub(super) struct Operation {
 
 impl<T: Told> Registered<T> {
     /// Takes a file descriptor that is in non-blocking mode. Its address is asked for, unless it is known.
-    pub(super) fn new(inner: T, address: Option<SocketAddr>) -> Registered<T> {
+    pub(super) fn new(inner: T, address: Option<Address>) -> Registered<T> {
         let user = current::running().map_or(0, |record| record.id());
         let ask = || address.or_else(|| inner.ask_address());
         descriptors::open(inner.as_fd().as_raw_fd(), T::ROLE, ask, user);
@@ -99,6 +76,9 @@ impl<T: Told> Registered<T> {
         let mut deadline = None;
         loop {
             let seen = self.source.seen();
+            if seen.is_shut() {
+                return Err(self.is_closed(operation));
+            }
             // Outside a runtime nobody reports events, and the last attempt's failure says nothing of this one.
             if self.source.is_ready(direction) || worker::current().is_none() {
                 match attempt(&self.inner) {
@@ -128,13 +108,53 @@ impl<T: Told> Registered<T> {
         self.source.drained(direction, self.source.seen());
     }
 
+    /// One attempt, which doesn't wait.
+    pub(super) fn attempt<R>(
+        &self,
+        operation: Operation,
+        mut attempt: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        loop {
+            if self.has_been_closed() {
+                return Err(self.is_closed(operation));
+            }
+            match attempt(&self.inner) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Waits until a time, for what the kernel doesn't tell of.
+    pub(super) fn pause(&self, operation: Operation, until: u64) -> io::Result<()> {
+        let wait = Wait::open(operation.reason, self.inner.as_fd().as_raw_fd() as u64)?;
+        self.note_wait(wait.worker().running().id());
+        wait.park_until(Some(until));
+        Ok(())
+    }
+
+    /// The error of an operation that took too long.
+    pub(super) fn timed_out(&self, operation: Operation) -> io::Error {
+        let (tried, fd) = (operation.reason.verb(), self.inner.as_fd().as_raw_fd());
+        io::Error::new(io::ErrorKind::TimedOut, format!("{tried} on descriptor {fd} did not happen in time"))
+    }
+
+    /// Whether epoll has told of an end, the peer's or the own, or of an error.
+    pub(super) fn may_be_over(&self) -> bool {
+        self.source.seen().is_closed()
+    }
+
+    /// Tells readers who is about to wait.
+    pub(super) fn note_wait(&self, user: u64) {
+        descriptors::wait(self.inner.as_fd().as_raw_fd(), T::ROLE, || self.inner.ask_address(), user);
+    }
+
     /// Waits until an attempt may succeed.
     pub(super) fn wait(&self, operation: Operation, deadline: Option<u64>) -> io::Result<()> {
         let Operation { direction, reason, .. } = operation;
         let fd = self.inner.as_fd();
         let wait = Wait::open(reason, fd.as_raw_fd() as u64)?;
-        let user = wait.worker().running().id();
-        descriptors::wait(fd.as_raw_fd(), T::ROLE, || self.inner.ask_address(), user);
+        self.note_wait(wait.worker().running().id());
         let poller = &wait.worker().reactor.poller;
         if !self.source.enlist(fd, direction, wait.waiter(), poller)? {
             return Ok(());
@@ -142,11 +162,40 @@ impl<T: Told> Registered<T> {
         let _enlisted = Enlisted { source: self.source, direction, waiter: wait.waiter() };
         match wait.park_until(deadline) {
             Woken::Event => Ok(()),
-            Woken::Deadline => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("{} on descriptor {} did not happen in time", reason.verb(), fd.as_raw_fd()),
-            )),
+            Woken::Deadline => Err(self.timed_out(operation)),
         }
+    }
+
+    /// Ends the use of the descriptor by all who share it. It stays open until its owner is dropped: so its number can't
+    /// be another one's while somebody is about to use it.
+    pub(super) fn close(&self) {
+        self.closer().close();
+        // Its peer is told now. Of a listener that ends listening; a datagram socket without a peer has nobody to tell.
+        let _ = nix::sys::socket::shutdown(self.inner.as_fd().as_raw_fd(), nix::sys::socket::Shutdown::Both);
+    }
+
+    /// Whether [`Registered::close`] was called.
+    pub(super) fn has_been_closed(&self) -> bool {
+        self.source.seen().is_shut()
+    }
+
+    /// By which somebody else may end its use, who neither owns nor borrows it.
+    pub(super) fn closer(&self) -> Closer {
+        Closer { source: self.source, generation: self.source.generation() }
+    }
+
+    /// The source, for a hook.
+    pub(super) fn source(&self) -> &'static Source {
+        self.source
+    }
+
+    #[cold]
+    fn is_closed(&self, operation: Operation) -> io::Error {
+        let (tried, fd) = (operation.reason.verb(), self.inner.as_fd().as_raw_fd());
+        io::Error::new(
+            io::ErrorKind::NotConnected,
+            format!("{tried} on descriptor {fd} is not possible: the socket was closed by who shares it"),
+        )
     }
 }
 
@@ -169,6 +218,26 @@ impl<T: Told> Drop for Registered<T> {
     }
 }
 
+/// Ends the use of a socket by who has it; nothing when that has been dropped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closer {
+    source: &'static Source,
+    generation: u64,
+}
+
+impl Closer {
+    /// Who waits on the socket, or uses it from now on, gets an error.
+    pub(crate) fn close(self) {
+        let mut ready = Vec::new();
+        self.source.shut(self.generation, &mut ready);
+        for who in ready {
+            if let Ready::Event(waiter) = who {
+                park::wake(&waiter);
+            }
+        }
+    }
+}
+
 /// On a source's list; taken off however the wait ends.
 struct Enlisted {
     source: &'static Source,
@@ -179,29 +248,5 @@ struct Enlisted {
 impl Drop for Enlisted {
     fn drop(&mut self) {
         self.source.delist(self.direction, &self.waiter);
-    }
-}
-
-/// A timeout that can be set while others use the socket: nanoseconds, 0 = none.
-#[derive(Debug, Default)]
-pub(super) struct Timeout(AtomicU64);
-
-impl Timeout {
-    pub(super) fn get(&self) -> Option<Duration> {
-        let nanos = self.0.load(Relaxed);
-        (nanos != 0).then(|| Duration::from_nanos(nanos))
-    }
-
-    /// As std's setters: zero is an error, more than 584 years are never.
-    pub(super) fn set(&self, timeout: Option<Duration>) -> io::Result<()> {
-        if timeout == Some(Duration::ZERO) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "cannot set a timeout of zero; None means for ever",
-            ));
-        }
-        let nanos = timeout.map_or(0, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(0));
-        self.0.store(nanos, Relaxed);
-        Ok(())
     }
 }

@@ -1,13 +1,17 @@
 //! `TcpListener` and `TcpStream`.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs};
+use std::net::{self, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, sockopt};
 
-use super::registered::{Operation, Registered, Timeout};
+use super::names::ToSocketAddrs;
+use super::registered::{Closer, Operation, Registered};
+use super::sockets::{incoming, socket, stream, timeouts};
+use super::timeout::Timeout;
+use super::told;
 use crate::abi::wait::WaitReason;
 use crate::reactor::source::Direction;
 use crate::sys::clock;
@@ -38,14 +42,17 @@ pub struct TcpListener {
 
 /// A TCP connection; as [`std::net::TcpStream`].
 ///
-/// A read or write that would block parks the coroutine. Two coroutines may use one stream at a time, through
-/// `&TcpStream`: several that wait for the same direction are all woken, and try again.
+/// A read or write that would block parks the coroutine. Several coroutines may use one stream at a time, through
+/// `&TcpStream`: those that wait for the same direction are woken in the order in which they came, and try again.
 #[derive(Debug)]
 pub struct TcpStream {
-    inner: Registered<net::TcpStream>,
+    pub(super) inner: Registered<net::TcpStream>,
     read_timeout: Timeout,
     write_timeout: Timeout,
 }
+
+socket!(TcpListener of net::TcpListener, Internet, "TcpListener");
+incoming!(Incoming of TcpListener, TcpStream);
 
 impl TcpListener {
     /// Connections that may wait to be accepted. std asks for 128, and a coroutine that accepts may have its turn
@@ -53,34 +60,46 @@ impl TcpListener {
     /// it at net.core.somaxconn.
     pub const BACKLOG: usize = 4096;
 
-    /// A listener on `address`, with a longer [backlog](TcpListener::BACKLOG) than std's. Names are resolved as std does, which blocks the thread; numbers are not names.
+    fn of(listener: net::TcpListener, address: Option<SocketAddr>) -> TcpListener {
+        TcpListener { inner: Registered::new(listener, address.map(Into::into)) }
+    }
+
+    /// A listener on the first of `address`'s addresses that can be had, with a longer
+    /// [backlog](TcpListener::BACKLOG) than std's.
     ///
     /// # Errors
     /// As [`std::net::TcpListener::bind`].
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        let listener = net::TcpListener::bind(address)?;
+        let addresses: Vec<SocketAddr> = address.to_socket_addrs()?.collect();
+        let listener = net::TcpListener::bind(&addresses[..])?;
         // On a socket that listens already, this only changes the backlog (listen(2), as Linux does it).
         socket::listen(&listener, Backlog::new(TcpListener::BACKLOG as i32)?)?;
         TcpListener::from_std(listener)
     }
 
-    /// Takes over a listener of std's.
+    /// A listener on an address at which others may listen as well (`SO_REUSEPORT`), if they are made so, too: each
+    /// connection goes to one of them, which the kernel chooses. So several workers each have a queue of their own.
     ///
     /// # Errors
-    /// If it can't be put into non-blocking mode.
-    pub fn from_std(listener: net::TcpListener) -> io::Result<TcpListener> {
-        listener.set_nonblocking(true)?;
-        Ok(TcpListener { inner: Registered::new(listener, None) })
+    /// As [`TcpListener::bind`].
+    pub fn bind_shared(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+        let mut last = None;
+        for address in address.to_socket_addrs()? {
+            match TcpListener::bind_shared_to(&address) {
+                Ok(listener) => return Ok(listener),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(no_address))
     }
 
-    /// The listener as one of std's, in blocking mode.
-    ///
-    /// # Errors
-    /// If it can't be put into blocking mode.
-    pub fn into_std(self) -> io::Result<net::TcpListener> {
-        let listener = self.inner.into_inner();
-        listener.set_nonblocking(false)?;
-        Ok(listener)
+    fn bind_shared_to(address: &SocketAddr) -> io::Result<TcpListener> {
+        let socket = new_socket(address)?;
+        socket::setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+        socket::setsockopt(&socket, sockopt::ReusePort, &true)?;
+        socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(*address))?;
+        socket::listen(&socket, Backlog::new(TcpListener::BACKLOG as i32)?)?;
+        Ok(TcpListener::of(socket.into(), None))
     }
 
     /// Waits for a connection.
@@ -92,11 +111,6 @@ impl TcpListener {
         let (stream, peer) = self.inner.run(operation, net::TcpListener::accept)?;
         stream.set_nonblocking(true)?;
         Ok((TcpStream::of(stream, Some(peer)), peer))
-    }
-
-    /// The connections as they come; never ends.
-    pub fn incoming(&self) -> Incoming<'_> {
-        Incoming { listener: self }
     }
 
     /// The address it listens on.
@@ -112,7 +126,7 @@ impl TcpListener {
     /// # Errors
     /// As [`std::net::TcpListener::try_clone`].
     pub fn try_clone(&self) -> io::Result<TcpListener> {
-        Ok(TcpListener { inner: Registered::new(self.inner.try_clone()?, None) })
+        Ok(TcpListener::of(self.inner.try_clone()?, None))
     }
 
     /// Sets the time to live of the connections' packets.
@@ -130,47 +144,26 @@ impl TcpListener {
     pub fn ttl(&self) -> io::Result<u32> {
         self.inner.ttl()
     }
-
-    /// The socket's pending error, which is cleared.
-    ///
-    /// # Errors
-    /// As [`std::net::TcpListener::take_error`].
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.inner.take_error()
-    }
 }
 
-/// The connections of a listener as they come: see [`TcpListener::incoming`].
-#[derive(Debug)]
-pub struct Incoming<'a> {
-    listener: &'a TcpListener,
-}
-
-impl Iterator for Incoming<'_> {
-    type Item = io::Result<TcpStream>;
-
-    fn next(&mut self) -> Option<io::Result<TcpStream>> {
-        Some(self.listener.accept().map(|(stream, _)| stream))
-    }
-}
+socket!(TcpStream of net::TcpStream, Internet, "TcpStream");
+timeouts!(TcpStream);
+stream!(TcpStream);
 
 impl TcpStream {
-    /// Connects to the first of `address`'s addresses that takes the connection. Names are resolved as std does,
-    /// which blocks the thread; numbers are not names.
+    /// Connects to the first of `address`'s addresses that takes the connection.
     ///
     /// # Errors
     /// The last address's error, as [`std::net::TcpStream::connect`].
     pub fn connect(address: impl ToSocketAddrs) -> io::Result<TcpStream> {
         let mut last = None;
         for address in address.to_socket_addrs()? {
-            match TcpStream::connect_within(&address, None) {
+            match TcpStream::connect_to(&address, None) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "the name has no address to connect to")
-        }))
+        Err(last.unwrap_or_else(no_address))
     }
 
     /// Connects to `address`, in `timeout` at most.
@@ -178,19 +171,56 @@ impl TcpStream {
     /// # Errors
     /// `TimedOut`; `InvalidInput` for a timeout of zero; else as [`TcpStream::connect`].
     pub fn connect_timeout(address: &SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
-        if timeout.is_zero() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "cannot connect within a timeout of zero",
-            ));
-        }
-        TcpStream::connect_within(address, Some(timeout))
+        refuse_zero(timeout)?;
+        TcpStream::connect_to(address, Some(timeout))
     }
 
-    fn connect_within(address: &SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStream> {
-        let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        let socket = socket::socket(family, SockType::Stream, flags, None)?;
+    /// Connects to the first of `address`'s addresses that takes the connection, in `timeout` at most for all of them. So
+    /// that one which doesn't answer leaves time for the others, each gets its share of what is left. The time that a
+    /// look-up of a name takes is not counted.
+    ///
+    /// ```
+    /// # use coro::net::{TcpListener, TcpStream};
+    /// coro::run(|| {
+    ///     let listener = TcpListener::bind("127.0.0.1:0")?;
+    ///     let port = listener.local_addr()?.port();
+    ///     TcpStream::connect_within(("localhost", port), std::time::Duration::from_secs(60))
+    /// })??;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Of the kind of the last address's error, naming all that were tried and why each failed; `InvalidInput` for a
+    /// timeout of zero.
+    pub fn connect_within(address: impl ToSocketAddrs, timeout: Duration) -> io::Result<TcpStream> {
+        refuse_zero(timeout)?;
+        let deadline = clock::after(timeout);
+        let addresses = address.to_socket_addrs()?;
+        let mut left = addresses.len() as u64;
+        let mut failed = Vec::new();
+        let mut kind = io::ErrorKind::InvalidInput;
+        for address in addresses {
+            let share = deadline.saturating_sub(clock::now()) / left;
+            left -= 1;
+            match TcpStream::connect_to(&address, Some(Duration::from_nanos(share))) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => {
+                    kind = error.kind();
+                    failed.push(format!("{address}: {error}"));
+                }
+            }
+        }
+        if failed.is_empty() {
+            return Err(no_address());
+        }
+        Err(io::Error::new(
+            kind,
+            format!("could not connect to any of {}: {}", failed.len(), failed.join("; ")),
+        ))
+    }
+
+    fn connect_to(address: &SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStream> {
+        let socket = new_socket(address)?;
         let begun = socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(*address));
         let stream = TcpStream::of(net::TcpStream::from(socket), Some(*address));
         match begun {
@@ -218,40 +248,15 @@ impl TcpStream {
 
     fn of(stream: net::TcpStream, peer: Option<SocketAddr>) -> TcpStream {
         TcpStream {
-            inner: Registered::new(stream, peer),
+            inner: Registered::new(stream, peer.map(Into::into)),
             read_timeout: Timeout::default(),
             write_timeout: Timeout::default(),
         }
     }
 
-    /// Takes over a connection of std's. Its timeouts are not taken over.
-    ///
-    /// # Errors
-    /// If it can't be put into non-blocking mode.
-    pub fn from_std(stream: net::TcpStream) -> io::Result<TcpStream> {
-        stream.set_nonblocking(true)?;
-        Ok(TcpStream::of(stream, None))
-    }
-
-    /// The connection as one of std's, in blocking mode.
-    ///
-    /// # Errors
-    /// If it can't be put into blocking mode.
-    pub fn into_std(self) -> io::Result<net::TcpStream> {
-        let stream = self.inner.into_inner();
-        stream.set_nonblocking(false)?;
-        Ok(stream)
-    }
-
-    /// Another handle of the same connection, with timeouts of its own.
-    ///
-    /// # Errors
-    /// As [`std::net::TcpStream::try_clone`].
-    pub fn try_clone(&self) -> io::Result<TcpStream> {
-        let clone = TcpStream::of(self.inner.try_clone()?, None);
-        clone.set_read_timeout(self.read_timeout.get())?;
-        clone.set_write_timeout(self.write_timeout.get())?;
-        Ok(clone)
+    /// By which a server ends a connection that somebody else has.
+    pub(crate) fn closer(&self) -> Closer {
+        self.inner.closer()
     }
 
     /// The peer's address.
@@ -270,46 +275,6 @@ impl TcpStream {
         self.inner.local_addr()
     }
 
-    /// Ends reading, writing or both; who waits for it is woken.
-    ///
-    /// # Errors
-    /// As [`std::net::TcpStream::shutdown`].
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.inner.shutdown(how)
-    }
-
-    /// How long a read may wait; `None` (at first): for ever. A read that took longer fails with `TimedOut`.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a timeout of zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.read_timeout.set(timeout)
-    }
-
-    /// How long a write may wait; `None` (at first): for ever. A write that took longer fails with `TimedOut`.
-    ///
-    /// # Errors
-    /// `InvalidInput` for a timeout of zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.write_timeout.set(timeout)
-    }
-
-    /// How long a read may wait.
-    ///
-    /// # Errors
-    /// None; it is std's signature.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.read_timeout.get())
-    }
-
-    /// How long a write may wait.
-    ///
-    /// # Errors
-    /// None; it is std's signature.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        Ok(self.write_timeout.get())
-    }
-
     /// Reads without taking the data away.
     ///
     /// # Errors
@@ -317,145 +282,22 @@ impl TcpStream {
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.inner.run(self.reading(), |stream| stream.peek(buffer))
     }
-
-    /// Whether small writes are sent at once (`TCP_NODELAY`).
-    ///
-    /// # Errors
-    /// As [`std::net::TcpStream::set_nodelay`].
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.inner.set_nodelay(nodelay)
-    }
-
-    /// Whether small writes are sent at once.
-    ///
-    /// # Errors
-    /// As [`std::net::TcpStream::nodelay`].
-    pub fn nodelay(&self) -> io::Result<bool> {
-        self.inner.nodelay()
-    }
-
-    /// Sets the time to live of packets.
-    ///
-    /// # Errors
-    /// As [`std::net::TcpStream::set_ttl`].
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.inner.set_ttl(ttl)
-    }
-
-    /// The time to live of packets.
-    ///
-    /// # Errors
-    /// As [`std::net::TcpStream::ttl`].
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.inner.ttl()
-    }
-
-    /// The socket's pending error, which is cleared.
-    ///
-    /// # Errors
-    /// As [`std::net::TcpStream::take_error`].
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.inner.take_error()
-    }
-
-    fn reading(&self) -> Operation {
-        Operation { direction: Direction::Read, reason: WaitReason::Read, timeout: self.read_timeout.get() }
-    }
-
-    fn writing(&self) -> Operation {
-        Operation {
-            direction: Direction::Write,
-            reason: WaitReason::Write,
-            timeout: self.write_timeout.get(),
-        }
-    }
 }
 
-impl Read for &TcpStream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = buffer.len();
-        self.inner.run_sized(self.reading(), |mut stream| stream.read(buffer), |n| 0 < *n && *n < room)
-    }
-
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let room = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.inner.run_sized(
-            self.reading(),
-            |mut stream| stream.read_vectored(buffers),
-            |n| 0 < *n && *n < room,
-        )
-    }
+fn new_socket(address: &SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    Ok(socket::socket(family, SockType::Stream, flags, None)?)
 }
 
-impl Write for &TcpStream {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let wanted = buffer.len();
-        self.inner.run_sized(self.writing(), |mut stream| stream.write(buffer), |n| *n < wanted)
+fn refuse_zero(timeout: Duration) -> io::Result<()> {
+    if timeout.is_zero() {
+        let what = "cannot connect within a timeout of zero";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
-
-    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        let wanted = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.inner.run_sized(self.writing(), |mut stream| stream.write_vectored(buffers), |n| *n < wanted)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Ok(())
 }
 
-impl Read for TcpStream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buffer)
-    }
-
-    fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(buffers)
-    }
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the name has no address to connect to, or to listen on")
 }
-
-impl Write for TcpStream {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        (&*self).write(buffer)
-    }
-
-    fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(buffers)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-macro_rules! descriptors {
-    ($type:ident) => {
-        impl AsFd for $type {
-            fn as_fd(&self) -> BorrowedFd<'_> {
-                self.inner.as_fd()
-            }
-        }
-
-        impl AsRawFd for $type {
-            fn as_raw_fd(&self) -> RawFd {
-                self.inner.as_raw_fd()
-            }
-        }
-
-        impl From<$type> for OwnedFd {
-            /// The descriptor, in non-blocking mode.
-            fn from(socket: $type) -> OwnedFd {
-                OwnedFd::from(socket.inner.into_inner())
-            }
-        }
-
-        impl IntoRawFd for $type {
-            /// The descriptor, in non-blocking mode.
-            fn into_raw_fd(self) -> RawFd {
-                OwnedFd::from(self).into_raw_fd()
-            }
-        }
-    };
-}
-
-descriptors!(TcpListener);
-descriptors!(TcpStream);

@@ -12,11 +12,13 @@ use std::thread;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{self, Backlog};
 
-use super::registered::{Registered, Told};
+use super::registered::Registered;
+use super::told::Told;
 use super::{TcpListener, TcpStream};
 use crate::abi::objects::Role;
 use crate::abi::wait::WaitReason;
-use crate::registry::{self, descriptors};
+use crate::registry;
+use crate::registry::descriptors::{self, Address};
 use crate::stack::region;
 use crate::{spawn, yield_now};
 
@@ -154,8 +156,8 @@ impl AsFd for Looks {
 
 impl Told for Looks {
     const ROLE: Role = Role::Listener;
-    fn ask_address(&self) -> Option<SocketAddr> {
-        self.0.local_addr().ok()
+    fn ask_address(&self) -> Option<Address> {
+        self.0.local_addr().ok().map(Address::from)
     }
 }
 

@@ -12,6 +12,7 @@
 //! fd was closed finds valid memory. The tag in the event has the source's generation; a source whose generation
 //! has gone on ignores it.
 
+use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr;
@@ -37,6 +38,8 @@ const READABLE: u64 = 1;
 const WRITABLE: u64 = 2;
 /// Sticky: the peer has closed or something has broken, so that a short read says nothing of being drained.
 const CLOSED: u64 = 4;
+/// Sticky: its owner has closed it for all who share it; see [`Source::shut`].
+const SHUT: u64 = 8;
 const TICK: u64 = 1 << 32;
 
 /// See the module. In a pool, for ever.
@@ -49,16 +52,43 @@ pub(crate) struct Source {
     waiting: Mutex<Waiting>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Waiting {
     /// In whose epoll set the fd is; `None` while the source is in the pool.
     poller: Option<Arc<Poller>>,
     by_direction: [Waiters; 2],
+    hook: Option<Arc<dyn ReadyHook>>,
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("by_direction", &self.by_direction).finish_non_exhaustive()
+    }
 }
 
 /// What was seen of a source before an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen(u64);
+
+impl Seen {
+    /// Whether an end or an error was told of.
+    #[inline]
+    pub(crate) fn is_closed(self) -> bool {
+        self.0 & CLOSED != 0
+    }
+
+    /// Whether an attempt is of no use: it was [shut](Source::shut).
+    #[inline]
+    pub(crate) fn is_shut(self) -> bool {
+        self.0 & SHUT != 0
+    }
+}
+
+/// What io runs at each event of a source, beside waking who waits. It neither waits, nor spawns, nor runs a user's code.
+pub(crate) trait ReadyHook: Send + Sync {
+    /// There was an event. Whom it concerns is appended.
+    fn on_event(&self, source: &Source, ready: &mut Vec<Ready>);
+}
 
 /// All sources there are, and those of them that are free.
 static POOL: Mutex<Pool> = Mutex::new(Pool { all: Vec::new(), free: Vec::new() });
@@ -95,6 +125,7 @@ pub(crate) fn release(source: &'static Source, fd: BorrowedFd<'_>) {
     if let Some(poller) = waiting.poller.take() {
         poller.unwatch(fd);
     }
+    debug_assert!(waiting.hook.is_none(), "a hook outlives what it is for");
     debug_assert!(waiting.by_direction.iter().all(Waiters::is_empty), "somebody waits on what has no owner");
     // Release: pairs with `on_event`'s Acquire: an event of the old fd is ignored from here on.
     source.generation.fetch_add(1, Release);
@@ -168,16 +199,63 @@ impl Source {
         poller: &Arc<Poller>,
     ) -> io::Result<bool> {
         let mut waiting = self.lock();
-        if !waiting.poller.as_ref().is_some_and(|its| its.is_open()) {
-            // What happened before nobody has reported: adding reports what is ready as a first event.
-            poller.watch(fd, self.tag())?;
-            waiting.poller = Some(Arc::clone(poller));
-        }
+        self.watch(&mut waiting, fd, poller)?;
         if self.is_ready(direction) {
             return Ok(false);
         }
         waiting.by_direction[direction as usize].push(waiter);
         Ok(true)
+    }
+
+    /// As a waiter who is told of every event, from here on until [`Source::unhook`].
+    pub(crate) fn hook(
+        &'static self,
+        fd: BorrowedFd<'_>,
+        poller: &Arc<Poller>,
+        hook: Arc<dyn ReadyHook>,
+    ) -> io::Result<()> {
+        let mut waiting = self.lock();
+        self.watch(&mut waiting, fd, poller)?;
+        waiting.hook = Some(hook);
+        Ok(())
+    }
+
+    /// Ends [`Source::hook`]. When it has returned, the hook doesn't run any more.
+    pub(crate) fn unhook(&self) {
+        let hook = self.lock().hook.take();
+        drop(hook);
+    }
+
+    fn watch(
+        &'static self,
+        waiting: &mut Waiting,
+        fd: BorrowedFd<'_>,
+        poller: &Arc<Poller>,
+    ) -> io::Result<()> {
+        if !waiting.poller.as_ref().is_some_and(|its| its.is_open()) {
+            // What happened before nobody has reported: adding reports what is ready as a first event.
+            poller.watch(fd, self.tag())?;
+            waiting.poller = Some(Arc::clone(poller));
+        }
+        Ok(())
+    }
+
+    /// Counts the file descriptors that have used it: see [`Source::shut`].
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Acquire)
+    }
+
+    /// Ends the use of the file descriptor by all who share it: nobody tries or waits any more. Appends who waited.
+    /// Nothing happens when it serves another one by now than that of `generation`.
+    pub(crate) fn shut(&self, generation: u64, ready: &mut Vec<Ready>) {
+        let mut waiting = self.lock();
+        if self.generation() != generation {
+            return;
+        }
+        // As an event: who finds nothing at this moment must not clear the bits.
+        let bits = SHUT | READABLE | WRITABLE;
+        let _ = self.readiness.fetch_update(AcqRel, Relaxed, |now| Some((now | bits).wrapping_add(TICK)));
+        self.wake_all(&mut waiting, [true, true], ready);
     }
 
     /// Takes one off the list: it timed out, was cancelled, or has been told.
@@ -198,7 +276,11 @@ impl Source {
         }
         // AcqRel: whoever sees the bit makes his attempt after the event; see `drained`.
         let _ = self.readiness.fetch_update(AcqRel, Relaxed, |now| Some((now | bits).wrapping_add(TICK)));
-        self.wake_all(&mut self.lock(), [readable, writable], ready);
+        let mut waiting = self.lock();
+        if let Some(hook) = &waiting.hook {
+            hook.on_event(self, ready);
+        }
+        self.wake_all(&mut waiting, [readable, writable], ready);
     }
 
     fn wake_all(&self, waiting: &mut Waiting, directions: [bool; 2], ready: &mut Vec<Ready>) {

@@ -12,4 +12,5 @@ mod monitor;
 mod panic;
 pub(crate) mod spawn;
 pub(crate) mod stats;
+pub(crate) mod stream_server;
 mod workers;

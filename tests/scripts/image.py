@@ -72,7 +72,8 @@ CHANNEL = {
     "last_receiver": (8, 12),
 }
 JOB = {"file": (8, 2), "line": (4, 1), "column": (4, 1), "file_length": (4, 1), "thread": (4, 1)}
-DESCRIPTOR = {"last_user": (8, 4), "role": (4, 1), "address_length": (4, 1), "address": (28, 13)}
+DESCRIPTOR = {"last_user": (8, 4), "role": (4, 1), "address_length": (4, 1), "address": (96, 13),
+              "buffered": (8, 1), "low_watermark": (4, 1), "high_watermark": (4, 1)}
 FIELD_KINDS = ["unsigned", "address", "text", "coroutine id", "time", "record index", "context", "state word",
                "saved register", "register value", "free queue", "owner", "socket address"]
 STATES = {"free": 0, "exited": 1, "parked": 2, "running": 3, "ready": 4, "new": 5}
@@ -215,9 +216,9 @@ class Image:
     def put_job(self, **values):
         return self._put(ROWS["job"].bytes(**values))
 
-    def put_descriptor(self, fd, role, address, last_user=0):
+    def put_descriptor(self, fd, role, address, last_user=0, **values):
         self.descriptors[fd] = ROWS["descriptor"].bytes(
-            role=role, address=address, address_length=len(address), last_user=last_user
+            role=role, address=address, address_length=len(address), last_user=last_user, **values
         )
 
     def _put(self, data):
@@ -271,7 +272,7 @@ class Image:
         names("requests", [("cancel", 1)])
         names("redzone methods", [("guard", 1), ("mprotect", 2)])
         names("policies", [("fair", 0)])
-        names("descriptor roles", [("stream", 1), ("listener", 2)])
+        names("descriptor roles", [("stream", 1), ("listener", 2), ("datagram", 3)])
         names("events", [("spawn", CODE)])
         block(
             "saved registers",

@@ -26,7 +26,16 @@ class Waits(unittest.TestCase):
         image.put_descriptor(7, 1, address("10.0.0.9", 8080))
         image.put_descriptor(9, 1, struct.pack("<H", socket.AF_INET6) + struct.pack(">H", 443) + bytes(4)
                              + socket.inet_pton(socket.AF_INET6, "::1"))
+        unix = struct.pack("<H", socket.AF_UNIX)
+        image.put_descriptor(10, 1, unix + b"/run/a.sock\0")
+        image.put_descriptor(11, 3, unix + b"\0name\n")
+        image.put_descriptor(12, 1, unix)
+        image.put_descriptor(13, 3, address("127.0.0.1", 53))
         for reason, fd, expected in (
+            ("read", 10, "read fd 10 -> /run/a.sock"),
+            ("read", 11, "read fd 11 on @name?"),
+            ("read", 12, "read fd 12 -> unnamed unix socket"),
+            ("read", 13, "read fd 13 on 127.0.0.1:53"),
             ("read", 7, "read fd 7 -> 10.0.0.9:8080"),
             ("accept", 3, "accept fd 3 on 127.0.0.1:80"),
             ("write", 9, "write fd 9 -> [::1]:443"),
@@ -34,6 +43,23 @@ class Waits(unittest.TestCase):
             ("read", 1 << 40, "read fd 0"),
         ):
             self.assertEqual(words_of(image, image.add(reason=reason, value=fd)), expected)
+
+    def test_buffers(self):
+        image = Image()
+        for fd, buffered, expected in (
+            (5, 256 << 10, "256 KiB buffered, above high watermark"),
+            (6, 100 << 10, "100 KiB buffered, above low watermark"),
+            (7, 10, "10 bytes buffered, below low watermark"),
+        ):
+            image.put_descriptor(fd, 1, address("10.0.0.9", 80), buffered=buffered, low_watermark=65536,
+                                 high_watermark=1 << 18)
+            number = image.add(reason="write", value=fd)
+            self.assertEqual(words_of(image, number), f"write fd {fd} -> 10.0.0.9:80, {expected}")
+        # Who reads has nothing to do with it; and a level is told in full as data.
+        self.assertEqual(words_of(image, image.add(reason="read", value=5)), "read fd 5 -> 10.0.0.9:80")
+        session, _port = image.open()
+        wait = waits.wait_of(session.registry().by_id(1))
+        self.assertEqual((wait["buffered"], wait["low"], wait["high"]), (256 << 10, 65536, 1 << 18))
 
     def test_deadlines(self):
         image = Image()
