@@ -20,8 +20,8 @@ mod workers;
 
 use std::process::ExitCode;
 
-const CASES: &str = "hello, switch [N], yield N, spawn, mem N, pingpong, ring, mutex, tburst, tsteady, scale, fair, echo PORT, \
-                     http PORT";
+const CASES: &str = "hello, switch [N], yield N, spawn, mem N, pingpong, ring, mutex, tburst, tsteady, scale, bare, fair, \
+                     echo PORT, http PORT";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -37,16 +37,21 @@ fn main() -> ExitCode {
         Ok(Err(error)) => return complain(&format!("T, the number of threads, is no number: {error}")),
     };
     // Not within a runtime: there is no scheduler to be measured.
-    if case == "switch" {
-        raw::switch(n);
-        return ExitCode::SUCCESS;
+    match case.as_str() {
+        "switch" => raw::switch(n),
+        "bare" => workers::bare(workers as u64),
+        _ => return in_runtime(&case, n, workers),
     }
+    ExitCode::SUCCESS
+}
+
+fn in_runtime(case: &str, n: usize, workers: usize) -> ExitCode {
     let mut builder = coro::Builder::new().workers(workers);
     if case == "mem" {
         builder = builder.max_coroutines(n + 1);
     }
     let known = builder.run(|| {
-        match case.as_str() {
+        match case {
             "hello" => coro::spawn(|| println!("hello")).join().expect("it only prints"),
             "yield" if n > 0 => scheduler::yields(n),
             "spawn" => scheduler::spawn(),
@@ -54,8 +59,8 @@ fn main() -> ExitCode {
             "pingpong" => sync::pingpong(),
             "ring" => sync::ring(),
             "mutex" => sync::mutex(),
-            "tburst" => timers::sleeps(&case, 100_000, 1),
-            "tsteady" => timers::sleeps(&case, 10_000, 10),
+            "tburst" => timers::sleeps(case, 100_000, 1),
+            "tsteady" => timers::sleeps(case, 10_000, 10),
             "scale" => workers::scale(),
             "fair" => workers::fairness(),
             "echo" | "http" => match u16::try_from(n) {

@@ -4,29 +4,47 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::report::{figure, milliseconds, percentile};
 
-/// 2,000 coroutines that compute for about a millisecond each, with a yield now and then.
+/// Loads of about a millisecond each.
+const LOADS: u64 = 2000;
+
+/// One of them, in ten parts, with something to do after each.
+fn load(n: u64, mut after_each: impl FnMut()) -> u64 {
+    let mut sum = n;
+    for _ in 0..10 {
+        (0..100_000).for_each(|i| sum = black_box(sum.wrapping_mul(31) ^ i));
+        after_each();
+    }
+    sum
+}
+
+/// The loads as coroutines, with a yield now and then.
 pub(crate) fn scale() {
     let start = Instant::now();
-    let handles: Vec<_> = (0..2000_u64)
-        .map(|n| {
-            coro::spawn(move || {
-                let mut sum = n;
-                for _ in 0..10 {
-                    (0..100_000).for_each(|i| sum = black_box(sum.wrapping_mul(31) ^ i));
-                    coro::yield_now();
-                }
-                sum
-            })
-        })
-        .collect();
+    let handles: Vec<_> = (0..LOADS).map(|n| coro::spawn(move || load(n, coro::yield_now))).collect();
     handles.into_iter().for_each(|handle| {
         black_box(handle.join().expect("it only computes"));
     });
     figure("scale_ms", milliseconds(start));
+}
+
+/// The same loads on so many bare threads: what two workers are compared with.
+pub(crate) fn bare(threads: u64) {
+    let start = Instant::now();
+    let threads: Vec<_> = (0..threads)
+        .map(|thread| {
+            let mine = (thread..LOADS).step_by(threads as usize);
+            thread::spawn(move || mine.map(|n| load(n, || ())).fold(0, u64::wrapping_add))
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| {
+        black_box(thread.join().expect("it only computes"));
+    });
+    figure("bare_ms", milliseconds(start));
 }
 
 /// How long a greedy coroutine computes between two yields.

@@ -158,6 +158,20 @@ fn overflow_is_told_of_in_a_core() {
     fs::remove_dir_all(folder).expect("a folder just made can be removed");
 }
 
+/// The monitor's signal stops nobody, whichever was there first: the scripts, or the program.
+#[test]
+fn sigurg_is_passed_on_without_a_stop() {
+    let file = program("seen", Profile::Debug);
+    let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
+    let options = ["--".as_ref(), file.as_os_str(), "panics".as_ref()];
+    let commands = ["breakpoint set -n seen::main", "run", "process handle SIGURG", "kill"];
+    for said in [coro(&options, &commands), coro(&debuggee.attach(), &["process handle SIGURG"])] {
+        let row = line(said.block("process handle SIGURG"), "SIGURG ");
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(cells, ["SIGURG", "true", "false", "false"], "pass, stop, notify: {said}");
+    }
+}
+
 #[test]
 fn detached_program_goes_on() {
     let file = program("relay", Profile::Debug);
