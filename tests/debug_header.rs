@@ -76,6 +76,7 @@ fn header_leads_to_every_table() {
         "mutex fields",
         "object kinds",
         "parked",
+        "parked fields",
         "policies",
         "record fields",
         "records",

@@ -6,13 +6,14 @@ comes to the same (`plugged.Plugged.begin`). Should LLDB have a list without us 
 or stop sees to it.
 """
 
+import contextlib
 import os
 
 import lldb
 
 from coro_debug.port import CommandError
 
-from . import compat, plugged, select
+from . import compat, plugged, port, real_threads, select
 
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "os_plugin.py")
 
@@ -24,19 +25,27 @@ def everywhere(debugger):
     if other and os.path.realpath(other) != os.path.realpath(PATH):
         return (f"coroutines are no threads here, since LLDB has another OS plug-in already ({other}): "
                 f"`settings clear {plugged.SETTING}` and load these scripts again")
+    targets = [debugger.GetTargetAtIndex(i) for i in range(debugger.GetNumTargets())]
+    with contextlib.ExitStack() as kept:
+        for process in (target.GetProcess() for target in targets):
+            kept.enter_context(select.keeping_selection(process))
+        _set_all(debugger, targets)
+        for target in targets:
+            target.GetProcess().GetNumThreads()
+    return None
+
+
+def _set_all(debugger, targets):
     interpreter, result = debugger.GetCommandInterpreter(), lldb.SBCommandReturnObject()
     selected = debugger.GetSelectedTarget()
     interpreter.HandleCommand(f'settings set -g {plugged.SETTING} "{PATH}"', result)
-    for target in [debugger.GetTargetAtIndex(i) for i in range(debugger.GetNumTargets())]:
+    for target in targets:
         debugger.SetSelectedTarget(target)
-        with select.keeping_selection(target.GetProcess()):
-            _set(debugger)
-            target.GetProcess().GetNumThreads()
-    if not debugger.GetNumTargets():
+        _set(debugger)
+    if not targets:
         _set(debugger)
     elif selected.IsValid():
         debugger.SetSelectedTarget(selected)
-    return None
 
 
 def again(process):
@@ -58,8 +67,25 @@ def is_active(process):
 
 def ensure(process):
     """Has the plug-in asked, where LLDB hasn't by itself."""
-    if compat.is_stopped(process) and not is_active(process):
+    if not compat.is_stopped(process):
+        return
+    if not is_active(process):
         again(process)
+    _settle(process)
+
+
+def _settle(process):
+    """Once: after an attach LLDB would have the program's first thread selected. If a coroutine runs on it, that thread
+    isn't in the list any more, and LLDB has taken whichever is first there."""
+    state = plugged.of(process)
+    if state.is_settled:
+        return
+    state.is_settled = True
+    own, selected = state.thread_on(process.GetProcessID()), process.GetSelectedThread()
+    has_come_by_itself = selected.GetStopReason() not in (lldb.eStopReasonNone, lldb.eStopReasonSignal)
+    if own is not None and selected.GetThreadID() < real_threads.FIRST_OWN and not has_come_by_itself:
+        if port.signal_of(selected) in (None, *port.NO_FAULTS):
+            process.SetSelectedThreadByID(own)
 
 
 def _set(debugger):

@@ -44,6 +44,8 @@ class Plugged:
         self.stop_id = None
         #: What went wrong when the list was made, for those who look into it.
         self.failure = None
+        #: Whether it was seen to that the right thread is selected (`attach.ensure`).
+        self.is_settled = False
         self._registries = []
         self._real = real_threads.RealThreads(process)
         self._port = LldbPort(process, ProcessMemory(process, self.is_core))

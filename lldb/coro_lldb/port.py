@@ -127,15 +127,11 @@ class LldbPort(port.Port):
     def fault(self):
         selected = self.process.GetSelectedThread()
         for thread in (selected, *self.process):
-            if thread.IsValid() and thread.GetStopReason() == lldb.eStopReasonSignal:
+            name = signal_of(thread) if thread.IsValid() else None
+            if name is not None and name not in NO_FAULTS:
                 number = thread.GetStopReasonDataAtIndex(0)
-                if number == 0:
-                    # One of a core's other threads.
-                    continue
-                name = self.process.GetUnixSignals().GetSignalAsCString(number) or f"signal {number}"
-                if name not in NO_FAULTS:
-                    address = self._fault_address(thread, number) if name in WITH_ADDRESS else None
-                    return name, address, thread.GetIndexID()
+                address = self._fault_address(thread, number) if name in WITH_ADDRESS else None
+                return name, address, thread.GetIndexID()
         return None
 
     def _fault_address(self, thread, number):
@@ -222,6 +218,14 @@ class LldbPort(port.Port):
 
     def width(self):
         return self.process.GetTarget().GetDebugger().GetTerminalWidth() if sys.stdout.isatty() else 0
+
+
+def signal_of(thread):
+    """The name of the signal at which a thread has stopped, or None. Number 0 is of a core's other threads."""
+    number = thread.GetStopReasonDataAtIndex(0) if thread.GetStopReason() == lldb.eStopReasonSignal else 0
+    if number == 0:
+        return None
+    return thread.GetProcess().GetUnixSignals().GetSignalAsCString(number) or f"signal {number}"
 
 
 def _print(text):

@@ -126,6 +126,10 @@ impl Seen {
         }
         Some(Seen { thread, turns, cpu_time: clock::cpu_time(thread)? })
     }
+
+    fn is_of_same_turn(&self, now: &Seen) -> bool {
+        (self.thread, self.turns) == (now.thread, now.turns)
+    }
 }
 
 /// How long a worker's running coroutine has had its turn.
@@ -147,8 +151,7 @@ struct Watched {
 
 impl Watched {
     fn look(&mut self, now: Seen) -> Turn {
-        let same_turn = (now.thread, now.turns) == (self.first.thread, self.first.turns);
-        if !same_turn {
+        if !self.first.is_of_same_turn(&now) {
             self.first = now;
         }
         let is_idle = now == self.last;
@@ -182,9 +185,8 @@ fn report(region: &'static Region, index: u32, seen: Seen, used: u64, named: &mu
     }
     named.push_back(hog.id);
     // Of this turn: when there was a switch after it was seen, the frames may be of another one.
-    let frames = sample::take(record, hog.word, seen.thread).filter(|_| {
-        Seen::of(index, row).is_some_and(|now| (now.thread, now.turns) == (seen.thread, seen.turns))
-    });
+    let frames = sample::take(record, hog.word, seen.thread)
+        .filter(|_| Seen::of(index, row).is_some_and(|now| seen.is_of_same_turn(&now)));
     let frames = frames.map_or(String::new(), |frames| frames.to_string());
     // At once, so that nothing comes between; and not `eprintln!`, which panics when nobody reads it.
     let _ = io::stderr().write_all(format!("{}\n{frames}", sentence(&hog, index, used, others)).as_bytes());

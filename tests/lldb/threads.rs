@@ -102,6 +102,25 @@ fn equal_backtraces_are_grouped_by_lldb_too() {
     assert!(line(unique, &format!("{sleepers} thread(s) #")).matches('#').count() == sleepers, "{said}");
 }
 
+/// A program with its monitor has a thread on which no coroutine runs. It isn't that one which is selected, but the coroutine
+/// of the thread that was, whatever comes first.
+#[test]
+fn coroutine_is_selected_where_its_thread_was() {
+    let file = program("seen", Profile::Debug);
+    let mut child = Command::new("sh");
+    child.args(["-c", "exec env -u CORO_MONITOR \"$0\" parked"]).arg(&file);
+    let debuggee = Debuggee::start(&mut child).asleep();
+    let attach = format!("process attach -p {}", debuggee.pid());
+    let none: [String; 0] = [];
+    let first = coro(&none, &[attach.as_str(), "coro list", "thread list"]);
+    let second = coro(&debuggee.attach(), &["coro list", "thread list"]);
+    for said in [first, second] {
+        assert!(line(said.block("coro list"), "* ").contains(" io "), "{said}");
+        assert!(line(said.block("thread list"), "* ").contains("name = '#2 io'"), "{said}");
+        assert!(said.block("thread list").contains("coro-monitor"), "{said}");
+    }
+}
+
 /// The plug-in is used whatever comes first: the scripts, the program, or the process.
 #[test]
 fn scripts_may_be_loaded_before_there_is_a_process() {
