@@ -9,8 +9,8 @@
 //!                               └─> `events`                                 Name[]: name, address of code
 //! ```
 //!
-//! The tables `mutex fields` and `channel fields` are of rows that lie anywhere: at the address for which a coroutine
-//! waits.
+//! The tables `mutex fields`, `channel fields`, `sync fields` and `select fields` are of rows that lie anywhere: at the
+//! address for which a coroutine waits; that of `thing fields` of rows to which a row of `select fields` leads.
 //!
 //! They lie in the region and not in read-only data because a kernel core has the region's pages, but not
 //! those of the executable.
@@ -19,7 +19,7 @@ use std::mem::offset_of;
 
 use super::DebugHeader;
 use super::layout::{CLASS_COUNT, Class, Parked, WORKER_COUNT, Worker};
-use super::objects::{ADDRESS_LENGTH, ChannelHead, Descriptor, MutexHead, Role};
+use super::objects::{ADDRESS_LENGTH, ChannelHead, Descriptor, MutexHead, Role, SelectHead, SyncHead, Thing};
 use super::record::{Kind, NAME_LENGTH, Record, request};
 use super::state::{self, State, flag};
 use super::wait::{ObjectKind, WaitReason};
@@ -153,6 +153,12 @@ const CHANNEL_FIELDS: [Field; 6] = fields!(ChannelHead:
     last_sender 8 Owner, last_receiver 8 Owner,
 );
 
+const SYNC_FIELDS: [Field; 3] = fields!(SyncHead: count 8 Unsigned, limit 8 Unsigned, owner 8 Owner);
+
+const SELECT_FIELDS: [Field; 2] = fields!(SelectHead: count 8 Unsigned, things 8 Address);
+
+const THING_FIELDS: [Field; 2] = fields!(Thing: reason 8 Unsigned, object 8 Unsigned);
+
 const DESCRIPTOR_FIELDS: [Field; 4] = fields!(Descriptor:
     role 4 Unsigned, address_length 4 Unsigned, address 28 SocketAddress, last_user 8 CoroutineId,
 );
@@ -248,7 +254,7 @@ pub(crate) const POLICIES: [Name; 2] = [name("fair", 0), name("backtrack", 1)];
 const SOURCE_EXCEPTIONS: [Name; 3] = [name("main.rs", 0), name("demo/", 0), name("bin/", 0)];
 
 /// How many tables there are.
-pub(crate) const TABLE_COUNT: usize = 27;
+pub(crate) const TABLE_COUNT: usize = 30;
 
 /// The start of the region: a copy of the header, by which a reader can make sure of it, and all tables but
 /// the records and the descriptors, which follow.
@@ -263,6 +269,9 @@ pub(crate) struct Head {
     worker_fields: [Field; WORKER_FIELDS.len()],
     mutex_fields: [Field; MUTEX_FIELDS.len()],
     channel_fields: [Field; CHANNEL_FIELDS.len()],
+    sync_fields: [Field; SYNC_FIELDS.len()],
+    select_fields: [Field; SELECT_FIELDS.len()],
+    thing_fields: [Field; THING_FIELDS.len()],
     descriptor_fields: [Field; DESCRIPTOR_FIELDS.len()],
     registers: [Field; SAVED_REGISTERS.len()],
     states: [Name; STATES.len()],
@@ -301,6 +310,9 @@ impl Head {
         head.worker_fields = WORKER_FIELDS;
         head.mutex_fields = MUTEX_FIELDS;
         head.channel_fields = CHANNEL_FIELDS;
+        head.sync_fields = SYNC_FIELDS;
+        head.select_fields = SELECT_FIELDS;
+        head.thing_fields = THING_FIELDS;
         head.descriptor_fields = DESCRIPTOR_FIELDS;
         head.registers = const { registers() };
         head.states = STATES;
@@ -330,6 +342,9 @@ impl Head {
             table("worker fields", &head.worker_fields),
             table("mutex fields", &head.mutex_fields),
             table("channel fields", &head.channel_fields),
+            table("sync fields", &head.sync_fields),
+            table("select fields", &head.select_fields),
+            table("thing fields", &head.thing_fields),
             table("descriptor fields", &head.descriptor_fields),
             table("saved registers", &head.registers),
             table("states", &head.states),
