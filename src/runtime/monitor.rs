@@ -26,6 +26,7 @@ use crate::abi::state::State;
 use crate::error::{Kind, Result};
 use crate::registry::{self, Tenant};
 use crate::scheduler::remote;
+use crate::scheduler::stuck::MONITOR;
 use crate::stack::region::{self, Region};
 use crate::sys::{clock, signal};
 
@@ -58,7 +59,7 @@ pub(super) fn start() {
             return;
         }
         // What it finds is a help, which a program that can have no more threads does without.
-        let _ = thread::Builder::new().name("coro-monitor".into()).stack_size(128 << 10).spawn(watch);
+        let _ = thread::Builder::new().name(MONITOR.into()).stack_size(128 << 10).spawn(watch);
     });
 }
 

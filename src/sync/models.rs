@@ -14,12 +14,12 @@ pub(super) struct Sleeper {
 
 impl Sleeper {
     pub(super) fn open(&self, wait: u32) {
-        *self.open.lock().unwrap() = Some(wait);
+        *self.open.lock().expect("nobody panics with it") = Some(wait);
     }
 
     /// Ends a wait; says whether it was the first to do so.
     pub(super) fn end(&self, wait: u32) -> bool {
-        let mut open = self.open.lock().unwrap();
+        let mut open = self.open.lock().expect("nobody panics with it");
         let is_first = *open == Some(wait);
         if is_first {
             *open = None;
@@ -29,9 +29,9 @@ impl Sleeper {
     }
 
     pub(super) fn sleep(&self) {
-        let mut open = self.open.lock().unwrap();
+        let mut open = self.open.lock().expect("nobody panics with it");
         while open.is_some() {
-            open = self.bell.wait(open).unwrap();
+            open = self.bell.wait(open).expect("nobody panics with it");
         }
     }
 }

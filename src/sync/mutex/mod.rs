@@ -305,6 +305,7 @@ impl Drop for Attempt<'_> {
 }
 
 thread_local! {
+    #[expect(clippy::vec_box, reason = "a mutex's word points to the box: it is not made anew")]
     static LINES: RefCell<Vec<Box<Line<Waiter>>>> = const { RefCell::new(Vec::new()) };
 }
 
