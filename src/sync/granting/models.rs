@@ -34,14 +34,14 @@ impl<M: Machine<Wait>> Modelled<M> {
     /// Comes for it; says whether it has to wait.
     fn enlist(&self, me: usize, want: M::Want) -> bool {
         self.sleepers[me].open(0);
-        self.machine.lock().unwrap().enlist((me, 0), want)
+        self.machine.lock().expect("nobody panics with it").enlist((me, 0), want)
     }
 
     /// Is cancelled while it waits, or just after it was granted what it wants.
     fn give_up(&self, me: usize, want: M::Want) {
         self.sleepers[me].end(0);
         let mut granted = Vec::new();
-        let was_there = self.machine.lock().unwrap().remove(&(me, 0), &mut granted);
+        let was_there = self.machine.lock().expect("nobody panics with it").remove(&(me, 0), &mut granted);
         if self.planted != Planted::StandsInTheWay {
             self.wake(granted, want);
         }
@@ -52,7 +52,7 @@ impl<M: Machine<Wait>> Modelled<M> {
 
     fn release(&self, want: M::Want) {
         let mut granted = Vec::new();
-        self.machine.lock().unwrap().give_back(want, &mut granted);
+        self.machine.lock().expect("nobody panics with it").give_back(want, &mut granted);
         self.wake(granted, want);
     }
 
@@ -88,7 +88,7 @@ where
     shared.release(wants[0]);
     model::join(gives_up);
     model::join(last);
-    assert_eq!(shared.machine.lock().unwrap().numbers(), all, "all is given back");
+    assert_eq!(shared.machine.lock().expect("nobody panics with it").numbers(), all, "all is given back");
 }
 
 fn permits() -> Permits<Wait> {
