@@ -193,6 +193,8 @@ impl<T> JoinHandle<T> {
         self.wait_until(Some(clock::after(timeout)))
     }
 
+    /// Inlined, so that a join without a deadline knows of none.
+    #[inline(always)]
     fn wait_until(&self, deadline: Option<u64>) -> std::result::Result<bool, JoinError> {
         let end = End(self.half.completion());
         while !self.is_finished() {

@@ -144,6 +144,7 @@ impl<T> Shared<T> {
     }
 
     /// Waits until the side may go on, until the deadline at the longest.
+    #[inline(always)]
     fn wait(&self, side: Side, deadline: Option<u64>) -> Woken {
         match park::block_until(side.reason(), self.object(), &List { shared: self, side }, deadline) {
             Ok(woken) => woken,
