@@ -52,7 +52,7 @@ fn stripped_program_has_the_note_and_no_symbol() {
     assert!(gdb.block("info address coro_debug_v1").contains("No symbol"), "{gdb}");
     let parked = Parked::start(Profile::Stripped);
     let image = parked.image();
-    assert_eq!(registry(&image).header().version, (1, 1));
+    assert_eq!(registry(&image).header().version, (1, 2));
 }
 
 #[test]
@@ -83,9 +83,12 @@ fn header_leads_to_every_table() {
         "redzone methods",
         "requests",
         "saved registers",
+        "select fields",
         "source exceptions",
         "state word",
         "states",
+        "sync fields",
+        "thing fields",
         "wait objects",
         "wait reasons",
         "worker fields",

@@ -34,6 +34,14 @@ def edge_of(waiter, wait):
         return None if wait["has_ended"] else Edge(waiter, wait["coroutine"], why=reason)
     if reason == "mutex" and not wait.get("is_free"):
         return _edge_to(waiter, wait.get("holder"), True, reason)
+    if reason in ("read lock", "write lock", "once") and "holder" in wait:
+        return _edge_to(waiter, wait["holder"], True, reason)
+    if reason == "semaphore" and wait.get("limit") == 1 or reason == "write lock":
+        # Who took it last may have given it to somebody else.
+        return _edge_to(waiter, wait.get("last"), False, reason)
+    things = wait.get("things", ())
+    if len(things) == 1:
+        return edge_of(waiter, things[0])
     if reason == "send" and wait.get("receivers", 0) <= 1:
         return _edge_to(waiter, wait.get("last_receiver"), False, reason)
     if reason == "receive" and wait.get("senders", 0) <= 1:

@@ -130,6 +130,9 @@ class Layout:
         self.mutex = self._object_row(memory, "mutex fields")
         self.channel = self._object_row(memory, "channel fields")
         self.job = self._object_row(memory, "job fields")
+        self.sync = self._object_row(memory, "sync fields")
+        self.select = self._object_row(memory, "select fields")
+        self.thing = self._object_row(memory, "thing fields")
         self.states = self._names(memory, "states")
         self.flags = self._names(memory, "flags")
         self.state_word = {

@@ -47,6 +47,24 @@ def read(memory, row, address):
         return None
 
 
+#: More things in one select are damage.
+MOST_THINGS = 256
+
+
+def things(memory, layout, address):
+    """Of the head of a select: (number of the reason, object) of each thing; what can't be read is left out."""
+    head = read(memory, layout.select, address)
+    if head is None or layout.thing is None:
+        return []
+    found, row = [], layout.thing
+    for i in range(min(head.get("count", 0), MOST_THINGS)):
+        thing = read(memory, row, head.get("things", 0) + i * row.stride)
+        if thing is None:
+            break
+        found.append((thing.get("reason", 0), thing.get("object", 0)))
+    return found
+
+
 def owner(value):
     """Of a field of the kind `owner`: ("coroutine", id), ("thread", tid), or None for nobody."""
     if not value:

@@ -368,6 +368,14 @@ class Registry:
         """The fields of the offloaded work there, a dictionary; None when it can't be read."""
         return objects.read(self.memory, self.layout.job, address)
 
+    def sync(self, address):
+        """The fields of another object that coroutines wait for, a dictionary; None when it can't be read."""
+        return objects.read(self.memory, self.layout.sync, address)
+
+    def things(self, address):
+        """Of a select's head: (number of the reason, object) of each thing, as far as they can be read."""
+        return objects.things(self.memory, self.layout, address)
+
 
 def open_registries(port):
     """A registry of each runtime in the program that has started, and sentences about those that can't be

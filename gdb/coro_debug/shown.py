@@ -26,7 +26,7 @@ def mutex(registry, address):
     poisoned = ", poisoned" if fields.get("poisoned") else ""
     if fields.get("word") == 0:
         return f"free{poisoned}"
-    waiting = ", contended" if fields.get("word") == 2 else ""
+    waiting = {2: ", contended", 3: ", just handed over"}.get(fields.get("word"), "")
     holder = waits.person(registry, fields.get("owner", 0))
     by = f" by {waits.person_in_words(holder)}" if holder else ""
     return f"locked{by}{waiting}{poisoned}"
@@ -38,10 +38,24 @@ def channel(registry, address):
     if fields is None:
         return "?"
     length, capacity = fields["length"], fields["capacity"]
-    parts = [f"{length} of {capacity}" if length else f"empty, room for {capacity}",
-             text.plural(fields["senders"], "sender"), text.plural(fields["receivers"], "receiver")]
+    if capacity == waits.UNBOUNDED:
+        filled = f"{length} in it, no bound" if length else "empty, no bound"
+    else:
+        filled = f"{length} of {capacity}" if length else f"empty, room for {capacity}"
+    parts = [filled, text.plural(fields["senders"], "sender"), text.plural(fields["receivers"], "receiver")]
     for name, words in (("last_sender", "last sent by"), ("last_receiver", "last received by")):
         who = waits.person(registry, fields.get(name, 0))
         if who:
             parts.append(f"{words} {waits.person_in_words(who)}")
     return ", ".join(parts)
+
+
+def sync(registry, reason, address):
+    """`2 of 3 permits left, last #7 'user'`, of an object for which coroutines wait by that reason; `?` where
+    it can't be read."""
+    fields = registry.sync(address) if registry is not None and address else None
+    if fields is None:
+        return "?"
+    words = waits.sync_in_words(reason, fields.get("count", 0), fields.get("limit", 0))
+    who = waits.person(registry, fields.get("owner", 0))
+    return ", ".join(part for part in (words, f"last {waits.person_in_words(who)}" if who else "") if part) or "-"

@@ -8,39 +8,74 @@ from . import objects
 from .text import duration, plural, size_in_words, who
 
 IO = ("read", "write", "accept", "connect")
+#: Reasons whose objects somebody has, as long as others wait for them.
+HELD = ("read lock", "write lock", "once")
 
 
 def wait_of(coroutine):
     """What a coroutine waits for, a dictionary; None when it doesn't wait. Keys: `reason`; `fd`, `peer`,
     `own`, `buffered`, `low`, `high` (a sender's buffer and its watermarks); `coroutine`, `name`, `has_ended`;
     `address`, `holder`, `is_free`; `capacity`, `length`, `senders`, `receivers`, `last_sender`, `last_receiver`;
-    `place`, `thread`; `left` (nanoseconds to the deadline)."""
+    `count`, `limit`, `last`; `place`, `thread`; `things` (of a select: a list of such dictionaries); `left`
+    (nanoseconds to the deadline)."""
     if coroutine.state in ("free", "new", "ready", "exited") or coroutine.is_running:
         return None
     reason = coroutine.wait_reason
     wait = {"reason": reason}
-    kind, value = coroutine.wait_object_kind, coroutine.wait_object
-    if kind == "file descriptor":
-        _describe_fd(coroutine, wait, value)
-    elif kind == "coroutine id":
-        other = coroutine.registry.by_id(value)
-        wait.update(coroutine=value, name=other.name if other else "", has_ended=other is None)
-    elif kind == "address":
-        wait["address"] = value
-        if reason == "mutex":
-            _describe_mutex(coroutine.registry, wait, value)
-        elif reason in ("send", "receive"):
-            _describe_channel(coroutine.registry, wait, value)
-        elif reason == "offload":
-            _describe_job(coroutine.registry, wait, value)
+    _describe(coroutine.registry, wait, coroutine.wait_object_kind, coroutine.wait_object)
     if coroutine.time_left is not None:
         wait["left"] = coroutine.time_left
     return wait
 
 
-def _describe_fd(coroutine, wait, fd):
+def _describe(registry, wait, kind, value):
+    """Adds what is known of the object."""
+    reason = wait["reason"]
+    if kind == "file descriptor":
+        _describe_fd(registry, wait, value)
+    elif kind == "coroutine id":
+        other = registry.by_id(value)
+        wait.update(coroutine=value, name=other.name if other else "", has_ended=other is None)
+    elif kind == "address":
+        wait["address"] = value
+        if reason == "mutex":
+            _describe_mutex(registry, wait, value)
+        elif reason in ("send", "receive"):
+            _describe_channel(registry, wait, value)
+        elif reason == "select":
+            wait["things"] = [_thing(registry, *thing) for thing in registry.things(value)]
+        elif reason == "offload":
+            _describe_job(registry, wait, value)
+        else:
+            _describe_sync(registry, wait, value)
+
+
+def _thing(registry, number, value):
+    """One of several things that are waited for, as `wait_of` would tell it if it were alone."""
+    reason = registry.layout.wait_reasons.get(number, f"reason {number}")
+    wait = {"reason": reason}
+    kind = registry.layout.object_kinds.get(registry.layout.wait_objects.get(reason, 0), "nothing")
+    if reason != "select":
+        _describe(registry, wait, kind, value)
+    return wait
+
+
+def _describe_sync(registry, wait, address):
+    head = registry.sync(address)
+    if head is None:
+        return
+    wait["count"], wait["limit"] = head.get("count", 0), head.get("limit", 0)
+    owner = person(registry, head.get("owner", 0))
+    if owner is None:
+        return
+    # Who has to act, for certain; or only the last who did something.
+    has_it = wait["reason"] == "once" or wait["limit"] or wait["count"] == 1
+    wait["holder" if wait["reason"] in HELD and has_it else "last"] = owner
+
+
+def _describe_fd(registry, wait, fd):
     wait["fd"] = fd & 0xFFFF_FFFF
-    known = coroutine.registry.descriptor(wait["fd"])
+    known = registry.descriptor(wait["fd"])
     if known is not None and known.address:
         wait["own" if known.role in ("listener", "datagram") else "peer"] = known.address
     if known is not None and known.high and wait["reason"] == "write":
@@ -134,6 +169,12 @@ def in_words(wait):
             text += ", no thread yet"
     elif reason == "sleep":
         text = "sleep" if "left" in wait else "sleep, for ever"
+    elif "things" in wait:
+        # Of a moment that is one of the things the deadline tells.
+        shown = ["a moment" if thing["reason"] == "sleep" else in_words(thing) for thing in wait["things"]]
+        text = f"select on {plural(len(shown), 'thing')}" + (f" ({'; '.join(shown)})" if shown else "")
+    elif "count" in wait:
+        text = f"{reason} {wait['address']:#x}" + _sync_in_words(reason, wait)
     else:
         text = reason + (f" {wait['address']:#x}" if "address" in wait else "")
     if "left" in wait:
@@ -160,9 +201,40 @@ def _buffer_in_words(wait):
     return f", {size_in_words(wait['buffered'])} buffered, {level}"
 
 
+def _sync_in_words(reason, wait):
+    words = sync_in_words(reason, wait["count"], wait["limit"])
+    facts = [words] if words else []
+    if "last" in wait:
+        facts.append(f"last {person_in_words(wait['last'])}")
+    return _holder_in_words(wait) + (f" ({', '.join(facts)})" if facts else "")
+
+
+def sync_in_words(reason, count, limit):
+    """What the two numbers of such an object say; '' when nothing."""
+    if reason in ("read lock", "write lock"):
+        return "one writes" if limit else (f"{count:,} read" if count else "free")
+    if reason == "semaphore":
+        return f"{count:,} of {limit:,} permits left"
+    if reason == "barrier":
+        return f"{count:,} of {limit:,} have come"
+    if reason == "wait group":
+        return plural(count, "member") + " not done"
+    if reason == "once":
+        return ("to be done", "being done", "done", "poisoned")[count] if count < 4 else ""
+    if reason == "event":
+        return "set" if count else "not set"
+    return ""
+
+
+#: The capacity of a channel without a bound.
+UNBOUNDED = (1 << 64) - 1
+
+
 def _channel_in_words(reason, wait):
     facts = []
-    if "length" in wait and "capacity" in wait:
+    if "length" in wait and wait.get("capacity") == UNBOUNDED:
+        facts.append(f"{wait['length']} in it" if wait["length"] else "empty")
+    elif "length" in wait and "capacity" in wait:
         length, capacity = wait["length"], wait["capacity"]
         how = (
             "empty"

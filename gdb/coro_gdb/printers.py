@@ -66,13 +66,62 @@ def _receiver(value):
     return Printer(f"Receiver ({_channel_text(value)})")
 
 
+def _sync(name, reason, inside=None):
+    """The printer of a type whose address is its head's; `inside`: the fields that lead to what it guards."""
+
+    def make(value):
+        text = shown.sync(_registry(), reason, int(value.address) if value.address is not None else 0)
+        found = value
+        for field in inside or ():
+            found = found[field]
+        return PrinterWithValue(f"{name} ({text})", found) if inside else Printer(f"{name} ({text})")
+
+    return make
+
+
+def _rwlock_guard(name):
+    def make(value):
+        lock = value["lock"].dereference()
+        text = shown.sync(_registry(), "write lock", int(lock.address))
+        return PrinterWithValue(f"{name} ({text})", lock["value"]["value"])
+
+    return make
+
+
+def _wait_group(value):
+    head = value["shared"]["ptr"]["pointer"].dereference()["data"].address
+    return Printer(f"WaitGroup ({shown.sync(_registry(), 'wait group', int(head))})")
+
+
+def _permit(value):
+    text = shown.sync(_registry(), "semaphore", int(value["semaphore"]))
+    return Printer(f"SemaphorePermit of {int(value['count'])} ({text})")
+
+
+def _oneshot(name, end):
+    return lambda value: Printer(f"{name} ({_channel_text(value[end])})")
+
+
 _PRINTERS = {
     "coro::coroutine::current::CoroutineId": _coroutine_id,
     "coro::runtime::spawn::JoinHandle": _join_handle,
     "coro::sync::mutex::Mutex": _mutex,
     "coro::sync::mutex::MutexGuard": _guard,
-    "coro::sync::channel::Sender": _sender,
-    "coro::sync::channel::Receiver": _receiver,
+    "coro::sync::channel::sender::Sender": _sender,
+    "coro::sync::channel::receiver::Receiver": _receiver,
+    "coro::sync::oneshot::OneshotSender": _oneshot("OneshotSender", "sender"),
+    "coro::sync::oneshot::OneshotReceiver": _oneshot("OneshotReceiver", "receiver"),
+    "coro::sync::condvar::Condvar": _sync("Condvar", "condvar"),
+    "coro::sync::rwlock::RwLock": _sync("RwLock", "write lock", ("value", "value")),
+    "coro::sync::rwlock::RwLockReadGuard": _rwlock_guard("RwLockReadGuard"),
+    "coro::sync::rwlock::RwLockWriteGuard": _rwlock_guard("RwLockWriteGuard"),
+    "coro::sync::semaphore::Semaphore": _sync("Semaphore", "semaphore"),
+    "coro::sync::semaphore::SemaphorePermit": _permit,
+    "coro::sync::barrier::Barrier": _sync("Barrier", "barrier"),
+    "coro::sync::wait_group::WaitGroup": _wait_group,
+    "coro::sync::once::Once": _sync("Once", "once"),
+    "coro::sync::once::OnceLock": _sync("OnceLock", "once", ("value", "value")),
+    "coro::sync::event::Event": _sync("Event", "event"),
 }
 
 

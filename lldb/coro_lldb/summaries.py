@@ -44,13 +44,73 @@ def receiver(value, _dictionary):
     return _said(value, lambda registry, raw: f"Receiver ({shown.channel(registry, _channel(raw))})")
 
 
+def _sync(name, reason):
+    """The summary of a type whose address is its head's."""
+
+    def summary(value, _dictionary):
+        return _said(value, lambda registry, raw: f"{name} ({shown.sync(registry, reason, _address(raw))})")
+
+    summary.__name__ = name.lower()
+    summary.__doc__ = f"`{name} (...)`: what its numbers say"
+    return summary
+
+
+condvar, rwlock, semaphore, barrier, once, oncelock, event = (
+    _sync(*of) for of in (
+        ("Condvar", "condvar"), ("RwLock", "write lock"), ("Semaphore", "semaphore"), ("Barrier", "barrier"),
+        ("Once", "once"), ("OnceLock", "once"), ("Event", "event")))
+
+
+def rwlock_guard(value, _dictionary):
+    """`guard of RwLock (one writes, last #12 'name')`"""
+    return _said(value, lambda registry, raw: "guard of RwLock ("
+                 + shown.sync(registry, "write lock", _child(raw, "lock").GetValueAsUnsigned()) + ")")
+
+
+def permit(value, _dictionary):
+    """`SemaphorePermit of 1 (2 of 3 permits left)`"""
+    return _said(value, lambda registry, raw:
+                 f"SemaphorePermit of {_child(raw, 'count').GetValueAsUnsigned()} ("
+                 + shown.sync(registry, "semaphore", _child(raw, "semaphore").GetValueAsUnsigned()) + ")")
+
+
+def wait_group(value, _dictionary):
+    """`WaitGroup (3 members not done)`"""
+    return _said(value, lambda registry, raw: "WaitGroup ("
+                 + shown.sync(registry, "wait group", _channel(raw)) + ")")
+
+
+def oneshot_sender(value, _dictionary):
+    """`OneshotSender (empty, ...)`"""
+    return _said(value, lambda registry, raw: "OneshotSender ("
+                 + shown.channel(registry, _channel(_child(raw, "sender"))) + ")")
+
+
+def oneshot_receiver(value, _dictionary):
+    """`OneshotReceiver (empty, ...)`"""
+    return _said(value, lambda registry, raw: "OneshotReceiver ("
+                 + shown.channel(registry, _channel(_child(raw, "receiver"))) + ")")
+
+
 TYPES = {
     r"^coro::coroutine::current::CoroutineId$": coroutine_id,
     r"^coro::runtime::spawn::JoinHandle<.*>$": join_handle,
     r"^coro::sync::mutex::Mutex<.*>$": mutex,
     r"^coro::sync::mutex::MutexGuard<.*>$": mutex_guard,
-    r"^coro::sync::channel::Sender<.*>$": sender,
-    r"^coro::sync::channel::Receiver<.*>$": receiver,
+    r"^coro::sync::channel::sender::Sender<.*>$": sender,
+    r"^coro::sync::channel::receiver::Receiver<.*>$": receiver,
+    r"^coro::sync::oneshot::OneshotSender<.*>$": oneshot_sender,
+    r"^coro::sync::oneshot::OneshotReceiver<.*>$": oneshot_receiver,
+    r"^coro::sync::condvar::Condvar$": condvar,
+    r"^coro::sync::rwlock::RwLock<.*>$": rwlock,
+    r"^coro::sync::rwlock::RwLock(Read|Write)Guard<.*>$": rwlock_guard,
+    r"^coro::sync::semaphore::Semaphore$": semaphore,
+    r"^coro::sync::semaphore::SemaphorePermit$": permit,
+    r"^coro::sync::barrier::Barrier$": barrier,
+    r"^coro::sync::wait_group::WaitGroup$": wait_group,
+    r"^coro::sync::once::Once$": once,
+    r"^coro::sync::once::OnceLock<.*>$": oncelock,
+    r"^coro::sync::event::Event$": event,
 }
 
 

@@ -9,8 +9,9 @@
 //!                               └─> `events`                                 Name[]: name, address of code
 //! ```
 //!
-//! The tables `mutex fields`, `channel fields` and `job fields` are of rows that lie anywhere: at the address for which a coroutine
-//! waits.
+//! The tables `mutex fields`, `channel fields`, `sync fields`, `select fields` and `job fields` are of rows that lie
+//! anywhere: at the address for which a coroutine waits; that of `thing fields` of rows to which a row of `select fields`
+//! leads.
 //!
 //! They lie in the region and not in read-only data because a kernel core has the region's pages, but not
 //! those of the executable.
@@ -19,7 +20,9 @@ use std::mem::offset_of;
 
 use super::DebugHeader;
 use super::layout::{CLASS_COUNT, Class, Parked, WORKER_COUNT, Worker};
-use super::objects::{ADDRESS_LENGTH, ChannelHead, Descriptor, JobHead, MutexHead, Role};
+use super::objects::{
+    ADDRESS_LENGTH, ChannelHead, Descriptor, JobHead, MutexHead, Role, SelectHead, SyncHead, Thing,
+};
 use super::record::{Kind, NAME_LENGTH, Record, request};
 use super::state::{self, State, flag};
 use super::wait::{ObjectKind, WaitReason};
@@ -167,6 +170,12 @@ const CHANNEL_FIELDS: [Field; 6] = fields!(ChannelHead:
     last_sender 8 Owner, last_receiver 8 Owner,
 );
 
+const SYNC_FIELDS: [Field; 3] = fields!(SyncHead: count 8 Unsigned, limit 8 Unsigned, owner 8 Owner);
+
+const SELECT_FIELDS: [Field; 2] = fields!(SelectHead: count 8 Unsigned, things 8 Address);
+
+const THING_FIELDS: [Field; 2] = fields!(Thing: reason 8 Unsigned, object 8 Unsigned);
+
 const JOB_FIELDS: [Field; 5] = fields!(JobHead:
     file 8 Address, file_length 4 Unsigned, line 4 Unsigned, column 4 Unsigned, thread 4 Unsigned,
 );
@@ -267,7 +276,7 @@ pub(crate) const POLICIES: [Name; 2] = [name("fair", 0), name("backtrack", 1)];
 const SOURCE_EXCEPTIONS: [Name; 3] = [name("main.rs", 0), name("demo/", 0), name("bin/", 0)];
 
 /// How many tables there are.
-pub(crate) const TABLE_COUNT: usize = 29;
+pub(crate) const TABLE_COUNT: usize = 32;
 
 /// The start of the region: a copy of the header, by which a reader can make sure of it, and all tables but
 /// the records and the descriptors, which follow.
@@ -283,6 +292,9 @@ pub(crate) struct Head {
     parked_fields: [Field; PARKED_FIELDS.len()],
     mutex_fields: [Field; MUTEX_FIELDS.len()],
     channel_fields: [Field; CHANNEL_FIELDS.len()],
+    sync_fields: [Field; SYNC_FIELDS.len()],
+    select_fields: [Field; SELECT_FIELDS.len()],
+    thing_fields: [Field; THING_FIELDS.len()],
     job_fields: [Field; JOB_FIELDS.len()],
     descriptor_fields: [Field; DESCRIPTOR_FIELDS.len()],
     registers: [Field; SAVED_REGISTERS.len()],
@@ -323,6 +335,9 @@ impl Head {
         head.parked_fields = PARKED_FIELDS;
         head.mutex_fields = MUTEX_FIELDS;
         head.channel_fields = CHANNEL_FIELDS;
+        head.sync_fields = SYNC_FIELDS;
+        head.select_fields = SELECT_FIELDS;
+        head.thing_fields = THING_FIELDS;
         head.job_fields = JOB_FIELDS;
         head.descriptor_fields = DESCRIPTOR_FIELDS;
         head.registers = const { registers() };
@@ -354,6 +369,9 @@ impl Head {
             table("parked fields", &head.parked_fields),
             table("mutex fields", &head.mutex_fields),
             table("channel fields", &head.channel_fields),
+            table("sync fields", &head.sync_fields),
+            table("select fields", &head.select_fields),
+            table("thing fields", &head.thing_fields),
             table("job fields", &head.job_fields),
             table("descriptor fields", &head.descriptor_fields),
             table("saved registers", &head.registers),

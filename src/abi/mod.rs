@@ -10,7 +10,7 @@
 //! - [`wait`]: what a coroutine can wait for
 //! - [`record`]: one coroutine
 //! - [`layout`]: the stack classes and the workers
-//! - [`objects`]: what coroutines wait for: mutexes, channels, file descriptors
+//! - [`objects`]: what coroutines wait for: mutexes, channels, other means to wait for each other, file descriptors
 //! - [`descriptor`]: all of it as data
 //!
 //! Nothing here touches the machine. A change that a reader could notice raises `MINOR` (new fields, new
@@ -32,7 +32,7 @@ pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"COROABI\0");
 /// Raised when a reader of an older version would misread this one.
 pub(crate) const MAJOR: u32 = 1;
 /// Raised when there is more to read.
-pub(crate) const MINOR: u32 = 1;
+pub(crate) const MINOR: u32 = 2;
 
 /// Where reading starts. All zero until the first runtime of the process has laid out the region; the magic
 /// is stored last.

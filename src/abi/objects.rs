@@ -16,7 +16,7 @@ pub(crate) const OWNER_IS_THREAD: u64 = 1 << 63;
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct MutexHead {
-    /// 0: free, 1: locked, 2: locked, and others may wait.
+    /// 0: free, 1: locked, 2: locked, and others may wait, 3: handed over to `owner`, who has waited and doesn't run yet.
     pub(crate) word: AtomicU32,
     /// 1: somebody panicked with the lock.
     pub(crate) poisoned: AtomicU32,
@@ -59,6 +59,50 @@ impl ChannelHead {
             last_receiver: AtomicU64::new(0),
         }
     }
+}
+
+/// The head of what is neither a mutex nor a channel; its address is the object of its reason. What the numbers are
+/// depends on that:
+///
+/// | reason | `count` | `limit` | `owner` |
+/// |---|---|---|---|
+/// | `condvar` | – | – | who last notified |
+/// | `read lock`, `write lock` | who read | 1: somebody writes | the writer, else the last who began to read |
+/// | `semaphore` | permits left | permits at the start | the last who took one |
+/// | `barrier` | who have come | how many are to come | the last who came |
+/// | `wait group` | members not done | – | – |
+/// | `once` | 0: to be made, 1: being made, 2: made, 3: poisoned | – | who makes it |
+/// | `event` | 1: set | – | who last set it |
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct SyncHead {
+    pub(crate) count: AtomicU64,
+    pub(crate) limit: AtomicU64,
+    pub(crate) owner: AtomicU64,
+}
+
+impl SyncHead {
+    pub(crate) const fn new(count: u64, limit: u64) -> SyncHead {
+        SyncHead { count: AtomicU64::new(count), limit: AtomicU64::new(limit), owner: AtomicU64::new(0) }
+    }
+}
+
+/// What a coroutine waits for that waits for several things; on its own stack, for as long as it waits.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct SelectHead {
+    /// How many.
+    pub(crate) count: u64,
+    /// The first of them, the others behind it.
+    pub(crate) things: *const Thing,
+}
+
+/// One of several things that are waited for: a reason and its object, as in a record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Thing {
+    pub(crate) reason: u64,
+    pub(crate) object: u64,
 }
 
 /// Work that another thread does for a coroutine; its address is the object of the reason `offload`.

@@ -28,10 +28,29 @@ pub(crate) enum WaitReason {
     Receive = 10,
     /// main, until all other coroutines have ended.
     Shutdown = 11,
+    /// To be notified; the object is the address of a condition variable's `objects::SyncHead`, as of all that follow
+    /// up to `Event`.
+    Condvar = 12,
+    /// To read what a lock guards.
+    ReadLock = 13,
+    /// To write it.
+    WriteLock = 14,
+    /// For permits.
+    Semaphore = 15,
+    /// Until as many have come as a barrier wants.
+    Barrier = 16,
+    /// Until all members of a group are done.
+    WaitGroup = 17,
+    /// Until somebody else has made a value.
+    Once = 18,
+    /// Until an event is set.
+    Event = 19,
+    /// For the first of several things; the object is the address of an `objects::SelectHead`.
+    Select = 20,
     /// For what another thread does; the object is the address of its `objects::JobHead`.
-    Offload = 12,
+    Offload = 21,
     /// Until a future's waker is woken.
-    Future = 13,
+    Future = 22,
 }
 
 /// What a `wait_object` is.
@@ -46,7 +65,7 @@ pub(crate) enum ObjectKind {
 
 impl WaitReason {
     /// All reasons, in the order of their numbers.
-    pub(crate) const ALL: [WaitReason; 14] = [
+    pub(crate) const ALL: [WaitReason; 23] = [
         WaitReason::None,
         WaitReason::Turn,
         WaitReason::Sleep,
@@ -59,6 +78,15 @@ impl WaitReason {
         WaitReason::Send,
         WaitReason::Receive,
         WaitReason::Shutdown,
+        WaitReason::Condvar,
+        WaitReason::ReadLock,
+        WaitReason::WriteLock,
+        WaitReason::Semaphore,
+        WaitReason::Barrier,
+        WaitReason::WaitGroup,
+        WaitReason::Once,
+        WaitReason::Event,
+        WaitReason::Select,
         WaitReason::Offload,
         WaitReason::Future,
     ];
@@ -78,6 +106,15 @@ impl WaitReason {
             WaitReason::Send => "send",
             WaitReason::Receive => "receive",
             WaitReason::Shutdown => "shutdown",
+            WaitReason::Condvar => "condvar",
+            WaitReason::ReadLock => "read lock",
+            WaitReason::WriteLock => "write lock",
+            WaitReason::Semaphore => "semaphore",
+            WaitReason::Barrier => "barrier",
+            WaitReason::WaitGroup => "wait group",
+            WaitReason::Once => "once",
+            WaitReason::Event => "event",
+            WaitReason::Select => "select",
             WaitReason::Offload => "offload",
             WaitReason::Future => "future",
         }
@@ -95,9 +132,19 @@ impl WaitReason {
             WaitReason::Read | WaitReason::Write | WaitReason::Accept | WaitReason::Connect => {
                 ObjectKind::FileDescriptor
             }
-            WaitReason::Mutex | WaitReason::Send | WaitReason::Receive | WaitReason::Offload => {
-                ObjectKind::Address
-            }
+            WaitReason::Mutex
+            | WaitReason::Send
+            | WaitReason::Receive
+            | WaitReason::Condvar
+            | WaitReason::ReadLock
+            | WaitReason::WriteLock
+            | WaitReason::Semaphore
+            | WaitReason::Barrier
+            | WaitReason::WaitGroup
+            | WaitReason::Once
+            | WaitReason::Event
+            | WaitReason::Select
+            | WaitReason::Offload => ObjectKind::Address,
         }
     }
 
@@ -127,6 +174,15 @@ impl WaitReason {
             WaitReason::Send => "Sender::send",
             WaitReason::Receive => "Receiver::recv",
             WaitReason::Shutdown => "the end of the runtime",
+            WaitReason::Condvar => "Condvar::wait",
+            WaitReason::ReadLock => "RwLock::read",
+            WaitReason::WriteLock => "RwLock::write",
+            WaitReason::Semaphore => "Semaphore::acquire",
+            WaitReason::Barrier => "Barrier::wait",
+            WaitReason::WaitGroup => "WaitGroup::wait",
+            WaitReason::Once => "Once::call_once",
+            WaitReason::Event => "Event::wait",
+            WaitReason::Select => "select!",
             WaitReason::Offload => "coro::offload",
             WaitReason::Future => "coro::wait",
         }

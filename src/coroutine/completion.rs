@@ -194,7 +194,7 @@ mod tests {
                     thread::spawn(move || {
                         let wait = ThreadWait::new();
                         if completion.enlist(Waiter::Thread(wait.clone())) {
-                            wait.wait();
+                            wait.wait_until(None);
                         }
                         assert!(completion.is_done());
                         told.fetch_add(1, Relaxed);

@@ -6,16 +6,30 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
-use crate::registry::WakeToken;
+use crate::registry::{self, WakeToken};
+use crate::sys::clock;
 
 /// One who waits.
 #[derive(Clone, Debug)]
 pub(crate) enum Waiter {
     Coroutine(WakeToken),
     Thread(Arc<ThreadWait>),
+}
+
+impl Waiter {
+    /// Whether it is a coroutine of that worker.
+    pub(crate) fn lives_on(&self, worker: u32) -> bool {
+        match self {
+            Waiter::Coroutine(token) => {
+                registry::record_of(*token).is_some_and(|record| record.worker.load(Relaxed) == worker)
+            }
+            Waiter::Thread(_) => false,
+        }
+    }
 }
 
 /// A thread's wait.
@@ -30,12 +44,19 @@ impl ThreadWait {
         Arc::new(ThreadWait { thread: thread::current(), woken: AtomicBool::new(false) })
     }
 
-    /// Blocks the thread until [`ThreadWait::wake`].
-    pub(crate) fn wait(&self) {
+    /// Blocks the thread until [`ThreadWait::wake`], or until the time (`sys::clock`) has come; says whether it was
+    /// woken. After a deadline nobody wakes it any more.
+    pub(crate) fn wait_until(&self, deadline: Option<u64>) -> bool {
         // Acquire: pairs with `wake`'s.
         while !self.woken.load(Acquire) {
-            thread::park();
+            match deadline.map(|deadline| deadline.saturating_sub(clock::now())) {
+                None => thread::park(),
+                // The one who says first that it is over counts, as for coroutines.
+                Some(0) => return self.woken.swap(true, AcqRel),
+                Some(left) => thread::park_timeout(Duration::from_nanos(left)),
+            }
         }
+        true
     }
 
     /// Ends the wait; says whether it was the first to do so.

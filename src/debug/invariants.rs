@@ -9,7 +9,7 @@ use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::abi::layout::{ClassName, Worker};
-use crate::abi::objects::{Descriptor, Role};
+use crate::abi::objects::{ADDRESS_LENGTH, Descriptor, Role};
 use crate::abi::record::{Kind, NO_SLOT, Record};
 use crate::abi::state::{State, Word, flag};
 use crate::abi::wait::{ObjectKind, WaitReason};
@@ -266,7 +266,8 @@ pub(super) fn problem_of(number: usize, row: &Descriptor) -> Option<String> {
     let length = row.address_length.load(Relaxed) as usize;
     let right = length == 0
         || length == size_of::<libc::sockaddr_in>() && family == libc::AF_INET
-        || length == size_of::<libc::sockaddr_in6>() && family == libc::AF_INET6;
+        || length == size_of::<libc::sockaddr_in6>() && family == libc::AF_INET6
+        || (size_of::<u16>()..=ADDRESS_LENGTH).contains(&length) && family == libc::AF_UNIX;
     (!right).then(|| format!("descriptor {number} has {length} bytes of an address of family {family}"))
 }
 

@@ -18,7 +18,7 @@ mod backtrace;
 pub(crate) mod crash;
 pub(crate) mod files;
 mod invariants;
-mod memory;
+pub(crate) mod memory;
 pub(crate) mod modules;
 #[cfg(test)]
 mod mutation;

@@ -64,6 +64,7 @@ pub struct Builder {
     crash_report: CrashReport,
     crash_file: Option<Arc<OwnedFd>>,
     dump_on_quit: bool,
+    is_silent_when_stuck: bool,
 }
 
 impl Builder {
@@ -137,6 +138,14 @@ impl Builder {
         self
     }
 
+    /// Whether it is said on standard error, once, when nobody can go on: all coroutines wait, and none for I/O or time. By
+    /// default it is, a second or two later, with who waits for whom in a circle. What a thread outside the runtime may
+    /// still do can't be known; so while there are other threads only circles are told of.
+    pub fn deadlock_notice(mut self, wanted: bool) -> Builder {
+        self.is_silent_when_stuck = !wanted;
+        self
+    }
+
     /// Starts the runtime: see [`run`](crate::run).
     ///
     /// # Errors
@@ -182,7 +191,13 @@ impl Builder {
             monitor::start();
         }
         let stack = ThreadStack::enter();
-        let settings = Settings { region, policy: self.policy, trace: self.trace, caller };
+        let settings = Settings {
+            region,
+            policy: self.policy,
+            trace: self.trace,
+            notices_deadlocks: !self.is_silent_when_stuck,
+            caller,
+        };
         Ok(Started { _workers: Workers::start(count, settings)?, _stack: stack })
     }
 }

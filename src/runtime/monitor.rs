@@ -32,6 +32,7 @@ use crate::debug::{quit, sample};
 use crate::error::{Kind, Result};
 use crate::registry::{self, Tenant};
 use crate::scheduler::remote;
+use crate::scheduler::stuck::MONITOR;
 use crate::stack::region::{self, Region};
 use crate::sys::{clock, signal};
 
@@ -66,7 +67,7 @@ pub(super) fn start() {
             return;
         }
         // What it finds is a help, which a program that can have no more threads does without.
-        let _ = thread::Builder::new().name("coro-monitor".into()).stack_size(STACK).spawn(watch);
+        let _ = thread::Builder::new().name(MONITOR.into()).stack_size(STACK).spawn(watch);
     });
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use super::monitor;
 use crate::abi::layout::ClassName;
@@ -19,8 +20,10 @@ use crate::error::{Kind, Result};
 use crate::registry::{self, Identity};
 use crate::scheduler::admit::{self, Home};
 use crate::scheduler::main::prepare_stack;
-use crate::scheduler::park::{self, WaitList};
+use crate::scheduler::park::{self, WaitList, Woken};
 use crate::stack::geometry::{LARGEST_STACK, class_for};
+use crate::sync::select::{Sealed, Token, Told, Waitable};
+use crate::sys::clock;
 
 /// Starts a coroutine that runs `f`; as `std::thread::spawn`.
 ///
@@ -216,11 +219,41 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// In a destructor during a panic, when it would have to wait.
     pub fn wait(&self) -> std::result::Result<(), JoinError> {
+        self.wait_until(None).map(|_| ())
+    }
+
+    /// Waits until the coroutine has ended, for `timeout` at the longest; says whether it has.
+    ///
+    /// # Errors
+    /// In a destructor during a panic, when it would have to wait.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// coro::run(|| {
+    ///     let slow = coro::spawn(|| coro::sleep(Duration::from_secs(600)));
+    ///     assert!(!slow.wait_timeout(Duration::from_millis(1)).unwrap());
+    /// })?;
+    /// # Ok::<(), coro::Error>(())
+    /// ```
+    pub fn wait_timeout(&self, timeout: Duration) -> std::result::Result<bool, JoinError> {
+        if self.is_finished() {
+            return Ok(true);
+        }
+        self.wait_until(Some(clock::after(timeout)))
+    }
+
+    /// Inlined, so that a join without a deadline knows of none.
+    #[inline(always)]
+    fn wait_until(&self, deadline: Option<u64>) -> std::result::Result<bool, JoinError> {
         let end = End(self.half.completion());
         while !self.is_finished() {
-            park::block(WaitReason::Join, self.id.as_u64(), &end).map_err(JoinError::not_waited)?;
+            let woken = park::block_until(WaitReason::Join, self.id.as_u64(), &end, deadline);
+            if woken.map_err(JoinError::not_waited)? == Woken::Deadline {
+                return Ok(self.is_finished());
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether it has ended, so that `join` would not wait.
@@ -237,6 +270,24 @@ impl<T> JoinHandle<T> {
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JoinHandle").field("id", &self.id).field("is_finished", &self.is_finished()).finish()
+    }
+}
+
+impl<T> Sealed for JoinHandle<T> {}
+
+/// Ready when the coroutine has ended.
+impl<T> Waitable for JoinHandle<T> {
+    fn is_ready(&self) -> bool {
+        self.is_finished()
+    }
+    fn enlist(&self, who: &Token) -> bool {
+        self.half.completion().enlist(who.0.clone())
+    }
+    fn delist(&self, who: &Token) -> bool {
+        self.half.completion().delist(&who.0)
+    }
+    fn told(&self) -> Told {
+        Told::new(WaitReason::Join, self.id.as_u64())
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::park;
 use super::remote;
+use super::stuck;
 use super::switch::{After, transfer};
 use super::team::Sight;
 use super::worker::Worker;
@@ -61,6 +62,7 @@ fn housekeeping(worker: &Worker) {
         // Here too, for a worker that never idles.
         trim::step(worker.region);
         modules::refresh();
+        stuck::look(worker);
     }
 }
 

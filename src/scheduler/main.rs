@@ -49,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) policy: Policy,
     /// How many switches are kept for the trace.
     pub(crate) trace: usize,
+    /// Whether it is said when nobody can go on.
+    pub(crate) notices_deadlocks: bool,
     /// Where the runtime was started.
     pub(crate) caller: &'static Location<'static>,
 }
@@ -65,7 +67,7 @@ pub(crate) struct Running {
 impl Running {
     /// Makes this thread a worker, with main as its running coroutine. `seat`: its place among several.
     pub(crate) fn start(settings: Settings, place: Place, seat: Option<Seat>) -> Result<Running> {
-        let Settings { region, policy, trace, caller } = settings;
+        let Settings { region, policy, trace, notices_deadlocks, caller } = settings;
         let Place { index, remote, .. } = place;
         let acquired = Acquired { region, slots: Cell::default() };
         let system =
@@ -133,6 +135,8 @@ impl Running {
             left: Cell::new((main, After::Lend)),
             rhythm: Rhythm::new(),
             budget: Cell::new(0),
+            notices_deadlocks,
+            stillness: Cell::default(),
             is_ending: Cell::new(false),
             is_stopping: Cell::new(false),
             last_one_out: Cell::new(None),

@@ -16,6 +16,7 @@
 //! - [`park`]: waiting and waking
 //! - [`remote`]: what other threads send to a worker
 //! - [`sleep`]: how a worker falls asleep, and is woken
+//! - [`stuck`]: the notice that nobody can go on
 //! - [`rhythm`]: when io gets its turn though somebody is always ready
 //! - [`trace`]: a record of switches, for tests and the curious
 
@@ -29,6 +30,7 @@ pub(crate) mod queue;
 pub(crate) mod remote;
 mod rhythm;
 mod sleep;
+pub(crate) mod stuck;
 pub(crate) mod switch;
 pub(crate) mod team;
 #[cfg(test)]

@@ -91,16 +91,10 @@ impl Wait<'_> {
         self.token
     }
 
-    /// Waits until somebody wakes the token.
+    /// Waits until somebody wakes the token, or the time (`sys::clock`) has come.
     ///
     /// A coroutine that is cancelled meanwhile unwinds from here: who has enlisted the token takes it off
     /// again in a destructor.
-    #[inline(always)]
-    pub(crate) fn park(self) {
-        self.park_until(None);
-    }
-
-    /// Waits until somebody wakes the token, or the time (`sys::clock`) has come.
     ///
     /// Inlined, as what it is called by: each function between the caller's own and `transfer` is a `ret` more which
     /// the CPU predicts wrongly when somebody else has run meanwhile.
@@ -169,44 +163,69 @@ pub(crate) trait WaitList {
     fn delist(&self, waiter: &Waiter) -> bool;
     /// Tells the next one instead: who was told unwinds, and won't make use of it.
     fn pass_on(&self) {}
+    /// Whether it is several lists: then whoever has told one has taken it off one of them only.
+    fn is_several(&self) -> bool {
+        false
+    }
 }
 
 /// Waits, once, for what `list` is about: as a coroutine, or outside a runtime as a thread.
 #[inline(always)]
 pub(crate) fn block(reason: WaitReason, object: u64, list: &(impl WaitList + ?Sized)) -> Result<()> {
-    struct Enlisted<'a, L: WaitList + ?Sized>(&'a L, Waiter);
-    impl<L: WaitList + ?Sized> Drop for Enlisted<'_, L> {
-        fn drop(&mut self) {
-            if !self.0.delist(&self.1) && thread::panicking() {
-                self.0.pass_on();
-            }
-        }
-    }
-    let Some(worker) = worker::current() else {
-        block_thread(list);
-        return Ok(());
-    };
+    block_until(reason, object, list, None).map(|_| ())
+}
+
+/// As [`block`], until the deadline (`sys::clock`) at the longest: then the waiter is on no list any more.
+///
+/// Who has been told is told so, even if the deadline has come in the same moment: the first of the two to wake it
+/// counts, and whoever comes second (`wake` says `false` then) goes on to the next on the list.
+#[inline(always)]
+pub(crate) fn block_until(
+    reason: WaitReason,
+    object: u64,
+    list: &(impl WaitList + ?Sized),
+    deadline: Option<u64>,
+) -> Result<Woken> {
+    let Some(worker) = worker::current() else { return Ok(block_thread(list, deadline)) };
     let wait = Wait::open_on(worker.for_user(reason.verb())?, reason, object)?;
-    if list.enlist(wait.waiter()) {
-        let record = wait.record;
-        let enlisted = Enlisted(list, wait.waiter());
-        wait.park();
-        if !cancel::is_requested(record) {
-            // Nothing but the list's owner can have ended the wait, and it took the waiter off: no need to look for
-            // it among the others, who may be many.
-            mem::forget(enlisted);
+    if !list.enlist(wait.waiter()) {
+        return Ok(Woken::Event);
+    }
+    let record = wait.record;
+    let enlisted = Enlisted { list, waiter: wait.waiter() };
+    let woken = wait.park_until(deadline);
+    if woken == Woken::Event && !list.is_several() && !cancel::is_requested(record) {
+        // Nothing but the list's owner can have ended the wait, and it took the waiter off: no need to look for
+        // it among the others, who may be many.
+        mem::forget(enlisted);
+    }
+    Ok(woken)
+}
+
+/// On a list; taken off however the wait ends.
+struct Enlisted<'a, L: WaitList + ?Sized> {
+    list: &'a L,
+    waiter: Waiter,
+}
+
+impl<L: WaitList + ?Sized> Drop for Enlisted<'_, L> {
+    fn drop(&mut self) {
+        if !self.list.delist(&self.waiter) && thread::panicking() {
+            self.list.pass_on();
         }
     }
-    Ok(())
 }
 
 #[cold]
 #[inline(never)]
-fn block_thread(list: &(impl WaitList + ?Sized)) {
+fn block_thread(list: &(impl WaitList + ?Sized), deadline: Option<u64>) -> Woken {
     let thread = ThreadWait::new();
-    if list.enlist(Waiter::Thread(thread.clone())) {
-        thread.wait();
+    let enlisted = Enlisted { list, waiter: Waiter::Thread(thread.clone()) };
+    let woken = !list.enlist(enlisted.waiter.clone()) || thread.wait_until(deadline);
+    if woken && !list.is_several() {
+        mem::forget(enlisted);
     }
+    if woken { Woken::Event } else { Woken::Deadline }
 }
 
 /// Ends the process, for a wait that can't be refused with an error, in a destructor that runs because of a

@@ -9,6 +9,7 @@ use super::policy::Policy;
 use super::queue::{Entry, Queue};
 use super::remote::Remote;
 use super::rhythm::Rhythm;
+use super::stuck::Stillness;
 use super::switch::After;
 use super::team::Seat;
 use super::trace::Trace;
@@ -53,6 +54,9 @@ pub(crate) struct Worker {
     pub(crate) rhythm: Rhythm,
     /// Operations that may still succeed without a wait: see `park::spend`.
     pub(super) budget: Cell<u32>,
+    /// Whether it says so when nobody can go on, and what it saw when it last looked.
+    pub(super) notices_deadlocks: bool,
+    pub(super) stillness: Cell<Stillness>,
     /// main has returned: nothing new is spawned.
     pub(crate) is_ending: Cell<bool>,
     /// All others have ended: io and switch are to end, too.

@@ -1,12 +1,50 @@
-//! Waiting for each other: a [`Mutex`] and a bounded [`channel`].
+//! Waiting for each other: locks, channels, and [`select!`](crate::select) over several things.
+//!
+//! | for | there is | as |
+//! |---|---|---|
+//! | one at a time | [`Mutex`], [`Condvar`] | std's |
+//! | many to read, one to write | [`RwLock`] | std's |
+//! | so many at a time | [`Semaphore`] | |
+//! | values from one to another | [`channel`], [`unbounded`], [`oneshot`] | std's `sync_channel`, `channel` |
+//! | something that happens | [`Event`] | gevent's |
+//! | something done once | [`Once`], [`OnceLock`] | std's |
+//! | each other | [`Barrier`], [`WaitGroup`] | std's, crossbeam's |
 //!
 //! They park the coroutine and not its thread. Plain OS threads can use them, too, and then do block. Names,
-//! arguments and errors are std's. What a coroutine waits for is in its record, so that a debugger can show it.
+//! arguments and errors are std's; each wait has a form with a timeout. What a coroutine waits for is in its record, so that
+//! a debugger can show it, and who would have to act.
 
+mod barrier;
 mod channel;
+mod condvar;
+mod event;
+mod granting;
+mod inflate;
+// loom leaks a little for each thread that uses it.
+#[cfg(all(test, not(feature = "sanitize")))]
+mod models;
 mod mutex;
+mod once;
+mod oneshot;
+mod rwlock;
+#[doc(hidden)]
+pub mod select;
+mod semaphore;
 #[cfg(test)]
 mod tests;
+mod wait_group;
 
-pub use channel::{Iter, Receiver, RecvError, SendError, Sender, TryRecvError, TrySendError, channel};
+pub use barrier::{Barrier, BarrierWaitResult};
+pub use channel::{
+    IntoIter, Iter, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryIter,
+    TryRecvError, TrySendError, channel, unbounded,
+};
+pub use condvar::{Condvar, WaitTimeoutResult};
+pub use event::Event;
 pub use mutex::{LockResult, Mutex, MutexGuard, PoisonError, TryLockError, TryLockResult};
+pub use once::{Once, OnceLock};
+pub use oneshot::{OneshotReceiver, OneshotSender, oneshot};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use select::{After, Waitable, after, at};
+pub use semaphore::{Semaphore, SemaphorePermit};
+pub use wait_group::WaitGroup;

@@ -5,7 +5,8 @@
 //! and so goes through every order in which the threads can take their steps, and through every value that the memory
 //! model allows a load to give.
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::{hint, thread};
 
 /// An atomic word that holds a `T`.
 pub(crate) trait Atomic<T> {
@@ -14,6 +15,8 @@ pub(crate) trait Atomic<T> {
     fn compare_exchange(&self, from: T, to: T, success: Ordering, failure: Ordering) -> Result<T, T>;
     /// A fence of the same kind of memory.
     fn fence(order: Ordering);
+    /// To be called in each round, counted from 0, of a loop that waits for another thread's step.
+    fn give_way(round: u32);
 }
 
 impl Atomic<u64> for AtomicU64 {
@@ -32,5 +35,41 @@ impl Atomic<u64> for AtomicU64 {
     #[inline]
     fn fence(order: Ordering) {
         fence(order);
+    }
+    fn give_way(round: u32) {
+        give_way(round);
+    }
+}
+
+/// A word of the debug ABI that is a half one; its values are small.
+impl Atomic<u64> for AtomicU32 {
+    #[inline]
+    fn load(&self, order: Ordering) -> u64 {
+        self.load(order).into()
+    }
+    #[inline]
+    fn store(&self, value: u64, order: Ordering) {
+        self.store(value as u32, order);
+    }
+    #[inline]
+    fn compare_exchange(&self, from: u64, to: u64, success: Ordering, failure: Ordering) -> Result<u64, u64> {
+        self.compare_exchange(from as u32, to as u32, success, failure).map(u64::from).map_err(u64::from)
+    }
+    #[inline]
+    fn fence(order: Ordering) {
+        fence(order);
+    }
+    fn give_way(round: u32) {
+        give_way(round);
+    }
+}
+
+/// The other thread is mostly about to take its step; but it may have lost its CPU before.
+#[cold]
+fn give_way(round: u32) {
+    if round < 50 {
+        hint::spin_loop();
+    } else {
+        thread::yield_now();
     }
 }

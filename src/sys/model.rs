@@ -74,6 +74,9 @@ impl Atomic<u64> for Shared {
     fn fence(order: Ordering) {
         fence(order);
     }
+    fn give_way(_: u32) {
+        loom::thread::yield_now();
+    }
 }
 
 impl Word for Shared {
@@ -119,6 +122,9 @@ broken_word! {
     fn fence(order: Ordering) {
         Shared::fence(order);
     }
+    fn give_way(round: u32) {
+        Shared::give_way(round);
+    }
 }
 
 broken_word! {
@@ -136,6 +142,9 @@ broken_word! {
     fn fence(order: Ordering) {
         Shared::fence(order);
     }
+    fn give_way(round: u32) {
+        Shared::give_way(round);
+    }
 }
 
 broken_word! {
@@ -151,4 +160,7 @@ broken_word! {
         self.0.compare_exchange(from, to, success, failure)
     }
     fn fence(_: Ordering) {}
+    fn give_way(round: u32) {
+        Shared::give_way(round);
+    }
 }

@@ -56,7 +56,7 @@ def survey(registry):
         if wait is None:
             can_go_on = can_go_on or coroutine
             continue
-        if "fd" in wait or "left" in wait:
+        if "left" in wait or any("fd" in one for one in [wait, *wait.get("things", ())]):
             can_go_on = can_go_on or coroutine
         edge = graph.edge_of(coroutine.id, wait)
         if edge is not None:

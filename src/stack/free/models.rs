@@ -110,6 +110,9 @@ impl Atomic<u64> for Untagged {
     fn compare_exchange(&self, from: u64, to: u64, success: Ordering, failure: Ordering) -> Result<u64, u64> {
         self.0.compare_exchange(from, to & 0xffff_ffff, success, failure)
     }
+    fn give_way(round: u32) {
+        Shared::give_way(round);
+    }
     fn fence(order: Ordering) {
         Shared::fence(order);
     }

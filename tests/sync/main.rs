@@ -1,4 +1,12 @@
-//! The mutex and the channel, as std's, between coroutines.
+//! Waiting for each other: each primitive as std's page promises it, between coroutines, and with plain threads.
+
+mod cancelled;
+mod channels;
+mod locks;
+mod model;
+mod selecting;
+mod signals;
+mod timed;
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
@@ -20,7 +28,9 @@ fn under_both(main: impl Fn()) {
     }
 }
 
+/// All are spawned before the first is joined, also by a lazy iterator.
 fn join_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
+    let handles: Vec<_> = handles.into_iter().collect();
     handles.into_iter().map(|handle| handle.join().unwrap()).collect()
 }
 
@@ -206,7 +216,7 @@ fn values_left_by_the_last_sender_are_received_before_the_end() {
         sender.clone().send(1).unwrap();
         sender.send(2).unwrap();
         drop(sender);
-        assert_eq!(receiver.into_iter().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(receiver.iter().collect::<Vec<_>>(), [1, 2]);
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Disconnected));
     });
 }

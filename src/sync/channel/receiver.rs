@@ -1,0 +1,195 @@
+//! The end of a channel from which values come.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+pub use std::sync::mpsc::{RecvError, RecvTimeoutError, TryRecvError};
+
+use super::{Shared, Side};
+use crate::scheduler::park::Woken;
+use crate::sync::select::{Sealed, Token, Told, Waitable};
+use crate::sys::clock;
+
+/// The end from which values come; clones share it, and each value goes to one of them.
+pub struct Receiver<T> {
+    pub(super) shared: Arc<Shared<T>>,
+}
+
+impl<T> Receiver<T> {
+    /// Takes a value out; waits as long as there is none.
+    ///
+    /// # Errors
+    /// If there is none and all senders are gone, or the channel is closed.
+    pub fn recv(&self) -> Result<T, RecvError> {
+        loop {
+            match self.try_recv() {
+                Ok(value) => return Ok(value),
+                Err(TryRecvError::Disconnected) => return Err(RecvError),
+                Err(TryRecvError::Empty) => self.shared.wait(Side::Receiver, None),
+            };
+        }
+    }
+
+    /// Takes a value out; waits as long as there is none, for `timeout` at the longest.
+    ///
+    /// # Errors
+    /// `Timeout` if none came, `Disconnected` if none will.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use coro::sync::RecvTimeoutError;
+    ///
+    /// let (sender, receiver) = coro::sync::channel::<u8>(1);
+    /// assert_eq!(receiver.recv_timeout(Duration::from_millis(1)), Err(RecvTimeoutError::Timeout));
+    /// # drop(sender);
+    /// ```
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        let mut deadline = None;
+        let mut is_over = false;
+        loop {
+            match self.try_recv() {
+                Ok(value) => return Ok(value),
+                Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+                Err(TryRecvError::Empty) if is_over => return Err(RecvTimeoutError::Timeout),
+                Err(TryRecvError::Empty) => {}
+            }
+            let deadline = *deadline.get_or_insert_with(|| clock::after(timeout));
+            // A last look, after the time has come.
+            is_over = self.shared.wait(Side::Receiver, Some(deadline)) == Woken::Deadline;
+        }
+    }
+
+    /// Takes a value out if there is one.
+    ///
+    /// # Errors
+    /// `Empty` if there is none, `Disconnected` if there will be none.
+    #[inline]
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        let mut state = self.shared.state();
+        let Some(value) = state.values.pop_front() else {
+            let is_over = state.is_over(Side::Receiver);
+            return Err(if is_over { TryRecvError::Disconnected } else { TryRecvError::Empty });
+        };
+        self.shared.head.length.store(state.values.len() as u64, Relaxed);
+        self.shared.note(Side::Receiver);
+        self.shared.wake_one(state, Side::Sender);
+        Ok(value)
+    }
+
+    /// The values as they come, until all senders are gone, or the channel is closed.
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter { receiver: self }
+    }
+
+    /// The values that there are, without a wait.
+    pub fn try_iter(&self) -> TryIter<'_, T> {
+        TryIter { receiver: self }
+    }
+
+    /// Closes the channel: nothing goes in any more. What is in it can still be received.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+}
+
+/// The values of a channel as they come: see [`Receiver::iter`].
+#[derive(Debug)]
+pub struct Iter<'a, T> {
+    receiver: &'a Receiver<T>,
+}
+
+/// The values that there are: see [`Receiver::try_iter`].
+#[derive(Debug)]
+pub struct TryIter<'a, T> {
+    receiver: &'a Receiver<T>,
+}
+
+/// The values of a channel as they come, with its end.
+#[derive(Debug)]
+pub struct IntoIter<T> {
+    receiver: Receiver<T>,
+}
+
+impl<T> Iterator for Iter<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.receiver.recv().ok()
+    }
+}
+
+impl<T> Iterator for TryIter<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.receiver.try_recv().ok()
+    }
+}
+
+impl<T> Iterator for IntoIter<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.receiver.recv().ok()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Receiver<T> {
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<T> IntoIterator for Receiver<T> {
+    type Item = T;
+    type IntoIter = IntoIter<T>;
+
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter { receiver: self }
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Receiver<T> {
+        self.shared.attach(Side::Receiver);
+        Receiver { shared: self.shared.clone() }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.shared.detach(Side::Receiver);
+    }
+}
+
+impl<T> Sealed for Receiver<T> {}
+
+/// Ready when a value can be received, or never will be.
+impl<T> Waitable for Receiver<T> {
+    fn is_ready(&self) -> bool {
+        self.shared.is_ready(Side::Receiver)
+    }
+    fn enlist(&self, who: &Token) -> bool {
+        self.shared.enlist(Side::Receiver, who.0.clone())
+    }
+    fn delist(&self, who: &Token) -> bool {
+        self.shared.delist(Side::Receiver, &who.0)
+    }
+    fn pass_on(&self) {
+        self.shared.wake_one(self.shared.state(), Side::Receiver);
+    }
+    fn told(&self) -> Told {
+        self.shared.told(Side::Receiver)
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,363 @@
+//! Waiting for the first of several things: [`select!`](crate::select).
+//!
+//! One token, of one wait, goes to the lists of all things. Whoever wakes it first has won, since a token can be woken
+//! once; the others find it stale, and go on to the next on their lists. Then it is taken off all lists, and the
+//! things are looked at again: exactly one of them is *done* (received, sent), and by nobody but the winner. A list from
+//! which it was taken, and whose thing it then didn't do, tells its next one.
+//!
+//! Where it begins to look changes from time to time, so that a thing which is always ready starves no other.
+
+use std::cell::Cell;
+use std::fmt;
+use std::ptr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[doc(hidden)]
+pub use super::channel::{Receive, Send};
+use crate::abi::objects::{SelectHead, Thing};
+use crate::abi::wait::WaitReason;
+use crate::coroutine::waiter::Waiter;
+use crate::scheduler::park::{self, WaitList};
+use crate::sys::clock;
+
+/// Whose token it is that is on several lists.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Token(pub(crate) Waiter);
+
+/// What a debugger is told of a thing: a reason to wait, and its object.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Told(pub(crate) Thing);
+
+impl Told {
+    pub(crate) fn new(reason: WaitReason, object: u64) -> Told {
+        Told(Thing { reason: reason as u64, object })
+    }
+}
+
+/// So that only this crate's types are waitable: what they promise each other is private.
+#[doc(hidden)]
+pub trait Sealed {}
+
+/// What [`select!`](crate::select) can wait for, besides sending and receiving: `wait(thing) => ...`. It waits until the
+/// thing is there, and takes nothing of it.
+///
+/// An [`Event`](super::Event) that is set, a [`JoinHandle`](crate::JoinHandle)'s coroutine that has ended, an [`After`] whose
+/// time has come; a channel's end that can send or receive (or never will).
+pub trait Waitable: Sealed {
+    /// Whether there is nothing to wait for any more.
+    #[doc(hidden)]
+    fn is_ready(&self) -> bool;
+    /// Puts one on the list; `false`: it is ready.
+    #[doc(hidden)]
+    fn enlist(&self, who: &Token) -> bool;
+    /// Takes one off the list; `false`: it was not there any more.
+    #[doc(hidden)]
+    fn delist(&self, who: &Token) -> bool;
+    /// Tells the next one on the list: who was told has done something else.
+    #[doc(hidden)]
+    fn pass_on(&self) {}
+    /// When it gets ready by itself.
+    #[doc(hidden)]
+    fn deadline(&self) -> Option<u64> {
+        None
+    }
+    #[doc(hidden)]
+    fn told(&self) -> Told;
+}
+
+macro_rules! waitable_by_pointer {
+    ($($pointer:ty),*) => {$(
+        impl<W: Waitable + ?Sized> Sealed for $pointer {}
+
+        impl<W: Waitable + ?Sized> Waitable for $pointer {
+            fn is_ready(&self) -> bool {
+                (**self).is_ready()
+            }
+            fn enlist(&self, who: &Token) -> bool {
+                (**self).enlist(who)
+            }
+            fn delist(&self, who: &Token) -> bool {
+                (**self).delist(who)
+            }
+            fn pass_on(&self) {
+                (**self).pass_on();
+            }
+            fn deadline(&self) -> Option<u64> {
+                (**self).deadline()
+            }
+            fn told(&self) -> Told {
+                (**self).told()
+            }
+        }
+    )*};
+}
+
+waitable_by_pointer!(&W, Arc<W>, Box<W>);
+
+/// A moment, for [`select!`](crate::select): see [`after`].
+#[derive(Clone, Copy, Debug)]
+pub struct After(u64);
+
+/// The moment after `duration` from now, to be waited for in [`select!`](crate::select).
+pub fn after(duration: Duration) -> After {
+    After(clock::after(duration))
+}
+
+/// A moment to be waited for in [`select!`](crate::select).
+pub fn at(instant: Instant) -> After {
+    After(clock::from_instant(instant))
+}
+
+impl Sealed for After {}
+
+impl Waitable for After {
+    fn is_ready(&self) -> bool {
+        clock::now() >= self.0
+    }
+    fn enlist(&self, _: &Token) -> bool {
+        true
+    }
+    fn delist(&self, _: &Token) -> bool {
+        true
+    }
+    fn deadline(&self) -> Option<u64> {
+        Some(self.0)
+    }
+    fn told(&self) -> Told {
+        Told::new(WaitReason::Sleep, self.0)
+    }
+}
+
+/// An arm of `select!`: what it waits for, and what is then done, once.
+#[doc(hidden)]
+pub trait Arm {
+    fn thing(&self) -> &dyn Waitable;
+    /// Does it, if that is possible without waiting.
+    fn attempt(&mut self) -> bool;
+}
+
+/// `wait(thing)`
+#[doc(hidden)]
+pub struct Wait<W>(pub W);
+
+impl<W: Waitable> Arm for Wait<W> {
+    fn thing(&self) -> &dyn Waitable {
+        &self.0
+    }
+    fn attempt(&mut self) -> bool {
+        self.0.is_ready()
+    }
+}
+
+impl<W> Wait<W> {
+    /// Nothing comes of it.
+    pub fn take(self) {}
+}
+
+/// Does the first that can be done, and says which; `None` if none can be, and it is not to wait.
+#[doc(hidden)]
+pub fn run(arms: &mut [&mut dyn Arm], waits: bool) -> Option<usize> {
+    let first = turn() % arms.len().max(1);
+    loop {
+        let mut numbers = (first..arms.len()).chain(0..first);
+        if let Some(done) = numbers.find(|number| arms[*number].attempt()) {
+            park::spend();
+            return Some(done);
+        }
+        if !waits {
+            return None;
+        }
+        let things: Vec<&dyn Waitable> = arms.iter().map(|arm| arm.thing()).collect();
+        let selection = Selection::new(things);
+        selection.wait();
+        // As above, but that whoever was told and isn't the one is passed on.
+        let mut numbers = (first..arms.len()).chain(0..first);
+        let told = selection.into_told();
+        // A list that was told first: what it has is ours, if nobody was faster.
+        let done = told
+            .iter()
+            .copied()
+            .find(|number| arms[*number].attempt())
+            .or_else(|| numbers.find(|number| arms[*number].attempt()));
+        told.iter()
+            .filter(|number| Some(**number) != done)
+            .for_each(|number| arms[*number].thing().pass_on());
+        if done.is_some() {
+            return done;
+        }
+    }
+}
+
+/// A number that is another one each time.
+fn turn() -> usize {
+    thread_local! {
+        static TURN: Cell<usize> = const { Cell::new(0) };
+    }
+    TURN.with(|turn| turn.replace(turn.get().wrapping_add(1)))
+}
+
+/// A wait for several things.
+struct Selection<'a> {
+    things: Vec<&'a dyn Waitable>,
+    /// Of each: whether the token is, or was, on its list; and whether it was taken off by somebody else.
+    states: Vec<Cell<Listed>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    No,
+    Yes,
+    Told,
+}
+
+impl<'a> Selection<'a> {
+    fn new(things: Vec<&'a dyn Waitable>) -> Selection<'a> {
+        let states = things.iter().map(|_| Cell::new(Listed::No)).collect();
+        Selection { things, states }
+    }
+
+    /// Waits until one of them may be ready; then the token is on no list any more.
+    fn wait(&self) {
+        let told: Vec<Thing> = self.things.iter().map(|thing| thing.told().0).collect();
+        let head = SelectHead { count: told.len() as u64, things: told.as_ptr() };
+        let deadline = self.things.iter().filter_map(|thing| thing.deadline()).min();
+        let object = ptr::from_ref(&head).expose_provenance() as u64;
+        if let Err(error) = park::block_until(WaitReason::Select, object, self, deadline) {
+            park::abort_unwinding_wait(&error.to_string());
+        }
+    }
+
+    /// The numbers of those from whose lists it was taken.
+    fn into_told(self) -> Vec<usize> {
+        (0..self.states.len()).filter(|number| self.states[*number].get() == Listed::Told).collect()
+    }
+}
+
+impl WaitList for Selection<'_> {
+    fn enlist(&self, waiter: Waiter) -> bool {
+        let token = Token(waiter);
+        for (thing, state) in self.things.iter().zip(&self.states) {
+            if !thing.enlist(&token) {
+                self.delist(&token.0);
+                return false;
+            }
+            state.set(Listed::Yes);
+        }
+        true
+    }
+
+    /// Takes it off all lists. `false`, so that it is always asked: what it was told it has to pass on itself.
+    fn delist(&self, waiter: &Waiter) -> bool {
+        let token = Token(waiter.clone());
+        for (thing, state) in self.things.iter().zip(&self.states) {
+            if state.get() == Listed::Yes {
+                state.set(if thing.delist(&token) { Listed::No } else { Listed::Told });
+            }
+        }
+        false
+    }
+
+    fn pass_on(&self) {
+        for (thing, state) in self.things.iter().zip(&self.states) {
+            if state.get() == Listed::Told {
+                thing.pass_on();
+            }
+        }
+    }
+
+    fn is_several(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Selection<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Selection").field("things", &self.things.len()).finish_non_exhaustive()
+    }
+}
+
+/// Waits for the first of several things, and does it: exactly one of them. The value is that of its arm.
+///
+/// | arm | waits until | gives |
+/// |---|---|---|
+/// | `recv(receiver) -> result => ...` | a value can be received, or none will come | as [`Receiver::recv`](crate::sync::Receiver::recv) |
+/// | `send(sender, value) -> result => ...` | the value can be sent, or never will be | as [`Sender::send`](crate::sync::Sender::send) |
+/// | `wait(thing) => ...` | a [`Waitable`](crate::sync::Waitable) is ready | |
+/// | `after(duration) => ...` | so much time has passed | |
+/// | `_ => ...` | it never waits: nothing of the above could be done at once | |
+///
+/// When several can be done, no one is preferred for long. What is given to arms is evaluated once, before the wait; the
+/// value of a `send` that didn't win is dropped. Works on plain OS threads, too.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// coro::run(|| {
+///     let (numbers, number) = coro::sync::channel(1);
+///     let (words, word) = coro::sync::channel::<&str>(1);
+///     coro::spawn(move || numbers.send(7));
+///     let got = coro::select! {
+///         recv(number) -> result => format!("number {}", result.unwrap()),
+///         recv(word) -> result => format!("word {}", result.unwrap()),
+///         after(Duration::from_secs(60)) => "nothing".into(),
+///     };
+///     assert_eq!(got, "number 7");
+///     # drop(words);
+/// })?;
+/// # Ok::<(), coro::Error>(())
+/// ```
+#[macro_export]
+macro_rules! select {
+    // An arm, its body a block or an expression; then the next ones.
+    (@arm [$($arms:tt)*] $n:expr; $what:ident($($of:tt)*) $(-> $result:pat)? => $body:block, $($rest:tt)*) => {
+        $crate::select!(@add [$($arms)*] $n; $what($($of)*) [$($result)?] $body; $($rest)*)
+    };
+    (@arm [$($arms:tt)*] $n:expr; $what:ident($($of:tt)*) $(-> $result:pat)? => $body:block $($rest:tt)*) => {
+        $crate::select!(@add [$($arms)*] $n; $what($($of)*) [$($result)?] $body; $($rest)*)
+    };
+    (@arm [$($arms:tt)*] $n:expr; $what:ident($($of:tt)*) $(-> $result:pat)? => $body:expr, $($rest:tt)*) => {
+        $crate::select!(@add [$($arms)*] $n; $what($($of)*) [$($result)?] $body; $($rest)*)
+    };
+    (@arm [$($arms:tt)*] $n:expr; $what:ident($($of:tt)*) $(-> $result:pat)? => $body:expr) => {
+        $crate::select!(@add [$($arms)*] $n; $what($($of)*) [$($result)?] $body;)
+    };
+    (@add [$($arms:tt)*] $n:expr; $what:ident($($of:tt)*) [$($result:pat)?] $body:expr; $($rest:tt)*) => {{
+        // A name of its own in each arm, by the macro's hygiene.
+        let mut arm = $crate::select!(@make $what $($of)*);
+        $crate::select!(@arm [$($arms)* (arm $n; [$($result)?] $body)] $n + 1; $($rest)*)
+    }};
+    (@make recv $receiver:expr) => { $crate::sync::select::Receive::new(&$receiver) };
+    (@make send $sender:expr, $value:expr) => { $crate::sync::select::Send::new(&$sender, $value) };
+    (@make wait $thing:expr) => { $crate::sync::select::Wait(&$thing) };
+    (@make after $duration:expr) => { $crate::sync::select::Wait($crate::sync::after($duration)) };
+    // All arms are there.
+    (@arm [$($arms:tt)*] $n:expr;) => {
+        $crate::select!(@run [$($arms)*] true ::std::unreachable!("it waits until one is done"))
+    };
+    (@arm [$($arms:tt)*] $n:expr; _ => $body:expr $(,)?) => {
+        $crate::select!(@run [$($arms)*] false $body)
+    };
+    (@run [$(($arm:ident $n:expr; [$($result:pat)?] $body:expr))*] $waits:literal $otherwise:expr) => {{
+        let done = $crate::sync::select::run(
+            &mut [$(&mut $arm as &mut dyn $crate::sync::select::Arm),*],
+            $waits,
+        );
+        $(if done == ::std::option::Option::Some($n) {
+            $crate::select!(@bind $arm [$($result)?] $body)
+        } else)* {
+            $otherwise
+        }
+    }};
+    (@bind $arm:ident [] $body:expr) => {{
+        let _ = $arm.take();
+        $body
+    }};
+    (@bind $arm:ident [$result:pat] $body:expr) => {{
+        let $result = $arm.take();
+        $body
+    }};
+    ($($arms:tt)+) => { $crate::select!(@arm [] 0_usize; $($arms)+) };
+}

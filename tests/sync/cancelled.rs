@@ -1,0 +1,161 @@
+//! A runtime that ends while its coroutines wait: what they were given goes to others, and nothing is poisoned.
+
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+
+use coro::sync::{Barrier, Condvar, Event, Mutex, Once, OnceLock, RwLock, Semaphore, WaitGroup, channel};
+use coro::{Builder, Policy, spawn, yield_now};
+
+use crate::LONG;
+
+/// main returns just after `give` has woken a coroutine that does `wait`: it is cancelled before it runs. A thread that does
+/// `then` meanwhile must get what it was given.
+fn passes_on<S: Send + Sync + 'static>(
+    shared: impl Fn() -> S,
+    wait: impl Fn(&S) + Copy + Send + 'static,
+    give: impl Fn(&S),
+    then: impl Fn(&S) + Copy + Send + 'static,
+) {
+    for policy in [Policy::Fair, Policy::Backtrack] {
+        for _ in 0..20 {
+            let shared = Arc::new(shared());
+            let thread = Builder::new().policy(policy).run(|| {
+                let first = shared.clone();
+                spawn(move || wait(&first));
+                yield_now();
+                let thread = begin({
+                    let second = shared.clone();
+                    move || then(&second)
+                });
+                give(&shared);
+                thread
+            });
+            thread.unwrap().join().unwrap();
+        }
+    }
+}
+
+/// A thread that has begun.
+fn begin(f: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    let (begun, begins) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        begun.send(()).unwrap();
+        f();
+    });
+    begins.recv().unwrap();
+    thread
+}
+
+#[test]
+fn permits_are_given_back() {
+    let wait = |semaphore: &Semaphore| {
+        let _permit = semaphore.acquire();
+        coro::sleep(LONG);
+    };
+    passes_on(
+        || Semaphore::new(0),
+        wait,
+        |semaphore| semaphore.release(1),
+        |semaphore| drop(semaphore.acquire()),
+    );
+}
+
+#[test]
+fn notification_is_passed_on() {
+    type Pair = (Mutex<bool>, Condvar);
+    let wait = |pair: &Pair| {
+        let mut ready = pair.1.wait_while(pair.0.lock().unwrap(), |ready| !*ready).unwrap();
+        *ready = false;
+        drop(ready);
+        coro::sleep(LONG);
+    };
+    let give = |pair: &Pair| {
+        *pair.0.lock().unwrap() = true;
+        pair.1.notify_one();
+    };
+    let then = |pair: &Pair| drop(pair.1.wait_while(pair.0.lock().unwrap(), |ready| !*ready).unwrap());
+    passes_on(|| (Mutex::new(false), Condvar::new()), wait, give, then);
+}
+
+#[test]
+fn value_that_a_select_was_woken_for_is_passed_on() {
+    let (sender, receiver) = channel(1);
+    let (other, others) = channel::<u8>(1);
+    for _ in 0..50 {
+        let (receiver, others) = (receiver.clone(), others.clone());
+        let own = receiver.clone();
+        let thread = coro::run(|| {
+            spawn(move || {
+                coro::select! {
+                    recv(own) -> _ => (),
+                    recv(others) -> _ => (),
+                }
+            });
+            yield_now();
+            let thread = begin(move || assert_eq!(receiver.recv(), Ok(1)));
+            sender.send(1).unwrap();
+            thread
+        });
+        thread.unwrap().join().unwrap();
+    }
+    drop(other);
+}
+
+#[test]
+fn locks_are_unlocked_and_not_poisoned() {
+    for policy in [Policy::Fair, Policy::Backtrack] {
+        let (rwlock, mutex) = (Arc::new(RwLock::new(())), Arc::new(Mutex::new(())));
+        let (once, lock) = (Arc::new(Once::new()), Arc::new(OnceLock::new()));
+        Builder::new()
+            .policy(policy)
+            .run(|| {
+                let (rwlock, mutex, once, lock) = (rwlock.clone(), mutex.clone(), once.clone(), lock.clone());
+                let (writes, wants) = (rwlock.clone(), rwlock.clone());
+                spawn(move || {
+                    let _written = writes.write().unwrap();
+                    coro::sleep(LONG);
+                });
+                yield_now();
+                spawn(move || drop(wants.read().unwrap()));
+                spawn(move || {
+                    let _held = mutex.lock().unwrap();
+                    coro::sleep(LONG);
+                });
+                spawn(move || once.call_once(|| coro::sleep(LONG)));
+                let other = lock.clone();
+                spawn(move || {
+                    lock.get_or_init(|| {
+                        coro::sleep(LONG);
+                        1
+                    });
+                });
+                spawn(move || *other.get_or_init(|| 2));
+                (0..3).for_each(|_| yield_now());
+            })
+            .unwrap();
+        assert!(rwlock.try_write().is_ok() && mutex.try_lock().is_ok());
+        once.call_once(|| ());
+        assert!(*lock.get_or_init(|| 3) > 1);
+    }
+}
+
+#[test]
+fn who_waited_for_others_has_left() {
+    let (barrier, event, group) = (Arc::new(Barrier::new(2)), Arc::new(Event::new()), WaitGroup::new());
+    coro::run(|| {
+        let (barrier, event, group) = (barrier.clone(), event.clone(), group.clone());
+        spawn(move || barrier.wait());
+        spawn(move || event.wait());
+        spawn(move || group.wait());
+        yield_now();
+    })
+    .unwrap();
+    let other = barrier.clone();
+    let thread = begin(move || {
+        other.wait();
+    });
+    barrier.wait();
+    thread.join().unwrap();
+    event.set();
+    group.wait();
+}
