@@ -9,7 +9,7 @@ use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::abi::layout::{ClassName, Worker};
-use crate::abi::objects::{Descriptor, Role};
+use crate::abi::objects::{ADDRESS_LENGTH, Descriptor, Role};
 use crate::abi::record::{Kind, NO_SLOT, Record};
 use crate::abi::state::{State, Word, flag};
 use crate::abi::wait::{ObjectKind, WaitReason};
@@ -185,9 +185,13 @@ impl Findings {
         };
         let number = record.wait_object.load(Relaxed) as usize;
         let Some(row) = region.descriptor(number) else { return };
-        let expected = if reason == WaitReason::Accept { Role::Listener } else { Role::Stream };
+        let expected: &[Role] = match reason {
+            WaitReason::Accept => &[Role::Listener],
+            WaitReason::Connect => &[Role::Stream],
+            _ => &[Role::Stream, Role::Datagram],
+        };
         let role = row.role.load(Acquire);
-        self.expect(role == expected as u32, || {
+        self.expect(expected.iter().any(|expected| role == *expected as u32), || {
             format!("{} waits for descriptor {number}, whose role is {role}: {}", show(record), reason.name())
         });
     }
@@ -266,7 +270,8 @@ pub(super) fn problem_of(number: usize, row: &Descriptor) -> Option<String> {
     let length = row.address_length.load(Relaxed) as usize;
     let right = length == 0
         || length == size_of::<libc::sockaddr_in>() && family == libc::AF_INET
-        || length == size_of::<libc::sockaddr_in6>() && family == libc::AF_INET6;
+        || length == size_of::<libc::sockaddr_in6>() && family == libc::AF_INET6
+        || (2..=ADDRESS_LENGTH).contains(&length) && family == libc::AF_UNIX;
     (!right).then(|| format!("descriptor {number} has {length} bytes of an address of family {family}"))
 }
 

@@ -124,17 +124,33 @@ fn a_descriptor_that_makes_no_sense_is_found() {
             role: AtomicU32::new(role),
             address_length: AtomicU32::new(length),
             last_user: AtomicU64::new(0),
+            buffered: AtomicU64::new(0),
+            low_watermark: AtomicU32::new(0),
+            high_watermark: AtomicU32::new(0),
             address: Default::default(),
         };
         row.address[0].store(family as u32 | 80 << 16, Relaxed);
         problem_of(7, &row)
     };
-    for (role, length, family) in [(0, 0, 0), (1, 0, 9), (1, 16, libc::AF_INET), (2, 28, libc::AF_INET6)] {
+    for (role, length, family) in [
+        (0, 0, 0),
+        (1, 0, 9),
+        (1, 16, libc::AF_INET),
+        (2, 28, libc::AF_INET6),
+        (3, 2, libc::AF_UNIX),
+        (2, 96, libc::AF_UNIX),
+    ] {
         assert_eq!(problem(role, length, family), None);
     }
-    for (role, length, family) in
-        [(3, 0, 0), (1, 16, libc::AF_INET6), (1, 28, libc::AF_INET), (1, 16, 0), (2, 29, libc::AF_INET6)]
-    {
+    for (role, length, family) in [
+        (4, 0, 0),
+        (1, 97, libc::AF_UNIX),
+        (1, 1, libc::AF_UNIX),
+        (1, 16, libc::AF_INET6),
+        (1, 28, libc::AF_INET),
+        (1, 16, 0),
+        (2, 29, libc::AF_INET6),
+    ] {
         assert!(
             problem(role, length, family).unwrap().contains("descriptor 7 has"),
             "{role} {length} {family}"

@@ -1,7 +1,7 @@
 //! Files that were packed for clients that take it, each packed once.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 /// The compressor's tables lie on its stack by the dozen of kilobytes: in a debug build more than a coroutine usually has.
@@ -9,7 +9,9 @@ const STACK: usize = 1 << 20;
 
 /// By path: the time of the file that was packed, and what became of it. As many as there are small files.
 #[derive(Debug, Default)]
-pub(super) struct Packed(Mutex<HashMap<String, (SystemTime, Arc<[u8]>)>>);
+pub(super) struct Packed(Mutex<ByPath>);
+
+type ByPath = HashMap<String, (SystemTime, Arc<[u8]>)>;
 
 impl Packed {
     /// A file as a zlib stream (RFC 1950, which HTTP calls `deflate`); nothing if that is no smaller.
@@ -31,7 +33,7 @@ impl Packed {
         (packed.len() < bytes.len()).then_some(packed)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (SystemTime, Arc<[u8]>)>> {
+    fn lock(&self) -> MutexGuard<'_, ByPath> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
