@@ -72,7 +72,7 @@
 //!   its thread gets a SIGURG, unless the program handles that.
 //! - Its stack does not grow: 192 KiB, or what [`CoroutineBuilder::stack_size`] says, up to 8 MiB. An overrun hits a
 //!   redzone: the process says whose stack it was and why, and dies of SIGSEGV (`debug-docs/crash-reports.md`).
-//! - Calls that block in the system (files, name resolution, other libraries' locks) block the thread.
+//! - Calls that block in the system (files, other libraries' locks) block the thread. Names are looked up on another one.
 //! - Thread-locals, and C functions with static buffers, are shared by all coroutines of the thread.
 //! - It runs on Linux, on x86-64. By default it uses one thread; [`Builder::workers`] takes more.
 //!

@@ -185,9 +185,13 @@ impl Findings {
         };
         let number = record.wait_object.load(Relaxed) as usize;
         let Some(row) = region.descriptor(number) else { return };
-        let expected = if reason == WaitReason::Accept { Role::Listener } else { Role::Stream };
+        let expected: &[Role] = match reason {
+            WaitReason::Accept => &[Role::Listener],
+            WaitReason::Connect => &[Role::Stream],
+            _ => &[Role::Stream, Role::Datagram],
+        };
         let role = row.role.load(Acquire);
-        self.expect(role == expected as u32, || {
+        self.expect(expected.iter().any(|expected| role == *expected as u32), || {
             format!("{} waits for descriptor {number}, whose role is {role}: {}", show(record), reason.name())
         });
     }
@@ -267,7 +271,7 @@ pub(super) fn problem_of(number: usize, row: &Descriptor) -> Option<String> {
     let right = length == 0
         || length == size_of::<libc::sockaddr_in>() && family == libc::AF_INET
         || length == size_of::<libc::sockaddr_in6>() && family == libc::AF_INET6
-        || (size_of::<u16>()..=ADDRESS_LENGTH).contains(&length) && family == libc::AF_UNIX;
+        || (2..=ADDRESS_LENGTH).contains(&length) && family == libc::AF_UNIX;
     (!right).then(|| format!("descriptor {number} has {length} bytes of an address of family {family}"))
 }
 

@@ -127,19 +127,25 @@ fn a_descriptor_that_makes_no_sense_is_found() {
             buffered: AtomicU64::new(0),
             low_watermark: AtomicU32::new(0),
             high_watermark: AtomicU32::new(0),
-            address: std::array::from_fn(|_| AtomicU32::new(0)),
+            address: Default::default(),
         };
         row.address[0].store(family as u32 | 80 << 16, Relaxed);
         problem_of(7, &row)
     };
-    for (role, length, family) in
-        [(0, 0, 0), (1, 0, 9), (1, 16, libc::AF_INET), (2, 28, libc::AF_INET6), (1, 9, libc::AF_UNIX)]
-    {
+    for (role, length, family) in [
+        (0, 0, 0),
+        (1, 0, 9),
+        (1, 16, libc::AF_INET),
+        (2, 28, libc::AF_INET6),
+        (3, 2, libc::AF_UNIX),
+        (2, 96, libc::AF_UNIX),
+    ] {
         assert_eq!(problem(role, length, family), None);
     }
     for (role, length, family) in [
-        (Role::ALL.len() as u32, 0, 0),
+        (4, 0, 0),
         (1, 97, libc::AF_UNIX),
+        (1, 1, libc::AF_UNIX),
         (1, 16, libc::AF_INET6),
         (1, 28, libc::AF_INET),
         (1, 16, 0),

@@ -76,6 +76,15 @@ pub(super) struct Serve {
     /// Close connections whose request's head, or body, is not complete after so many seconds
     #[arg(long, default_value = "15", value_name = "SECONDS", value_parser = parse_seconds)]
     pub(super) request_timeout: u64,
+    /// Answer as lwan's testrunner does also where that is not what the RFCs say
+    ///
+    /// The longest prefix is the route, and case does not matter; ranges are lwan's; /quit-lwan ends the
+    /// program. CACHE_FOR and KEEP_ALIVE_TIMEOUT are taken from the environment, in seconds.
+    #[arg(long)]
+    pub(super) lwan_compat: bool,
+    /// Threads that serve, each with a listener of its own
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub(super) workers: NonZeroUsize,
 }
 
 #[derive(Debug, Args)]

@@ -4,11 +4,15 @@
 //! |---|---|
 //! | `cli` | what can be asked for |
 //! | `load`, `target`, `visit`, `gate`, `tally`, `report` | rounds of clients against a server, counted |
-//! | `serve`, `routes`, `form`, `files` | the embedded server |
+//! | `serve`, `routes`, `endpoints`, `lua`, `pattern`, `admin`, `form` | the embedded server |
+//! | `files`, `cache`, `packed`, `range` | its files |
 //! | `park` with `lot`, `overflow`, `stray`, `stuck`, `floats` | states to look at with a debugger |
 //! | `hints` | what to type in the debugger |
 
+mod admin;
+mod cache;
 pub(crate) mod cli;
+mod endpoints;
 mod files;
 mod floats;
 mod form;
@@ -17,8 +21,12 @@ mod hints;
 mod limits;
 mod load;
 mod lot;
+mod lua;
 mod overflow;
+mod packed;
 mod park;
+mod pattern;
+mod range;
 mod report;
 mod routes;
 mod serve;

@@ -1,123 +1,124 @@
-//! The endpoints of the embedded server: which path leads to which answer.
-//! Routing is by segment: `/hello` and `/hello/you` lead to hello, `/helloworld` does not.
+//! Which path leads to which endpoint of the embedded server.
+//!
+//! By segment: `/hello` and `/hello/you` lead to hello, `/helloworld` does not. With `--lwan-compat` as lwan does it: the
+//! longest prefix, whatever comes behind it, and case doesn't matter.
 
-use super::{files, form};
+use super::{admin, endpoints, files, form, lua, pattern};
 use coro::http::{Head, Method, Reply, Request, Sent, Status};
-use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-
-/// A peer can park a coroutine with `/sleep`; not for longer than this.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// What the endpoints need beside the request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Routes {
     requests: AtomicU64,
     secret: RandomState,
+    /// Answer as lwan's testrunner does, where that is not what the RFCs say.
+    pub(super) compat: bool,
+    pub(super) files: files::Files,
 }
 
+/// What an endpoint answers with; `rest` is the path behind the endpoint's own.
+pub(super) struct Asked<'a> {
+    pub(super) routes: &'a Routes,
+    pub(super) request: &'a Request<'a>,
+    pub(super) rest: &'a str,
+}
+
+type Endpoint = fn(&Asked<'_>, Reply<'_>) -> io::Result<Sent>;
+
+/// All but the files, which are at all other paths.
+const ENDPOINTS: &[(&str, Endpoint)] = &[
+    ("/hello", endpoints::hello),
+    ("/customhdr", endpoints::custom_header),
+    ("/sleep", endpoints::sleep),
+    ("/proxy", endpoints::proxy),
+    ("/chunked", endpoints::chunked),
+    ("/sse", endpoints::events),
+    ("/beacon", endpoints::beacon),
+    ("/favicon.ico", endpoints::beacon),
+    ("/post/blend", endpoints::blend),
+    ("/post/big", endpoints::sum),
+    ("/get-query-string", endpoints::query_string),
+    ("/elsewhere", endpoints::elsewhere),
+    ("/redirect307", endpoints::redirect_307),
+    ("/read-env/user", endpoints::read_user),
+    ("/css", endpoints::style),
+    ("/brew-coffee", endpoints::brew_coffee),
+    ("/admin", admin::admin),
+    ("/inline", lua::inline),
+    ("/multiply", lua::multiply),
+    ("/lua", lua::handlers),
+    ("/lua/hello", lua::hello),
+    ("/lua/cookie", lua::cookie),
+    ("/lua/sse", lua::events),
+    ("/lua/chunked", lua::chunked),
+    ("/lua/random", lua::random),
+    ("/lua/brew_coffee", lua::brew_coffee),
+    ("/lua/invalid_code", lua::invalid_code),
+    ("/pattern", pattern::pattern),
+];
+
 impl Routes {
+    pub(super) fn new(compat: bool) -> Routes {
+        let files = files::Files::new(compat);
+        Routes { requests: AtomicU64::new(0), secret: RandomState::new(), compat, files }
+    }
+
     /// Answers one request.
     pub(super) fn answer(&self, request: &Request<'_>, reply: Reply<'_>) -> io::Result<Sent> {
         let path = form::path(request.path());
-        let endpoint = path[1..].split('/').next().unwrap_or("");
-        let dynamic = matches!(endpoint, "hello" | "sleep" | "chunked");
-        match request.method() {
-            Method::Options if path == "*" => {
-                let head = Head::new(Status::OK, "text/plain");
-                reply.send(&head.headers(&[("Allow", Method::ALL)]), b"")
-            }
-            Method::Put if dynamic && request.body().is_empty() => {
-                reply.page(Status::BAD_REQUEST, "A PUT needs a body.")
-            }
-            _ => match endpoint {
-                "hello" => self.hello(request, reply),
-                "sleep" => sleep(request, reply),
-                "chunked" => chunked(reply),
-                _ => file(&path, request, reply),
-            },
+        if request.method() == Method::Options && path == "*" {
+            let head = Head::new(Status::OK, "text/plain");
+            return reply.send(&head.headers(&[("Allow", Method::ALL)]), b"");
         }
-    }
-
-    fn hello(&self, request: &Request<'_>, reply: Reply<'_>) -> io::Result<Sent> {
-        let id = format!("{:016x}", self.request_id());
-        let query = form::pairs(request.query().unwrap_or(""));
-        let name = form::value(&query, "name").unwrap_or("world");
-        let mut text = format!("Hello, {name}!");
-        if form::value(&query, "dump_vars").is_some() {
-            dump_variables(&mut text, request, &query);
-            if form::value(&query, "dump_request_id") == Some("1") {
-                write!(text, "\nRequest ID: <<{id}>>").expect("a String takes all");
-            }
+        if self.compat && is_below(&path, "/quit-lwan", true) {
+            std::process::exit(0);
         }
-        let head =
-            Head::new(Status::OK, "text/plain").headers(&[("X-The-Answer-To-The-Universal-Question", "42")]);
-        reply.send(&head.last_headers(&[("X-Request-Id", &id)]), text.as_bytes())
+        let matching = ENDPOINTS.iter().filter(|(prefix, _)| is_below(&path, prefix, self.compat));
+        let Some((prefix, endpoint)) = matching.max_by_key(|(prefix, _)| prefix.len()) else {
+            return self.files.answer(&path, request, reply);
+        };
+        if request.method() == Method::Put && request.body().is_empty() {
+            return reply.page(Status::BAD_REQUEST, "A PUT needs a body.");
+        }
+        endpoint(&Asked { routes: self, request, rest: &path[prefix.len()..] }, reply)
     }
 
     /// A number that the next request's can't be guessed from.
-    fn request_id(&self) -> u64 {
+    pub(super) fn request_id(&self) -> u64 {
         self.secret.hash_one(self.requests.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-fn dump_variables(text: &mut String, request: &Request<'_>, query: &[(String, String)]) {
-    let header = |name| String::from_utf8_lossy(request.header(name).unwrap_or_default());
-    dump(text, "Cookies", &form::cookies(&header("cookie")));
-    dump(text, "Query String Variables", query);
-    if request.method() == Method::Post {
-        let urlencoded = header("content-type").starts_with("application/x-www-form-urlencoded");
-        let body = String::from_utf8_lossy(if urlencoded { request.body() } else { b"" });
-        dump(text, "POST data", &form::pairs(&body));
+/// Whether a path is an endpoint's.
+fn is_below(path: &str, prefix: &str, compat: bool) -> bool {
+    let Some(start) = path.get(..prefix.len()) else { return false };
+    if compat {
+        return start.eq_ignore_ascii_case(prefix);
     }
+    start == prefix && matches!(path.as_bytes().get(prefix.len()), None | Some(b'/'))
 }
 
-fn dump(text: &mut String, title: &str, pairs: &[(String, String)]) {
-    write!(text, "\n\n{title}\n{}\n\n", "-".repeat(title.len())).expect("a String takes all");
-    for (name, value) in pairs {
-        writeln!(text, "Key = \"{name}\"; Value = \"{value}\"").expect("a String takes all");
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn sleep(request: &Request<'_>, mut reply: Reply<'_>) -> io::Result<Sent> {
-    let query = form::pairs(request.query().unwrap_or(""));
-    let Some(ms) = form::value(&query, "ms").and_then(|ms| ms.parse().ok()) else {
-        return reply.page(Status::INTERNAL_ERROR, "How long? Say it as in /sleep?ms=500.");
-    };
-    let length = Duration::from_millis(ms);
-    if length > LONGEST_SLEEP {
-        return reply.page(Status::BAD_REQUEST, "The longest sleep has 60000 ms.");
-    }
-    let text = if length.is_zero() {
-        "Did not sleep".to_string()
-    } else {
-        reply.flush_earlier()?;
-        let start = Instant::now();
-        coro::sleep(length);
-        format!("Returned from sleep. diff_ms = {}'", start.elapsed().as_millis())
-    };
-    reply.send(&Head::new(Status::OK, "text/plain"), text.as_bytes())
-}
-
-fn chunked(reply: Reply<'_>) -> io::Result<Sent> {
-    let mut body = reply.chunked(&Head::new(Status::OK, "text/plain"))?;
-    body.write(b"Testing chunked encoding! First chunk\n")?;
-    for i in 0..=10 {
-        body.write(format!("*This is chunk {i}*\n").as_bytes())?;
-    }
-    body.write(b"Last chunk\n")?;
-    body.finish()
-}
-
-fn file(path: &str, request: &Request<'_>, reply: Reply<'_>) -> io::Result<Sent> {
-    let Some(file) = files::find(path) else {
-        return reply.page(Status::NOT_FOUND, "There is nothing at this path.");
-    };
-    match request.method() {
-        Method::Get | Method::Head => reply.send(&Head::new(Status::OK, file.content_type), file.bytes),
-        _ => reply.not_allowed("GET, HEAD", "Files can only be read."),
+    #[test]
+    fn paths_are_matched_by_segment_or_as_lwan_does_it() {
+        for (path, by_segment, by_prefix) in [
+            ("/hello", true, true),
+            ("/hello/", true, true),
+            ("/hello/you", true, true),
+            ("/helloworld", false, true),
+            ("/HeLLo", false, true),
+            ("/hell", false, false),
+            ("/hellö", false, false),
+            ("/a/hello", false, false),
+        ] {
+            assert_eq!(is_below(path, "/hello", false), by_segment, "{path}");
+            assert_eq!(is_below(path, "/hello", true), by_prefix, "{path}");
+        }
     }
 }

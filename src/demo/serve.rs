@@ -1,7 +1,7 @@
 //! The embedded server: on its own, or in the same process as its clients.
 
 use super::routes::Routes;
-use super::{Problem, cli, limits, run_with_room_for, say};
+use super::{Problem, cli, limits, say};
 use coro::http::{Reply, Request, Sent, Server};
 use coro::net::TcpListener;
 use std::io;
@@ -13,18 +13,18 @@ const MOST_CONNECTIONS: usize = 20_000;
 
 /// Listens at `address`, or says why not.
 pub(super) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Problem> {
-    bind(address).map_err(|error| {
-        let advice = match error.kind() {
-            io::ErrorKind::AddrInUse => "; something listens there already: end it, or choose another --addr",
-            io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
-            io::ErrorKind::PermissionDenied => "; ports below 1024 are for root",
-            _ if error.raw_os_error() == Some(nix::libc::EMFILE) => {
-                "; raise the limit of open files (ulimit -n)"
-            }
-            _ => "",
-        };
-        Problem::new(format!("could not listen on {address}: {error}{advice}"))
-    })
+    bind(address).map_err(|error| refuse(address, &error))
+}
+
+fn refuse(address: SocketAddr, error: &io::Error) -> Problem {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "; something listens there already: end it, or choose another --addr",
+        io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 are for root",
+        _ if error.raw_os_error() == Some(nix::libc::EMFILE) => "; raise the limit of open files (ulimit -n)",
+        _ => "",
+    };
+    Problem::new(format!("could not listen on {address}: {error}{advice}"))
 }
 
 fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
@@ -41,11 +41,13 @@ pub(super) fn bears() -> usize {
 }
 
 /// The server as it answers, with default timeouts.
-pub(super) fn server() -> Server<impl Fn(&Request<'_>, Reply<'_>) -> io::Result<Sent> + Send + Sync + 'static>
-{
-    let routes = Routes::default();
+pub(super) fn server(
+    compat: bool,
+) -> Server<impl Fn(&Request<'_>, Reply<'_>) -> io::Result<Sent> + Send + Sync + 'static> {
+    let routes = Routes::new(compat);
     Server::new(move |request: &Request<'_>, reply: Reply<'_>| routes.answer(request, reply))
         .expires_after(Duration::from_secs(38 * 24 * 3600))
+        .accept_proxy()
         .header("server", "lwan/testrunner")
         .header("x-global-header", "present")
 }
@@ -53,13 +55,38 @@ pub(super) fn server() -> Server<impl Fn(&Request<'_>, Reply<'_>) -> io::Result<
 /// `main serve`.
 pub(super) fn run(options: &cli::Serve) -> Result<(), Problem> {
     limits::make_all_room_for_sockets();
-    run_with_room_for(MOST_CONNECTIONS, || {
-        let (listener, bound) = listen(options.addr)?;
+    let workers = options.workers.get();
+    let idle = keep_alive_timeout(options)?;
+    let main = || {
+        let server = server(options.lwan_compat)
+            .idle_timeout(Duration::from_secs(idle))
+            .request_timeout(Duration::from_secs(options.request_timeout));
+        let refused = |error| Problem::new(format!("could not start the server: {error}"));
+        let server = if workers > 1 {
+            let server = server.on_each_worker(options.addr).map_err(|error| refuse(options.addr, &error))?;
+            server.max_connections(MOST_CONNECTIONS).start()
+        } else {
+            server.on(listen(options.addr)?.0).max_connections(MOST_CONNECTIONS).start()
+        };
+        let server = server.map_err(refused)?;
+        let bound = server.local_addr();
         say(&format!("serving on http://{bound}/ until killed"));
-        let error = server()
-            .idle_timeout(Duration::from_secs(options.keep_alive_timeout))
-            .request_timeout(Duration::from_secs(options.request_timeout))
-            .run(&listener);
+        let error = server.wait();
         Err(Problem::new(format!("could not accept connections on {bound} any more: {error}")))
-    })
+    };
+    coro::Builder::new()
+        .workers(workers)
+        .max_coroutines(MOST_CONNECTIONS + 100)
+        .run(main)
+        .unwrap_or_else(|error| Err(Problem::new(error.to_string())))
+}
+
+/// As lwan, its stand-in takes it from the environment, too.
+fn keep_alive_timeout(options: &cli::Serve) -> Result<u64, Problem> {
+    match std::env::var("KEEP_ALIVE_TIMEOUT") {
+        Ok(text) if options.lwan_compat => text
+            .parse()
+            .map_err(|_| Problem::new(format!("KEEP_ALIVE_TIMEOUT={text:?} is no number of seconds"))),
+        _ => Ok(options.keep_alive_timeout),
+    }
 }

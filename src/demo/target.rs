@@ -49,7 +49,7 @@ fn embed(address: SocketAddr) -> Result<Target, Problem> {
     coro::CoroutineBuilder::new()
         .name("http-server")
         .spawn(move || {
-            let error = serve::server().run(&listener);
+            let error = serve::server(false).run(&listener);
             complain(&Problem::new(format!(
                 "the embedded server can't accept connections any more: {error}"
             )));

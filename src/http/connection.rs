@@ -2,14 +2,16 @@
 //! The coroutine that runs it is its own; whatever a peer does, only that coroutine waits.
 
 use super::deadline::Deadline;
+use super::head::Status;
 use super::input::Input;
 use super::output::Output;
+use super::proxy::{self, Front};
 use super::reply::{Common, Reply};
-use super::request::{self, Limits, MAX_HEADERS, Progress};
+use super::request::{self, Limits, MAX_HEADERS, Progress, Refusal, Version};
 use super::server::Handler;
 use crate::net::TcpStream;
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,8 @@ pub(super) struct Allowance {
     pub(super) body: Duration,
     /// For the peer to take what is sent.
     pub(super) write: Duration,
+    /// Whether the peer may say for whom it speaks.
+    pub(super) proxy: bool,
 }
 
 /// While a refused peer goes on sending, this much is read and dropped, for this long: closing
@@ -40,6 +44,7 @@ const LINGER: (usize, Duration) = (16 * 1024 * 1024, Duration::from_secs(2));
 /// What ended it, unless it ended in order. Nobody needs to act on it.
 pub(super) fn serve<H: Handler>(
     stream: &TcpStream,
+    peer: SocketAddr,
     handler: &H,
     common: &Common,
     allowance: &Allowance,
@@ -47,10 +52,26 @@ pub(super) fn serve<H: Handler>(
     let mut input = Input::new();
     let mut output = Output::new(allowance.write);
     let mut timing = Timing::default();
+    let mut client = peer.ip();
     loop {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        match request::parse(input.bytes(), &mut headers, allowance.limits) {
+        let front = if allowance.proxy { proxy::parse(input.bytes()) } else { Ok(Front::Other) };
+        let progress = match front {
+            Ok(Front::Whole(length, source)) => {
+                input.consume(length);
+                client = source.unwrap_or_else(|| peer.ip());
+                continue;
+            }
+            Ok(Front::Part) => Ok(Progress::PartOfHead),
+            Ok(Front::Other) => request::parse(input.bytes(), &mut headers, allowance.limits),
+            Err(why) => {
+                let (status, version) = (Status::BAD_REQUEST, Version::Http11);
+                Err(Refusal { status, why, version, head_only: false })
+            }
+        };
+        match progress {
             Ok(Progress::Whole { request, total }) => {
+                let request = request.with_client(client);
                 let reply = Reply::to(&request, stream, &mut output, common);
                 let sent = handler(&request, reply)?;
                 input.consume(total);

@@ -10,14 +10,28 @@ pub struct Status(u16);
 impl Status {
     /// 200
     pub const OK: Status = Status(200);
+    /// 206
+    pub const PARTIAL_CONTENT: Status = Status(206);
+    /// 301
+    pub const MOVED_PERMANENTLY: Status = Status(301);
+    /// 304
+    pub const NOT_MODIFIED: Status = Status(304);
+    /// 307
+    pub const TEMPORARY_REDIRECT: Status = Status(307);
     /// 400
     pub const BAD_REQUEST: Status = Status(400);
+    /// 401
+    pub const NOT_AUTHORIZED: Status = Status(401);
     /// 404
     pub const NOT_FOUND: Status = Status(404);
     /// 405
     pub const NOT_ALLOWED: Status = Status(405);
     /// 413
     pub const REQUEST_TOO_LARGE: Status = Status(413);
+    /// 416
+    pub const RANGE_UNSATISFIABLE: Status = Status(416);
+    /// 418
+    pub const I_AM_A_TEAPOT: Status = Status(418);
     /// 500
     pub const INTERNAL_ERROR: Status = Status(500);
 
@@ -30,13 +44,25 @@ impl Status {
     pub const fn reason(self) -> &'static str {
         match self.0 {
             200 => "OK",
+            206 => "Partial content",
+            301 => "Moved permanently",
+            304 => "Not modified",
+            307 => "Temporary Redirect",
             400 => "Bad request",
+            401 => "Not authorized",
             404 => "Not found",
             405 => "Not allowed",
             413 => "Request too large",
+            416 => "Requested range unsatisfiable",
+            418 => "I'm a teapot",
             500 => "Internal server error",
             _ => "Unknown",
         }
+    }
+
+    /// Whether no body, and so no length of one, may follow (RFC 9110, section 15.4.5).
+    pub(super) const fn is_bodiless(self) -> bool {
+        self.0 == 304
     }
 
     /// Whether the connection closes after such an answer: the client has misunderstood

@@ -51,6 +51,7 @@ mod deadline;
 mod head;
 mod input;
 mod output;
+mod proxy;
 mod reply;
 mod request;
 mod response;

@@ -86,11 +86,22 @@ impl<'c> Reply<'c> {
     /// What the connection says; pass it on.
     pub fn send(mut self, head: &Head<'_>, body: &[u8]) -> io::Result<Sent> {
         self.keep_alive &= !head.status.closes();
-        self.write_head(head, Length::Known(body.len()));
-        if !self.head_only {
+        let length = if head.status.is_bodiless() { Length::UntilClose } else { Length::Known(body.len()) };
+        self.write_head(head, length);
+        if !self.head_only && !head.status.is_bodiless() {
             self.output.pending().extend_from_slice(body);
         }
         self.finish()
+    }
+
+    /// As [`page`](Reply::page), with headers beside it.
+    ///
+    /// # Errors
+    ///
+    /// What the connection says; pass it on.
+    pub fn page_with(self, status: Status, headers: &[(&str, &str)], description: &str) -> io::Result<Sent> {
+        let page = head::status_page(status, description);
+        self.send(&Head::new(status, "text/html").headers(headers), page.as_bytes())
     }
 
     /// Answers with a small HTML page: the status's reason as heading, `description` below it.
@@ -125,6 +136,28 @@ impl<'c> Reply<'c> {
         self.keep_alive &= chunks;
         self.write_head(head, if chunks { Length::Chunked } else { Length::UntilClose });
         Ok(ChunkedBody { reply: self, chunks })
+    }
+
+    /// Answers with a body of so many bytes that are not there as a whole; as many have to be written.
+    ///
+    /// # Errors
+    ///
+    /// What the connection says; pass it on.
+    pub fn sized(mut self, head: &Head<'_>, length: usize) -> io::Result<ChunkedBody<'c>> {
+        self.write_head(head, Length::Known(length));
+        Ok(ChunkedBody { reply: self, chunks: false })
+    }
+
+    /// Answers with a stream of events, which says nothing of its length. `stays_open`: the connection is left as the
+    /// client wants it (who reads events knows where one ends); else the body ends with the connection.
+    ///
+    /// # Errors
+    ///
+    /// What the connection says; pass it on.
+    pub fn events(mut self, head: &Head<'_>, stays_open: bool) -> io::Result<ChunkedBody<'c>> {
+        self.keep_alive &= stays_open;
+        self.write_head(head, Length::UntilClose);
+        Ok(ChunkedBody { reply: self, chunks: false })
     }
 
     /// Sends the answers to earlier, pipelined requests that still wait for company. A handler

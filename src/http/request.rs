@@ -3,6 +3,7 @@
 
 use super::head::Status;
 use std::mem;
+use std::net::IpAddr;
 
 /// How much of a peer's request is taken at most.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,7 @@ pub struct Request<'a> {
     headers: &'a [httparse::Header<'a>],
     body: &'a [u8],
     keep_alive: bool,
+    client: Option<IpAddr>,
 }
 
 impl<'a> Request<'a> {
@@ -99,6 +101,17 @@ impl<'a> Request<'a> {
     /// The body; empty if there is none.
     pub fn body(&self) -> &'a [u8] {
         self.body
+    }
+
+    /// Who asks: the peer, or for whom the peer says that it speaks ([`Server::accept_proxy`](super::Server::accept_proxy)).
+    /// Nothing of a request that did not come over a connection.
+    pub fn client(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    pub(super) fn with_client(mut self, client: IpAddr) -> Request<'a> {
+        self.client = Some(client);
+        self
     }
 
     /// Whether the client lets the connection stay open after the answer.
@@ -170,7 +183,7 @@ pub(super) fn parse<'a>(
     }
     let body = &bytes[head..total];
     let keep_alive = framing.keep_alive;
-    let request = Request { method, target, version, headers, body, keep_alive };
+    let request = Request { method, target, version, headers, body, keep_alive, client: None };
     Ok(Progress::Whole { request, total })
 }
 

@@ -51,6 +51,7 @@ where
             head: Duration::from_secs(15),
             body: Duration::from_secs(30),
             write: Duration::from_secs(15),
+            proxy: false,
         };
         Server { handler, common, allowance }
     }
@@ -65,6 +66,13 @@ where
     pub fn expires_after(mut self, lifetime: Duration) -> Self {
         self.common.dates = DateCache::new(lifetime);
         self.common.expires = true;
+        self
+    }
+
+    /// Believes a PROXY header (version 1 or 2) before a request; for the rest of the connection the client is who is named
+    /// in it. For servers that only proxies can reach: anybody else could name whom he likes.
+    pub fn accept_proxy(mut self) -> Self {
+        self.allowance.proxy = true;
         self
     }
 
@@ -110,9 +118,9 @@ where
     }
 
     fn into_handler(self) -> impl Fn(TcpStream, SocketAddr) + Send + Sync + 'static {
-        move |stream, _peer| {
+        move |stream, peer| {
             // How a connection ended is its peer's affair; there is nobody to tell.
-            let _ = connection::serve(&stream, &self.handler, &self.common, &self.allowance);
+            let _ = connection::serve(&stream, peer, &self.handler, &self.common, &self.allowance);
         }
     }
 }

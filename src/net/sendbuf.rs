@@ -31,7 +31,6 @@ use super::chunks::{BATCH, Chunks};
 use super::{TcpStream, UnixStream};
 use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::{Waiter, Waiters};
-use crate::error;
 use crate::reactor::Ready;
 use crate::reactor::source::{Direction, ReadyHook, Source};
 use crate::registry::descriptors;
@@ -523,7 +522,7 @@ impl<S: SendsBytes> Shared<S> {
 
     fn wait(&self, level: Level, deadline: Option<u64>) -> io::Result<()> {
         let fd = std::os::fd::AsRawFd::as_raw_fd(&self.stream.wire().fd);
-        let wait = Wait::open(WaitReason::Write, fd as u64).map_err(error::Error::from)?;
+        let wait = Wait::open(WaitReason::Write, fd as u64)?;
         self.stream.note_wait(wait.worker().running().id());
         let waiter = wait.waiter();
         {

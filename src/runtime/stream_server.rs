@@ -14,6 +14,7 @@ use super::spawn::{CoroutineBuilder, JoinHandle};
 use super::stats::stats;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::Waiters;
+use crate::error::Result;
 use crate::net::{Closer, TcpListener, TcpStream, ToSocketAddrs};
 use crate::scheduler::park::{self, Wait};
 use crate::scheduler::worker;
@@ -362,7 +363,7 @@ fn accept_somewhere(seats: Option<Arc<Seats>>, accept: impl FnOnce() + Send + 's
         seats: Option<Arc<Seats>>,
         accept: Box<dyn FnOnce() + Send>,
         attempts: u32,
-    ) -> crate::Result<JoinHandle<()>> {
+    ) -> Result<JoinHandle<()>> {
         CoroutineBuilder::new().name("acceptor").spawn(move || {
             if let Some(seats) = &seats
                 && attempts > 0

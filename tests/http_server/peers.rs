@@ -212,3 +212,30 @@ fn garbage_leaves_the_server_serving() {
     }
     assert_eq!(body(&server.get("/hello")), "Hello, world!");
 }
+
+/// Slow-loris: each peer sends a byte of its head now and then, and never all of it.
+#[test]
+fn a_thousand_slow_peers_are_closed_by_the_timeout_and_hold_nobody_up() {
+    let server = Server::start(&["--request-timeout", "3"]);
+    let (_, most_files) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most_files, most_files).unwrap();
+    let slow: Vec<TcpStream> = (0..1000).map(|_| server.connect()).collect();
+    let head = b"GET /hello HTTP/1.1\r\nA: ";
+    let mut open = vec![true; slow.len()];
+    for sent in 0.. {
+        for (stream, is_open) in slow.iter().zip(&mut open).filter(|(_, is_open)| **is_open) {
+            let mut stream: &TcpStream = stream;
+            // The server has closed it: the byte is answered by a reset, which the next one meets.
+            *is_open = stream.write_all(&[*head.get(sent).unwrap_or(&b'x')]).is_ok();
+        }
+        // Meanwhile others are served.
+        assert_eq!(body(&server.get("/hello")), "Hello, world!");
+        if !open.contains(&true) {
+            break;
+        }
+    }
+    for mut stream in slow {
+        // An end or a reset, and never an answer.
+        assert_eq!(stream.read(&mut [0; 100]).unwrap_or(0), 0);
+    }
+}

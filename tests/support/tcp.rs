@@ -1,5 +1,7 @@
 //! What the tests of TCP share: both ends of a connection, and the shortest words for what each of them does.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::net::Ipv4Addr;
 
 use coro::JoinHandle;

@@ -1,0 +1,262 @@
+//! What networks and systems do to programs: ends amid anything, peers that don't read, signals at any time, no
+//! descriptors left. Nothing hangs, spins or gets lost; each becomes an error that says what it is.
+
+#[path = "support/tcp.rs"]
+mod tcp;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::thread::JoinHandleExt as _;
+use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use coro::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
+use coro::{spawn, yield_now};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use pretty_assertions::assert_eq;
+
+use tcp::{ANYWHERE, connection, join_all, run};
+
+/// Limits and signals are the process's: one at a time.
+fn alone() -> impl Drop {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait_until_parked(reason: &str, count: usize) {
+    while coro::stats().unwrap().parked().all(|parked| parked != (reason, count)) {
+        yield_now();
+    }
+}
+
+#[test]
+fn without_descriptors_everything_is_an_error_and_goes_on_afterwards() {
+    let _alone = alone();
+    run(|| {
+        let listener = TcpListener::bind(ANYWHERE).unwrap();
+        let address = listener.local_addr().unwrap();
+        let std = std::net::TcpStream::connect(address).unwrap();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        // No further number: those below are taken, and the limit stands behind them.
+        let taken: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).take(50).collect();
+        let highest = std::os::fd::AsRawFd::as_raw_fd(taken.last().unwrap());
+        setrlimit(Resource::RLIMIT_NOFILE, highest as u64 + 1, hard).unwrap();
+        let fill: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+        let errors = [
+            listener.accept().map(drop).unwrap_err(),
+            TcpStream::connect(address).map(drop).unwrap_err(),
+            UdpSocket::bind(ANYWHERE).map(drop).unwrap_err(),
+            UnixStream::pair().map(drop).unwrap_err(),
+            listener.try_clone().map(drop).unwrap_err(),
+        ];
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+        drop((fill, taken));
+        for error in errors {
+            assert_eq!(error.raw_os_error(), Some(nix::libc::EMFILE), "{error}");
+        }
+        // The connection was not lost, nor its event.
+        let (mut server, peer) = listener.accept().unwrap();
+        assert_eq!(peer, std.local_addr().unwrap());
+        (&std).write_all(b"x").unwrap();
+        server.read_exact(&mut [0]).unwrap();
+    });
+}
+
+#[test]
+fn reset_amid_a_transfer_ends_both_directions_with_errors() {
+    let _alone = alone();
+    run(|| {
+        let (client, server) = connection();
+        let server = Arc::new(server);
+        let (reads, writes) = (server.clone(), server.clone());
+        let writer = spawn(move || (&*writes).write_all(&vec![1; 64 << 20]).unwrap_err().kind());
+        let reader = spawn(move || (&*reads).read_exact(&mut [0; 100]).unwrap_err().kind());
+        wait_until_parked("write", 1);
+        wait_until_parked("read", 1);
+        (&client).read_exact(&mut [0; 5000]).unwrap();
+        client.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        let mut kinds = [writer.join().unwrap(), reader.join().unwrap()].map(|kind| format!("{kind:?}"));
+        kinds.sort();
+        // Who comes first gets the socket's error, the other one what is left of the connection.
+        assert!(
+            kinds == ["ConnectionReset", "UnexpectedEof"] || kinds == ["BrokenPipe", "ConnectionReset"],
+            "{kinds:?}"
+        );
+    });
+}
+
+#[test]
+fn write_to_who_has_gone_is_a_broken_pipe_and_no_signal() {
+    let _alone = alone();
+    run(|| {
+        let (mut one, other) = UnixStream::pair().unwrap();
+        drop(other);
+        assert_eq!(one.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!(
+            one.write_vectored(&[std::io::IoSlice::new(b"x")]).unwrap_err().kind(),
+            ErrorKind::BrokenPipe
+        );
+        assert_eq!(one.read(&mut [0]).unwrap(), 0);
+    });
+}
+
+#[test]
+fn half_closed_unix_streams_work_the_other_way() {
+    let _alone = alone();
+    run(|| {
+        let (mut one, mut other) = UnixStream::pair().unwrap();
+        one.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(other.read(&mut [0]).unwrap(), 0);
+        let reader = spawn(move || {
+            let mut text = String::new();
+            one.read_to_string(&mut text).unwrap();
+            text
+        });
+        yield_now();
+        other.write_all(b"still").unwrap();
+        drop(other);
+        assert_eq!(reader.join().unwrap(), "still");
+    });
+}
+
+/// The peer's window is zero: the kernel probes it, and reports it open much later.
+#[test]
+fn writer_goes_on_when_a_closed_window_opens() {
+    let _alone = alone();
+    run(|| {
+        let (client, server) = connection();
+        client.set_recv_buffer_size(4096).unwrap();
+        server.set_send_buffer_size(4096).unwrap();
+        let bytes: Vec<u8> = (0..600_000_u32).map(|n| (n % 251) as u8).collect();
+        let expected = bytes.clone();
+        let writer = spawn(move || (&server).write_all(&bytes).unwrap());
+        for stop in [100_000, 300_000, 600_000] {
+            wait_until_parked("write", 1);
+            let start = if stop == 100_000 { 0 } else { stop / 3 };
+            let start = if stop == 600_000 { 300_000 } else { start };
+            let mut part = vec![0; stop - start];
+            (&client).read_exact(&mut part).unwrap();
+            assert!(part == expected[start..stop]);
+        }
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn partial_writes_lose_nothing() {
+    let _alone = alone();
+    run(|| {
+        let (client, server) = connection();
+        server.set_send_buffer_size(2000).unwrap();
+        let bytes: Vec<u8> = (0..300_000_u32).map(|n| (n % 253) as u8).collect();
+        let expected = bytes.clone();
+        let writer = spawn(move || {
+            let (mut rest, mut writes) = (&bytes[..], 0);
+            while !rest.is_empty() {
+                let count = (&server).write(rest).unwrap();
+                rest = &rest[count..];
+                writes += 1;
+            }
+            writes
+        });
+        let mut received = Vec::new();
+        let mut buffer = [0; 777];
+        while let n @ 1.. = (&client).read(&mut buffer).unwrap() {
+            received.extend_from_slice(&buffer[..n]);
+        }
+        assert!(received == expected);
+        assert!(writer.join().unwrap() > 3, "the test wants writes that were cut");
+    });
+}
+
+#[test]
+fn signals_a_thousand_times_a_second_disturb_nothing() {
+    let _alone = alone();
+    extern "C" fn nothing(_: i32) {}
+    // Without SA_RESTART: each system call that blocks ends with EINTR.
+    let action = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing, and nobody else in this program uses the signal.
+    unsafe { sigaction(Signal::SIGUSR1, &action) }.unwrap();
+    let work = thread::spawn(|| {
+        run(|| {
+            let (client, server) = connection();
+            let echo = spawn(move || std::io::copy(&mut &server, &mut &server).unwrap());
+            let client = Arc::new(client);
+            let reader = client.clone();
+            let reader = spawn(move || {
+                let mut bytes = vec![0; 8 << 20];
+                (&*reader).read_exact(&mut bytes).unwrap();
+                bytes.iter().all(|byte| *byte == 3)
+            });
+            (&*client).write_all(&vec![3; 8 << 20]).unwrap();
+            client.shutdown(Shutdown::Write).unwrap();
+            assert!(reader.join().unwrap());
+            // Sleeps and connects, too.
+            let listener = TcpListener::bind(ANYWHERE).unwrap();
+            let address = listener.local_addr().unwrap();
+            for _ in 0..50 {
+                coro::sleep(Duration::from_millis(1));
+                let connects = spawn(move || TcpStream::connect(address).unwrap());
+                listener.accept().unwrap();
+                connects.join().unwrap();
+            }
+            echo.join().unwrap()
+        })
+    });
+    let thread = work.as_pthread_t();
+    let mut sent = 0;
+    while !work.is_finished() {
+        // SAFETY: the thread is joined below, so its number is its own.
+        assert_eq!(unsafe { nix::libc::pthread_kill(thread, nix::libc::SIGUSR1) }, 0);
+        sent += 1;
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(work.join().unwrap(), 8 << 20);
+    assert!(sent > 20, "{sent} signals");
+}
+
+#[test]
+fn many_peers_that_come_and_go_in_any_way_leave_the_others_alone() {
+    let _alone = alone();
+    run(|| {
+        let listener = TcpListener::bind(ANYWHERE).unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { continue };
+                spawn(move || std::io::copy(&mut &stream, &mut &stream));
+            }
+        });
+        let rude = (0..200).map(|n| {
+            spawn(move || {
+                let mut stream = TcpStream::connect(address).unwrap();
+                stream.write_all(&vec![7; n * 100]).unwrap();
+                match n % 4 {
+                    0 => drop(stream),
+                    1 => stream.set_linger(Some(Duration::ZERO)).unwrap(),
+                    2 => stream.shutdown(Shutdown::Write).unwrap(),
+                    _ => stream.close(),
+                }
+            })
+        });
+        let rude: Vec<_> = rude.collect();
+        let polite = (0..50).map(|n: u8| {
+            spawn(move || {
+                let mut stream = TcpStream::connect(address).unwrap();
+                for _ in 0..20 {
+                    stream.write_all(&[n; 500]).unwrap();
+                    let mut bytes = [0; 500];
+                    stream.read_exact(&mut bytes).unwrap();
+                    assert_eq!(bytes, [n; 500]);
+                }
+            })
+        });
+        join_all(polite.collect::<Vec<_>>());
+        join_all(rude);
+        assert!(!server.is_finished());
+    });
+}
