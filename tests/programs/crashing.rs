@@ -56,14 +56,20 @@ static DEPTH: AtomicPtr<u64> = AtomicPtr::new(ptr::null_mut());
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let most = if env::var_os("CORE").is_some() { libc::RLIM_INFINITY } else { 0 };
     // SAFETY: a limit is no threat to memory.
-    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &libc::rlimit { rlim_cur: 0, rlim_max: 0 }) };
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &libc::rlimit { rlim_cur: most, rlim_max: most }) };
     if let Ok(path) = env::var("DEPTH_FILE") {
         share_depth(&path);
     }
     println!("started");
     match arguments[..] {
         ["overflow", name, frame, before] => overflow(name, frame, before.parse().unwrap()),
+        ["overflow", name, frame, before, place] => {
+            let (worker, workers) = place.split_once(" of ").unwrap();
+            let place = (worker.parse().unwrap(), workers.parse().unwrap());
+            overflow_on(place, name, frame, before.parse().unwrap());
+        }
         ["sized", kib] => sized(kib.parse().unwrap()),
         ["malloc", before] => {
             let before = before.to_owned();
@@ -82,6 +88,8 @@ fn main() {
         ["from-thread"] => from_main(|place| drop(thread::spawn(move || write(place)).join())),
         ["above"] => in_a_coroutine(|| write(own_stack().1 + 8)),
         ["underrun"] => in_a_coroutine(|| write(own_stack().0 - 64)),
+        ["read"] => in_a_coroutine(|| read(own_stack().1 + 8)),
+        ["jump"] => in_a_coroutine(|| jump(own_stack().1 + 16)),
         ["kill"] => in_a_coroutine(|| send(libc::SIGSEGV)),
         ["bus"] => in_a_coroutine(bus),
         ["main-overflow"] => in_a_runtime(|| println!("{}", deeper::<512>(0))),
@@ -170,8 +178,9 @@ fn prelude(frames: u64, then: fn(u64) -> u64) -> u64 {
     if frames == 0 { black_box(then(0)) } else { prelude(frames - 1, then) + local[1] }
 }
 
-fn overflow(name: &str, frame: &str, before: u64) {
-    let then: fn(u64) -> u64 = match frame {
+/// What overflows, in frames of a kind.
+fn recursion(frame: &str) -> fn(u64) -> u64 {
+    match frame {
         "64" => deeper::<64>,
         "200" => deeper::<200>,
         "1000" => deeper::<1000>,
@@ -181,7 +190,11 @@ fn overflow(name: &str, frame: &str, before: u64) {
         "mutual" => even::<100>,
         "branching" => branching,
         _ => panic!("{frame}?"),
-    };
+    }
+}
+
+fn overflow(name: &str, frame: &str, before: u64) {
+    let then = recursion(frame);
     let name = name.to_owned();
     in_a_runtime(|| {
         let others = sleepers(5);
@@ -190,6 +203,35 @@ fn overflow(name: &str, frame: &str, before: u64) {
         drop(culprit.join());
         drop(others);
     });
+}
+
+/// The same, on a worker of several: of those who have a go one gets there.
+fn overflow_on((worker, workers): (usize, usize), name: &str, frame: &str, before: u64) {
+    let then = recursion(frame);
+    let builder = Builder::new().max_coroutines(100).workers(workers);
+    let run = builder.run(|| {
+        let others = sleepers(5);
+        coro::yield_now();
+        loop {
+            let candidates: Vec<_> = (0..workers)
+                .map(|_| {
+                    let candidate = CoroutineBuilder::new().name(name);
+                    candidate.spawn(move || {
+                        let here = thread::current();
+                        let number = here.name().and_then(|name| name.strip_prefix("coro-worker-"));
+                        if number.map_or(0, |number| number.parse().unwrap()) == worker {
+                            prelude(before, then);
+                        }
+                        // Long enough for another worker to take the next one.
+                        (0..10_000).for_each(|n| drop(black_box(n)));
+                    })
+                })
+                .collect();
+            candidates.into_iter().for_each(|candidate| candidate.unwrap().join().unwrap());
+            let _ = &others;
+        }
+    });
+    let () = run.unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// One function with an array that is larger than the usual stack, on a stack of so many KiB (0: the usual one).
@@ -290,6 +332,19 @@ fn main_elsewhere() {
 fn write(address: usize) {
     // SAFETY: it faults, which is what is wanted.
     unsafe { ptr::with_exposed_provenance_mut::<u8>(address).write_volatile(1) };
+}
+
+fn read(address: usize) {
+    // SAFETY: it faults, which is what is wanted.
+    black_box(unsafe { ptr::with_exposed_provenance::<u8>(address).read_volatile() });
+}
+
+/// Goes on at an address where no code is.
+fn jump(address: usize) {
+    // SAFETY: it faults, which is what is wanted.
+    let function =
+        unsafe { mem::transmute::<*const (), extern "C" fn()>(ptr::with_exposed_provenance(address)) };
+    function();
 }
 
 /// [limit, top) of the stack that runs: slots lie 260 KiB apart, their stacks at the upper end.
