@@ -129,6 +129,9 @@ class LldbPort(port.Port):
         for thread in (selected, *self.process):
             if thread.IsValid() and thread.GetStopReason() == lldb.eStopReasonSignal:
                 number = thread.GetStopReasonDataAtIndex(0)
+                if number == 0:
+                    # A core's threads but the one that got the signal.
+                    continue
                 name = self.process.GetUnixSignals().GetSignalAsCString(number) or f"signal {number}"
                 if name not in NO_FAULTS:
                     address = self._fault_address(thread, number) if name in WITH_ADDRESS else None
