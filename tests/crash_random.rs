@@ -129,8 +129,9 @@ fn random_overflows_are_all_told_right() {
     let rounds =
         env::var("CORO_CRASH_ROUNDS").map_or(20, |rounds| rounds.parse().expect("a number of rounds"));
     let mut random = Random(0x2545_f491_4f6c_dd1d);
-    for _ in 0..rounds {
+    for number in 1..=rounds {
         let case = random.case();
+        println!("{number} of {rounds}: {case:?}");
         let program: PathBuf = program("crashing", case.profile);
         let folder = debuggee::scratch("random");
         let crash = case.run(&program, &folder);
