@@ -227,7 +227,9 @@ fn overflow_on((worker, workers): (usize, usize), name: &str, frame: &str, befor
                             prelude(before, then);
                         }
                         // Long enough for another worker to take the next one.
-                        (0..10_000).for_each(|n| drop(black_box(n)));
+                        for n in 0..10_000 {
+                            black_box(n);
+                        }
                     })
                 })
                 .collect();

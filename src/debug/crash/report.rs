@@ -265,7 +265,8 @@ impl Report {
                 Size((top - limit) as u64),
                 Size(REDZONE as u64)
             );
-            if self.sp() <= top && !(self.is_astray() && !self.crash.is_overflow()) {
+            let is_on_it = self.crash.is_overflow() || !self.is_astray();
+            if is_on_it && self.sp() <= top {
                 say!(self, "; {} in use", Size((top - self.sp().max(limit)) as u64));
             }
             match slots::deepest_before() {
