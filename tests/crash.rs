@@ -1,89 +1,16 @@
 //! What is said when a coroutine's stack overflows, or a redzone is hit in another way: right each time, and the process
 //! dies of it all the same.
 //!
-//! `CORO_CRASH_ROUNDS` says how many random overflows there are; tests/long/crash.sh sets it high.
+//! `CORO_CRASH_ROUNDS` says how often malloc overflows, six times as often as here; tests/long/crash.sh sets it high.
 
 mod support;
 
-use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::{env, fs, process};
 
 use pretty_assertions::assert_eq;
+use support::crash::{SIGABRT, SIGBUS, SIGSEGV, crash, crash_of, own_profile};
 use support::{Profile, program};
-
-const SIGABRT: i32 = 6;
-const SIGBUS: i32 = 7;
-const SIGSEGV: i32 = 11;
-
-/// What a program said, and how it ended.
-struct Crash {
-    err: String,
-    status: ExitStatus,
-}
-
-fn crash_of(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Crash {
-    let output = Command::new(program)
-        .args(arguments)
-        .env_remove("CORO_CRASH")
-        .env_remove("CORO_CRASH_FILE")
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
-    let out = String::from_utf8(output.stdout).unwrap();
-    assert!(out.starts_with("started\n"), "{arguments:?} did not start: {out}");
-    assert!(!out.contains("survived"), "{arguments:?} survived");
-    Crash { err: String::from_utf8(output.stderr).unwrap(), status: output.status }
-}
-
-fn crash(profile: Profile, arguments: &[&str]) -> Crash {
-    crash_of(&program("crashing", profile), arguments, &[])
-}
-
-fn own_profile() -> Profile {
-    if cfg!(debug_assertions) { Profile::Debug } else { Profile::Release }
-}
-
-impl Crash {
-    /// The rest of the line which begins so.
-    #[track_caller]
-    fn line(&self, start: &str) -> &str {
-        let mut lines = self.err.lines().filter_map(|line| line.trim_start().strip_prefix(start));
-        let line = lines.next().unwrap_or_else(|| panic!("no line begins with {start:?} in:\n{}", self.err));
-        assert!(lines.next().is_none(), "two lines begin with {start:?} in:\n{}", self.err);
-        line
-    }
-
-    #[track_caller]
-    fn assert_says(&self, words: &[&str]) -> &Crash {
-        for word in words {
-            assert!(self.err.contains(word), "{word:?} is missing in:\n{}", self.err);
-        }
-        self
-    }
-
-    #[track_caller]
-    fn assert_silent(&self) -> &Crash {
-        assert!(!self.err.contains("fatal: coroutine"), "{}", self.err);
-        self
-    }
-
-    #[track_caller]
-    fn assert_died(&self, signal: i32) {
-        assert_eq!(self.status.signal(), Some(signal), "{}", self.err);
-    }
-
-    /// Whether all of the report is there, and nothing went wrong in it.
-    #[track_caller]
-    fn assert_complete(&self) -> &Crash {
-        assert_eq!(self.err.matches("fatal: ").count(), 1, "{}", self.err);
-        assert!(!self.err.contains("the reporter itself"), "{}", self.err);
-        self.line("what      ");
-        self.line("other coroutines: ");
-        self
-    }
-}
 
 /// The line of the program's source that contains a text.
 fn source_line(text: &str) -> usize {
@@ -91,10 +18,10 @@ fn source_line(text: &str) -> usize {
     1 + source.lines().position(|line| line.contains(text)).unwrap_or_else(|| panic!("no line has {text:?}"))
 }
 
-/// The number behind a word in a text, blanks between its digits left out.
+/// The number before a word in a text.
 fn number_before(text: &str, word: &str) -> u64 {
     let before = text.split(word).next().unwrap();
-    let digits: Vec<char> = before.chars().rev().take_while(|c| c.is_ascii_digit() || *c == ' ').collect();
+    let digits: Vec<char> = before.chars().rev().take_while(|c| c.is_ascii_digit() || *c == ',').collect();
     digits.into_iter().rev().filter(char::is_ascii_digit).collect::<String>().parse().unwrap()
 }
 
@@ -132,7 +59,7 @@ fn recursion_is_told_with_its_rounds_functions_and_lines() {
             "then: coro bt 9\n",
         ]);
         let spawn = source_line(".spawn(move || prelude(before, then))");
-        assert!(crash.line("spawned   ").starts_with(&format!("tests/programs/crashing.rs:{spawn}, ")));
+        assert!(crash.line("spawned   ").starts_with(&format!("tests/programs/crashing.rs:{spawn}:")));
     }
 }
 
@@ -242,11 +169,14 @@ fn wild_pointers_name_both_and_advise_no_size() {
             "a thread outside coroutines used a wild pointer: into the redzone of coroutine #4 'victim'",
         ),
         ("above", "'culprit' ran off the top of its stack, by 8 B"),
+        ("read", "'culprit' ran off the top of its stack, by 8 B"),
+        ("jump", "'culprit' ran off the top of its stack, by 16 B"),
         ("underrun", "'culprit' used a wild pointer: into its own redzone, 64 B below its stack"),
     ];
     for (case, words) in cases {
         let crash = crash(own_profile(), &[case]);
-        crash.assert_complete().assert_says(&[words, "write at 0x"]).assert_died(SIGSEGV);
+        let access = if ["read", "jump"].contains(&case) { case } else { "write" };
+        crash.assert_complete().assert_says(&[words, &format!("{access} at 0x")]).assert_died(SIGSEGV);
         assert!(!crash.err.contains("overflowed") && !crash.err.contains("stack_size"), "{}", crash.err);
     }
 }
@@ -259,7 +189,7 @@ fn use_of_a_freed_stack_names_its_last_owner() {
     let spawn = source_line(".spawn(|| own_stack().1 - 100)");
     let words = format!(
         "coroutine #4 'culprit' used a freed stack: of coroutine #5 'victim', which has ended (spawned at \
-         tests/programs/crashing.rs:{spawn})"
+         tests/programs/crashing.rs:{spawn}:"
     );
     crash.assert_complete().assert_says(&[&words]).assert_died(SIGSEGV);
 }
@@ -400,66 +330,4 @@ fn panic_names_the_coroutine_and_those_that_led_to_it() {
         rest = rest.split_once(start).unwrap_or_else(|| panic!("{start:?} is missing in: {err}")).1;
     }
     assert!(rest.contains("in a grandchild") && output.status.success(), "{err}");
-}
-
-#[test]
-fn sigquit_wakes_a_worker_that_sleeps_to_dump() {
-    let mut command = Command::new(program("crashing", own_profile()));
-    // The monitor would answer as well.
-    let output = command.arg("quit").env("CORO_MONITOR", "off").output().unwrap();
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{err}");
-    assert!(err.starts_with("SIGQUIT: all coroutines\n#"), "{err}");
-    assert!(err.contains("'sleeper' parked in sleep") && err.contains("coro::time::sleep"), "{err}");
-}
-
-#[test]
-fn sigquit_is_answered_though_every_worker_is_kept_busy() {
-    for workers in ["1", "3"] {
-        let mut command = Command::new(program("crashing", own_profile()));
-        let output = command.args(["quit-of-hogs", workers]).output().unwrap();
-        let err = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{err}");
-        assert!(err.contains("SIGQUIT: all coroutines\n#") && err.contains("'main' running for "), "{err}");
-        assert_eq!(err.matches("'hog' running for ").count() + 1, workers.parse().unwrap(), "{err}");
-    }
-}
-
-/// Random depths, frame sizes, names, profiles and redzones: always right.
-#[test]
-fn random_overflows_are_all_told_right() {
-    let rounds =
-        env::var("CORO_CRASH_ROUNDS").map_or(16, |rounds| rounds.parse().expect("a number of rounds"));
-    let programs: [PathBuf; 2] =
-        [Profile::Debug, Profile::Release].map(|profile| program("crashing", profile));
-    let mut random = 0x2545_f491_4f6c_dd1d_u64;
-    let mut below = |end: u64| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random % end
-    };
-    for _ in 0..rounds {
-        let frame = ["64", "200", "1000", "3000", "10000", "70000", "mutual", "branching"][below(8) as usize];
-        let name = format!("n{}", below(1000));
-        let before = below(40).to_string();
-        let method = ["guard", "mprotect"][below(2) as usize];
-        let program = &programs[below(2) as usize];
-        let crash = crash_of(program, &["overflow", &name, frame, &before], &[("CORO_REDZONE", method)]);
-        let what = format!("{} {frame} {before} {method}:\n{}", program.display(), crash.err);
-        crash.assert_complete().assert_died(SIGSEGV);
-        assert!(
-            crash.line("fatal: ").starts_with(&format!("coroutine #9 '{name}' overflowed its stack")),
-            "{what}"
-        );
-        let verdict = crash.line("verdict   ");
-        let expected = match frame {
-            "mutual" => ["runaway recursion: crashing::even <-> ", "runaway recursion: crashing::odd <-> "],
-            "branching" => ["runaway recursion: crashing::branching, "; 2],
-            "10000" | "70000" => ["many frames together: 192 KiB are not enough"; 2],
-            _ => ["runaway recursion: crashing::deeper, "; 2],
-        };
-        assert!(expected.iter().any(|expected| verdict.starts_with(expected)), "{what}");
-        crash.assert_says(&["<coroutine start>", "<- fault"]);
-    }
 }

@@ -52,13 +52,9 @@ fn report(arguments: &str) -> String {
 
 fn as_shown(line: &str) -> String {
     let mut shown = line.replace(env!("CARGO_BIN_EXE_main"), "target/debug/main");
-    for (before, after, replacement) in [
-        (", pid ", ",", "812"),
-        (", thread ", " '", "812"),
-        (", ", " ms ago", "40"),
-        (" at 0x", ",", "…"),
-        (" 0x", ",", "…"),
-    ] {
+    for (before, after, replacement) in
+        [(", pid ", ",", "812"), (", thread ", " '", "812"), (" at 0x", ",", "…"), (" 0x", ",", "…")]
+    {
         shown = with(&shown, before, after, replacement);
     }
     if let Some((before, after)) = shown.split_once(" ago")
@@ -68,7 +64,7 @@ fn as_shown(line: &str) -> String {
     }
     // Frames of the C library: their sizes and lines are a matter of its build.
     if shown.ends_with(" B") && !shown.contains(".rs:") && !shown.contains("biggest") {
-        shown = shown[..shown.len() - 8].trim_end().to_owned();
+        shown = shown[..shown.len() - 9].trim_end().to_owned();
     }
     shown
 }

@@ -19,6 +19,9 @@ same_with_mprotect=(
     tidy         # tests no program
     abi_document # reads the page's program against a usual build
     crash        # forces both by itself
+    crash_random # the same
+    crash_reporter # what is wrong is the reporter
+    crash_words  # GDB's and LLDB's words
     instructions # counts none of the kernel's
     stepping     # redzones are placed by system calls, in which nothing is stepped
     scripts      # reads registries made by hand, and programs that wait
@@ -53,6 +56,9 @@ not_sanitized=(
     sanitizer          # builds the program that it tests so by itself
     crash              # SIGSEGV, of which AddressSanitizer makes its own report
     crash_docs         # the same
+    crash_random       # the same
+    crash_reporter     # the same
+    crash_words        # the same, and GDB and LLDB on usual builds
     panic_abort        # builds the program that it tests by itself
 )
 

@@ -37,7 +37,8 @@ macro_rules! file_tests {
 }
 
 file_tests!(
-    backtrace, commands, damage, fold, graph, live, options, registry, scale, text, verdict, waits, walker
+    access, backtrace, commands, damage, fold, graph, live, options, registry, scale, text, verdict, waits,
+    walker
 );
 
 /// Runs the tests of one file with `python3`; shows what they said when one fails.

@@ -6,16 +6,18 @@ asked for the innermost and the outermost frames alone: see `deep`.
 
 from . import deep, fold
 from .deep import keys
-from .text import plural
+from .text import exact_size, plural
+
 
 class Stretch:
     """A part of a stack: the functions of one round (inlined ones not counted), how many rounds, the bytes of
-    all."""
+    all. `sizes`: what each of the functions takes in all rounds together."""
 
-    __slots__ = ("functions", "rounds", "size")
+    __slots__ = ("functions", "rounds", "size", "sizes")
 
-    def __init__(self, functions, rounds, size):
+    def __init__(self, functions, rounds, size, sizes=None):
         self.functions, self.rounds, self.size = functions, rounds, size
+        self.sizes = sizes or (size,)
 
 
 class Backtrace:
@@ -49,9 +51,7 @@ def _whole(frames, coroutine, render, limit, is_raw, names):
     for part in _limited([part for run in runs for part in _shown(frames, run)], limit):
         found.lines += [part] if isinstance(part, str) else render(part)
     if names is not None:
-        found.stretches = list(
-            _stretches(frames, runs if not is_raw else fold.fold(keys(frames)), coroutine.stack_top, names)
-        )
+        found.stretches = _stretches(frames, coroutine.stack_top, names)
     return found
 
 
@@ -61,7 +61,7 @@ def _note(count, period, first, size):
     return (
         f"... {count:,} more {'round' if count == 1 else 'rounds'} of "
         f"{'this frame' if period == 1 else f'these {period} frames'} "
-        f"(#{first + period} to #{first + period * (count + 1) - 1}), {plural(size, 'byte')} of stack each"
+        f"(#{first + period} to #{first + period * (count + 1) - 1}), {exact_size(size)} a round"
     )
 
 
@@ -78,22 +78,30 @@ def _limited(shown, limit):
     return [*shown[:limit - outer], note, *shown[len(shown) - outer:]]
 
 
-def _stretches(frames, runs, top, names):
-    """What a list of frames with its runs is made of."""
+def _stretches(frames, top, names):
+    """What a list of frames is made of. Where a function calls itself from several places, its calls have no
+    order, but it comes again and again."""
+    frames = [frame for frame in frames if not frame.is_inlined]
+    functions = [names(frame) for frame in frames]
+    sps = [frame.sp for frame in frames] + [top]
+    runs, by_function = fold.fold([frame.pc for frame in frames]), fold.fold(functions)
+    if _longest(by_function) > _longest(runs) * 5 // 4:
+        runs = by_function
+    found = []
     for run in runs:
         if run.rounds > 1:
-            functions = tuple(
-                names(frame) for frame in frames[run.start : run.start + run.period] if not frame.is_inlined
-            )
-            yield Stretch(functions, run.rounds, _sp(frames, run.end, top) - frames[run.start].sp)
-            continue
-        for i in range(run.start, run.end):
-            if not frames[i].is_inlined:
-                yield Stretch((names(frames[i]),), 1, _sp(frames, i + 1, top) - frames[i].sp)
+            sizes = [sum(sps[i + 1] - sps[i] for i in range(run.start + at, run.end, run.period))
+                     for at in range(run.period)]
+            functions_of = tuple(functions[run.start:run.start + run.period])
+            found.append(Stretch(functions_of, run.rounds, sps[run.end] - sps[run.start], sizes))
+        else:
+            found += [Stretch((functions[i],), 1, sps[i + 1] - sps[i]) for i in range(run.start, run.end)]
+    return found
 
 
-def _sp(frames, i, top):
-    return frames[i].sp if i < len(frames) else top
+def _longest(runs):
+    """How many frames are in the cycle that has most."""
+    return max((run.period * run.rounds for run in runs if run.rounds > 1), default=0)
 
 
 def _by_cycle(port, coroutine, render, limit, names):
@@ -117,7 +125,7 @@ def _by_cycle(port, coroutine, render, limit, names):
         for part in shown:
             found.lines += [part] if isinstance(part, str) else render(part)
         if names is not None:
-            found.stretches = list(_stretches(head[:cycle.start], runs, frames[cycle.start].sp, names))
+            found.stretches = _stretches(head[:cycle.start], frames[cycle.start].sp, names)
             functions = tuple(names(frame) for frame in frames[cycle.start:cycle.start + cycle.period]
                               if not frame.is_inlined)
         first, level = frames[cycle.start].sp, frames[cycle.start].level
@@ -140,9 +148,10 @@ def _by_cycle(port, coroutine, render, limit, names):
             found.lines += [part] if isinstance(part, str) else render(part)
         if names is not None:
             after = cycle.period
-            found.stretches.append(Stretch(functions, rounds, _sp(tail, after, coroutine.stack_top) - first))
-            rest = tail[after:]
-            found.stretches += _stretches(rest, fold.fold(keys(rest)), coroutine.stack_top, names)
+            size = (tail[after].sp if after < len(tail) else coroutine.stack_top) - first
+            sizes = [rounds * part for part in cycle.sizes]
+            found.stretches.append(Stretch(functions, rounds, size, sizes))
+            found.stretches += _stretches(tail[after:], coroutine.stack_top, names)
     found.count = tail[-1].level + 1
     found.is_complete = True
     return found

@@ -1,7 +1,7 @@
 """Folding of repeats: a recursion's thousand frames as one round, a count, and the last round."""
 
 #: The longest cycle that is looked for, and how often it must come.
-LONGEST_PERIOD = 16
+LONGEST_PERIOD = 32
 FEWEST_ROUNDS = 3
 
 

@@ -3,7 +3,7 @@
 `verdict` decides; here is what it decides by, and the words.
 """
 
-from . import backtrace, source, text, verdict
+from . import access, backtrace, source, text, verdict
 from .coroutine import FREE
 from .memory import Unreadable
 from .rendering import frame_lines
@@ -11,6 +11,7 @@ from .rendering import frame_lines
 BIGGEST = 4
 #: Bytes of code that are looked at before the fault.
 CODE = 64
+LONGEST_INSTRUCTION = 15
 FRAMES = 60
 
 
@@ -108,7 +109,7 @@ class Report:
         """What happened, without the address."""
         kind, slot, distance = self.verdict.kind, self.verdict.slot, self.verdict.distance
         who = self.who()
-        below = f"{text.plural(distance, 'byte')} below"
+        below = f"{text.exact_size(distance)} below"
         if kind == "overflow":
             return f"{who} overflowed its stack"
         if kind == "jumped":
@@ -123,7 +124,7 @@ class Report:
                 "pointer is far above"
             )
         if kind == "above":
-            return f"{who} ran off the top of its stack, by {text.plural(distance, 'byte')}"
+            return f"{who} ran off the top of its stack, by {text.exact_size(distance)}"
         if kind == "stranger":
             return f"{who} used a wild pointer: into the redzone of {self._tenant(slot)}"
         if kind == "freed":
@@ -152,25 +153,38 @@ class Report:
             f" (spawned at {tenant.spawn_site})" if tenant.spawn_site else ""
         )
 
-    def what(self, is_brief=False):
-        """`SIGSEGV: touched 0x… in its redzone, 176 bytes below the stack, 8 bytes above the stack pointer,
-        in f at src/f.rs:3`; `is_brief`: without the stack pointer."""
+    def what(self):
+        """`write at 0x…, 176 B below the stack, by f (src/f.rs:3)`"""
         if self.address is None:
             return f"{self.signal} on thread {self.thread.number}"
-        words = f"{self.signal}: touched {self.address:#x}"
-        if self.verdict.kind in ("overflow", "underrun") and self.verdict.distance > 0:
-            words += f" in its redzone, {text.plural(self.verdict.distance, 'byte')} below the stack"
-        elif self.verdict.kind == "native overflow" and self.verdict.distance > 0:
-            words += f", {text.plural(self.verdict.distance, 'byte')} below the stack"
-        apart = self.address - self.thread.sp
-        if abs(apart) < 1 << 24 and not is_brief:
-            words += (
-                f", {text.plural(abs(apart), 'byte')} {'above' if apart >= 0 else 'below'} the stack pointer"
-                if apart
-                else ", at the stack pointer"
-            )
+        words = f"{self._access()} at {self.address:#x}"
+        distance = self.verdict.distance
+        if self.verdict.kind == "jumped":
+            distance = self.coroutine.stack_limit - self.address
+        if self.verdict.kind in ("overflow", "jumped", "underrun", "native overflow") and distance > 0:
+            words += f", {text.exact_size(distance)} below the stack"
+        if self.signal != "SIGSEGV":
+            words += f", {self.signal}"
         place = next(iter(self._session.frames(self._registry).locations(self.thread.pc, False)), None)
-        return words + (f", in {source.text(place)}" if place is not None and place.function else "")
+        if place is None or not place.function:
+            return words + f", by {self.thread.pc:#x}" + self._caller()
+        # A library's function says little; who called it says more.
+        return words + f", by {source.by(place)}" + ("" if source.has_source(place) else self._caller())
+
+    def _caller(self):
+        """The innermost function whose source is known."""
+        if self.coroutine is None:
+            return ""
+        found = backtrace.take(
+            self._session.port, self.coroutine, lambda frame: [frame.location], FRAMES
+        )
+        places = (place for place in found.lines if not isinstance(place, str))
+        caller = next((place for place in places if place.function and source.has_source(place)), None)
+        return f", called by {source.by(caller)}" if caller is not None else ""
+
+    def _access(self):
+        code = self._registry.memory.readable(self.thread.pc, LONGEST_INSTRUCTION)
+        return access.access(code, self.thread.pc, self.address, self.thread.sp)
 
     def short(self):
         """One line, for a stop."""
@@ -178,8 +192,8 @@ class Report:
         if self.verdict.is_overflow and self.coroutine is not None:
             found = backtrace.take(self._session.port, self.coroutine, lambda frame: [], names=_Names())
             weight, _ = self._weighed(found)
-            words += f": {weight_in_words(weight, self.coroutine.stack_size)}"
-        return f"{words} ({self.what(is_brief=True)}); `coro crash` says more"
+            words += f": {verdict.weight_in_words(weight, self.coroutine.stack_size)}"
+        return f"{words} ({self.what()}); `coro crash` says more"
 
     def long(self):
         """The report's lines."""
@@ -189,9 +203,10 @@ class Report:
             return
         coroutine = self.coroutine
         size = coroutine.stack_size
-        used = coroutine.stack_top - self.thread.sp
+        used = coroutine.stack_top - max(self.thread.sp, coroutine.stack_limit)
         yield (f"  stack     {text.size_in_words(size)} {coroutine.stack_limit:#x}..{coroutine.stack_top:#x}"
-               + self._redzone() + (f"; {text.size_in_words(used)} in use" if used >= 0 else ""))
+               + self._redzone()
+               + (f"; {text.size_in_words(used)} in use" if used >= 0 and self.verdict.kind != "astray" else ""))
         if coroutine.spawn_site:
             lifetime = coroutine.lifetime
             parent = self._registry.by_id(coroutine.parent)
@@ -204,18 +219,20 @@ class Report:
         )
         weight, is_whole = self._weighed(found)
         if self.verdict.is_overflow:
-            yield "  verdict   " + weight_in_words(weight, size)
+            yield "  verdict   " + verdict.weight_in_words(weight, size)
         yield f"backtrace, innermost first ({text.plural(found.count, 'frame')}):"
         for line in found.lines:
             yield f"  {line}"
-        biggest = biggest_frames(found.stretches)
-        if biggest:
-            yield "biggest frames: " + " | ".join(biggest)
-        alive = sum(count for state, count in self._registry.count_states().items() if state != FREE)
-        yield f"other coroutines: {alive - 1:,}"
+        if self.verdict.is_overflow:
+            biggest = biggest_frames(found.stretches)
+            if biggest:
+                yield "biggest frames: " + " | ".join(biggest)
+        alive = sum(1 for one in self._registry.each() if one.kind == "user" and one.id != coroutine.id)
+        yield f"other coroutines: {alive:,} alive"
         if self.verdict.is_overflow:
             used = sum(stretch.size for stretch in found.stretches)
-            yield "advice    " + verdict.advice(weight, used, size, is_whole)
+            largest = max(klass.stack_size for klass in self._registry.classes if klass.stride)
+            yield "advice    " + verdict.advice(weight, used, size, largest, is_whole)
 
     def _weighed(self, found):
         """What filled the stack, and whether the size of a frame that is being made is known whole."""
@@ -223,7 +240,9 @@ class Report:
         if making and found.stretches:
             # Of the frame that is being made only a part has been taken.
             found.stretches[0].size = max(found.stretches[0].size, making)
-        return verdict.weigh(found.stretches, self.coroutine.stack_size), making is not None
+        weight = verdict.weigh(found.stretches, self.coroutine.stack_size)
+        is_innermost = bool(found.stretches) and found.stretches[0].functions == weight.functions
+        return weight, making is not None or not is_innermost
 
     def _code(self):
         """The code just before the fault."""
@@ -254,26 +273,14 @@ class _Names:
         return self._known[frame.pc]
 
 
-def weight_in_words(weight, stack_size):
-    """`runaway recursion: parse::odd <-> parse::even, 211 rounds of 928 B`"""
-    share = f"{100 * weight.share:.0f} % of the stack"
-    if weight.kind == "recursion":
-        return (
-            f"runaway recursion: {' <-> '.join(weight.functions)}, {text.plural(weight.rounds, 'round')} of "
-            f"{text.plural(weight.size, 'byte')} ({share})"
-        )
-    if weight.kind == "frame":
-        return f"a large frame: {weight.functions[0]}, {text.size_in_words(weight.size)} ({share})"
-    return f"many frames together: {text.size_in_words(stack_size)} are not enough"
-
-
 def biggest_frames(stretches):
-    """`parse::odd 212 x 832 B`: the functions which took most of the stack."""
+    """`parse::odd 212 x 832 B = 172 KiB`: the functions which took most of the stack."""
     by_function = {}
     for stretch in stretches:
-        key = "/".join(dict.fromkeys(stretch.functions))
-        count, total = by_function.get(key, (0, 0))
-        by_function[key] = count + stretch.rounds, total + stretch.size
+        for function, size in zip(stretch.functions, stretch.sizes):
+            count, total = by_function.get(function, (0, 0))
+            by_function[function] = count + stretch.rounds, total + size
+    whole = sum(total for _, total in by_function.values())
     ranked = sorted(by_function.items(), key=lambda item: -item[1][1])[:BIGGEST]
-    return [f"{name} {count:,} x {total // count:,} = {text.size_in_words(total)}" if count > 1
-            else f"{name} {text.size_in_words(total)}" for name, (count, total) in ranked if total > 0]
+    return [f"{name} {count:,} x {text.exact_size(total // count)} = {text.size_in_words(total)}" if count > 1
+            else f"{name} {text.size_in_words(total)}" for name, (count, total) in ranked if total * 50 >= whole]

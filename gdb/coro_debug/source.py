@@ -77,3 +77,18 @@ def text(location, is_whole=False):
     if not location.line:
         return function
     return f"{function} at {_FOREIGN.sub('', location.file)}:{location.line}"
+
+
+def has_source(location):
+    """Whether a place says something to whoever looks for who did what: not one in the C library."""
+    return bool(location.file) and not _C_LIBRARY.search(location.file)
+
+
+def by(location):
+    """`demo::park::wait_in_read (src/demo/park.rs:120)`: who did something, as the runtime's own report says it."""
+    function, at, place = text(location).partition(" at ")
+    if not has_source(location):
+        return function
+    if place.startswith("library/"):
+        place = "std:" + place[len("library/"):]
+    return f"{function} ({place})" if at else function

@@ -28,20 +28,23 @@ def _two_units(seconds, large, name, small, small_name):
 
 
 def size(count):
-    """`512`, `2.3K`, `192K`, `8M`: bytes."""
+    """`512`, `2.3K`, `192K`, `8M`: bytes, for a table's column."""
     for unit, name in _UNITS:
         if count >= unit:
-            text = f"{count / unit:.1f}"
-            return (text[:-2] if text.endswith(".0") else text) + name
+            whole, tenths = divmod((count * 10 + unit // 2) // unit, 10)
+            return (f"{whole}.{tenths}" if tenths else str(whole)) + name
     return str(count)
 
 
 def size_in_words(count):
-    """`40 bytes`, `192 KiB`, `1.5 MiB`: bytes, for prose."""
+    """`40 B`, `192 KiB`, `1.5 MiB`: bytes, for prose; as the runtime's own report says them."""
     text = size(count)
-    if text[-1].isdigit():
-        return plural(count, "byte")
-    return f"{text[:-1]} {text[-1]}iB"
+    return f"{text} B" if text[-1].isdigit() else f"{text[:-1]} {text[-1]}iB"
+
+
+def exact_size(count):
+    """`1,312 B`: a distance or a size of which every byte matters."""
+    return f"{count:,} B"
 
 
 def plural(count, noun, nouns=None):

@@ -7,7 +7,7 @@ that alone.
 
 import re
 
-from .text import size_in_words
+from .text import exact_size, size_in_words
 
 #: How far below its stack pointer a function touches its stack: the ABI's red zone, and a probe of the next
 #: page.
@@ -17,6 +17,8 @@ NULL_PAGE = 65536
 #: A cycle that covers so much of the stack, in so many rounds, is a runaway recursion; a frame of so much is
 #: a large one.
 RECURSION_SHARE, RECURSION_ROUNDS, FRAME_SHARE = 0.8, 50, 0.5
+#: Functions of a cycle that are named.
+MOST_OF_CYCLE = 4
 
 
 class Facts:
@@ -107,11 +109,11 @@ def _outside(facts):
 
 
 class Weight:
-    """Where a stack's bytes went."""
+    """Where a stack's bytes went. `size`: of one round, or of the frame."""
 
-    def __init__(self, kind, functions=(), rounds=0, size=0, share=0.0):
+    def __init__(self, kind, functions=(), rounds=0, size=0, percent=0):
         self.kind = kind  # "recursion", "frame", or "depth"
-        self.functions, self.rounds, self.size, self.share = functions, rounds, size, share
+        self.functions, self.rounds, self.size, self.percent = functions, rounds, size, percent
 
 
 def weigh(stretches, stack_size):
@@ -120,35 +122,51 @@ def weigh(stretches, stack_size):
         return Weight("depth")
     most = max(stretches, key=lambda stretch: stretch.size if stretch.rounds > 1 else -1)
     if most.rounds >= RECURSION_ROUNDS and most.size >= RECURSION_SHARE * stack_size:
-        return Weight(
-            "recursion", most.functions, most.rounds, most.size // most.rounds, most.size / stack_size
-        )
+        percent = min(100 * most.size // stack_size, 100)
+        return Weight("recursion", most.functions, most.rounds, most.size // most.rounds, percent)
     most = max(stretches, key=lambda stretch: stretch.size if stretch.rounds == 1 else -1)
     if most.rounds == 1 and most.size >= FRAME_SHARE * stack_size:
-        return Weight("frame", most.functions, 1, most.size, most.size / stack_size)
+        return Weight("frame", most.functions, 1, most.size, 100 * most.size // stack_size)
     return Weight("depth")
 
 
-def advice(weight, used, stack_size, is_whole=False):
-    """What to do about an overflow: one sentence. `used`: bytes that were in use or asked for; `is_whole`:
-    the large frame's size is that of all of it, and not of as much as had been taken."""
+def cycle_in_words(functions, between):
+    """The functions of a cycle, each once; of a long one the first few."""
+    functions = list(dict.fromkeys(functions))
+    return between.join(functions[:MOST_OF_CYCLE] + ["..."] * (len(functions) > MOST_OF_CYCLE))
+
+
+def weight_in_words(weight, stack_size):
+    """`runaway recursion: parse::odd <-> parse::even, 211 rounds of 928 B = 191.2 KiB (99 % of the stack)`"""
+    share = f"{weight.percent} % of the stack"
     if weight.kind == "recursion":
-        return ("unbounded recursion: a bigger stack will not help; limit the depth of "
-                + "/".join(dict.fromkeys(weight.functions)))
-    wanted = roomy(max(used, weight.size))
-    if weight.kind == "frame" and not is_whole:
         return (
-            f"`{weight.functions[0]}` has a frame of more than {size_in_words(weight.size)} "
-            "(a large array or a buffer by value): "
-            "box it, or give the coroutine a stack_size(...) of twice the array"
+            f"runaway recursion: {cycle_in_words(weight.functions, ' <-> ')}, {weight.rounds:,} rounds of "
+            f"{exact_size(weight.size)} = {size_in_words(weight.size * weight.rounds)} ({share})"
         )
     if weight.kind == "frame":
-        return (
-            f"`{weight.functions[0]}` has a frame of {size_in_words(weight.size)} "
-            "(a large array or a buffer by value): "
-            f"box it, or give the coroutine stack_size({wanted} * 1024)"
-        )
-    return f"it needs more than {size_in_words(stack_size)}: give the coroutine stack_size({wanted} * 1024)"
+        return f"a large frame: {weight.functions[0]}, {size_in_words(weight.size)} ({share})"
+    return f"many frames together: {size_in_words(stack_size)} are not enough"
+
+
+def advice(weight, used, stack_size, largest, is_whole=False):
+    """What to do about an overflow: one sentence. `used`: bytes that were in use or asked for; `largest`: the
+    largest stack that can be had; `is_whole`: the large frame's size is that of all of it, and not of as much
+    as had been taken."""
+    if weight.kind == "recursion":
+        return ("unbounded recursion: a bigger stack will not help; limit the depth of "
+                + cycle_in_words(weight.functions, "/"))
+    wanted = roomy(used, largest)
+    if weight.kind == "frame":
+        size = ("" if is_whole else "more than ") + size_in_words(weight.size)
+        words = f"`{weight.functions[0]}` has a frame of {size} (a large array or a buffer by value): box it"
+        if not is_whole:
+            return words + ", or give the coroutine a stack_size(...) of twice the array"
+        return words + (f", or give the coroutine stack_size({wanted} * 1024)" if wanted else "")
+    if wanted and wanted << 10 > stack_size:
+        return f"it needs more than {size_in_words(stack_size)}: give the coroutine stack_size({wanted} * 1024)"
+    return (f"it needs more than {size_in_words(stack_size)}, and no stack is larger: limit the depth of its "
+            "calls")
 
 
 #: How LLVM's loop begins that probes a large frame page by page: r11 = rsp - size.
@@ -169,9 +187,13 @@ def frame_being_made(code):
     return -distance if distance < 0 else None
 
 
-def roomy(size):
-    """KiB of a stack on which so many bytes have room, and half as many besides: a power of two."""
+def roomy(size, largest):
+    """KiB of a stack on which so many bytes have room, and as many besides: a power of two. None: no stack is
+    so large."""
     wanted = 64
-    while wanted * 1024 < size + size // 2:
+    while wanted < 2 * size >> 10:
         wanted *= 2
-    return wanted
+    if wanted * 1024 <= largest:
+        return wanted
+    # The largest one will do without as much to spare.
+    return largest >> 10 if size * 5 // 4 <= largest else None

@@ -168,7 +168,7 @@ fn overflow_is_said_at_once_and_its_backtrace_is_a_screenful() {
     assert_eq!(lines.len(), 1, "one line says what has happened: {said}");
     for word in [
         "coroutine #4 'overflow' overflowed its stack: runaway recursion: main::demo::overflow::recurse",
-        " in its redzone, ",
+        " B below the stack, by ",
         "`coro crash`",
     ] {
         assert!(lines[0].contains(word), "{word}: {}", lines[0]);

@@ -3,10 +3,9 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
-use std::io::{Read as _, Write as _};
 use std::ptr;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64};
 use std::sync::{Arc, Barrier};
 use std::{env, fs, mem, thread};
 
@@ -56,14 +55,20 @@ static DEPTH: AtomicPtr<u64> = AtomicPtr::new(ptr::null_mut());
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let most = if env::var_os("CORE").is_some() { libc::RLIM_INFINITY } else { 0 };
     // SAFETY: a limit is no threat to memory.
-    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &libc::rlimit { rlim_cur: 0, rlim_max: 0 }) };
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &libc::rlimit { rlim_cur: most, rlim_max: most }) };
     if let Ok(path) = env::var("DEPTH_FILE") {
         share_depth(&path);
     }
     println!("started");
     match arguments[..] {
         ["overflow", name, frame, before] => overflow(name, frame, before.parse().unwrap()),
+        ["overflow", name, frame, before, place] => {
+            let (worker, workers) = place.split_once(" of ").unwrap();
+            let place = (worker.parse().unwrap(), workers.parse().unwrap());
+            overflow_on(place, name, frame, before.parse().unwrap());
+        }
         ["sized", kib] => sized(kib.parse().unwrap()),
         ["malloc", before] => {
             let before = before.to_owned();
@@ -82,6 +87,8 @@ fn main() {
         ["from-thread"] => from_main(|place| drop(thread::spawn(move || write(place)).join())),
         ["above"] => in_a_coroutine(|| write(own_stack().1 + 8)),
         ["underrun"] => in_a_coroutine(|| write(own_stack().0 - 64)),
+        ["read"] => in_a_coroutine(|| read(own_stack().1 + 8)),
+        ["jump"] => in_a_coroutine(|| jump(own_stack().1 + 16)),
         ["kill"] => in_a_coroutine(|| send(libc::SIGSEGV)),
         ["bus"] => in_a_coroutine(bus),
         ["main-overflow"] => in_a_runtime(|| println!("{}", deeper::<512>(0))),
@@ -89,10 +96,12 @@ fn main() {
         ["chained", case] => chained(case),
         ["no-allocation", case] => no_allocation(case),
         ["unreadable"] => unreadable(),
+        ["poisoned", filling] => poisoned(u8::from_str_radix(filling, 16).unwrap()),
+        ["unreadable-records"] => unreadable_records(),
+        ["locked"] => locked(),
+        ["in-a-handler"] => in_a_handler(),
         ["threads"] => threads(),
         ["panic"] => panics_in_a_grandchild(),
-        ["quit"] => quit(),
-        ["quit-of-hogs", workers] => quit_of_hogs(workers.parse().unwrap()),
         _ => panic!("{arguments:?}?"),
     }
     println!("survived");
@@ -170,8 +179,9 @@ fn prelude(frames: u64, then: fn(u64) -> u64) -> u64 {
     if frames == 0 { black_box(then(0)) } else { prelude(frames - 1, then) + local[1] }
 }
 
-fn overflow(name: &str, frame: &str, before: u64) {
-    let then: fn(u64) -> u64 = match frame {
+/// What overflows, in frames of a kind.
+fn recursion(frame: &str) -> fn(u64) -> u64 {
+    match frame {
         "64" => deeper::<64>,
         "200" => deeper::<200>,
         "1000" => deeper::<1000>,
@@ -181,7 +191,11 @@ fn overflow(name: &str, frame: &str, before: u64) {
         "mutual" => even::<100>,
         "branching" => branching,
         _ => panic!("{frame}?"),
-    };
+    }
+}
+
+fn overflow(name: &str, frame: &str, before: u64) {
+    let then = recursion(frame);
     let name = name.to_owned();
     in_a_runtime(|| {
         let others = sleepers(5);
@@ -190,6 +204,37 @@ fn overflow(name: &str, frame: &str, before: u64) {
         drop(culprit.join());
         drop(others);
     });
+}
+
+/// The same, on a worker of several: of those who have a go one gets there.
+fn overflow_on((worker, workers): (usize, usize), name: &str, frame: &str, before: u64) {
+    let then = recursion(frame);
+    let builder = Builder::new().max_coroutines(100).workers(workers);
+    let run = builder.run(|| {
+        let others = sleepers(5);
+        coro::yield_now();
+        loop {
+            let candidates: Vec<_> = (0..workers)
+                .map(|_| {
+                    let candidate = CoroutineBuilder::new().name(name);
+                    candidate.spawn(move || {
+                        let here = thread::current();
+                        let number = here.name().and_then(|name| name.strip_prefix("coro-worker-"));
+                        if number.map_or(0, |number| number.parse().unwrap()) == worker {
+                            prelude(before, then);
+                        }
+                        // Long enough for another worker to take the next one.
+                        for n in 0..10_000 {
+                            black_box(n);
+                        }
+                    })
+                })
+                .collect();
+            candidates.into_iter().for_each(|candidate| candidate.unwrap().join().unwrap());
+            let _ = &others;
+        }
+    });
+    let () = run.unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// One function with an array that is larger than the usual stack, on a stack of so many KiB (0: the usual one).
@@ -290,6 +335,19 @@ fn main_elsewhere() {
 fn write(address: usize) {
     // SAFETY: it faults, which is what is wanted.
     unsafe { ptr::with_exposed_provenance_mut::<u8>(address).write_volatile(1) };
+}
+
+fn read(address: usize) {
+    // SAFETY: it faults, which is what is wanted.
+    black_box(unsafe { ptr::with_exposed_provenance::<u8>(address).read_volatile() });
+}
+
+/// Goes on at an address where no code is.
+fn jump(address: usize) {
+    // SAFETY: it faults, which is what is wanted.
+    let function =
+        unsafe { mem::transmute::<*const (), extern "C" fn()>(ptr::with_exposed_provenance(address)) };
+    function();
 }
 
 /// [limit, top) of the stack that runs: slots lie 260 KiB apart, their stacks at the upper end.
@@ -453,6 +511,76 @@ fn unreadable() {
     });
 }
 
+/// A name that no other memory holds.
+const POISONED: &str = "the-record-to-be-poisoned";
+
+/// Where in the region the running coroutine's record has its name.
+fn name_in_record() -> usize {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let ranges = maps.lines().map(|line| {
+        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        [start, end].map(|text| usize::from_str_radix(text, 16).unwrap())
+    });
+    // The region begins with the first of the mappings that lie side by side up to this stack.
+    let here = own_stack().0;
+    let below = ranges.take_while(|range| range[0] < here);
+    let [start, _] =
+        below.reduce(|first, next| if first[1] == next[0] { [first[0], next[1]] } else { next }).unwrap();
+    // Records begin with the second page, and are few.
+    let length = 4 << 20;
+    // SAFETY: the region's first part is records and rows, which can be read.
+    let records = unsafe { std::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(start), length) };
+    let found = records.windows(POISONED.len()).position(|window| window == POISONED.as_bytes());
+    start + found.expect("the record has the name")
+}
+
+/// Overwrites what its own record says of who it is, but for its number, and overflows.
+fn poisoned(filling: u8) {
+    let body = move || {
+        let name = name_in_record();
+        // The pointer to its spawn site's file, numbers, and the name lie in one cache line; see abi::record.
+        // SAFETY: nobody relies on it but who reads records.
+        unsafe { ptr::with_exposed_provenance_mut::<u8>(name - 56).write_bytes(filling, 56 + 32) };
+        println!("{}", prelude(3, deeper::<300>));
+    };
+    in_a_runtime(|| drop(CoroutineBuilder::new().name(POISONED).spawn(body).unwrap().join()));
+}
+
+/// All records, of which the handler reads first of all who it is, can't be read any more.
+fn unreadable_records() {
+    let body = || {
+        let page = name_in_record() & !4095;
+        // SAFETY: that it faults is what is wanted.
+        unsafe { libc::mprotect(ptr::with_exposed_provenance_mut(page), 4096, libc::PROT_NONE) };
+        deeper::<300>(0);
+    };
+    in_a_runtime(|| drop(CoroutineBuilder::new().name(POISONED).spawn(body).unwrap().join()));
+}
+
+/// Overflows with the locks of standard output and error held, and one of its own.
+fn locked() {
+    static OWN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let body = || {
+        let _own = OWN.lock().unwrap();
+        let _locks = (std::io::stdout().lock(), std::io::stderr().lock());
+        prelude(3, deeper::<300>);
+    };
+    in_a_runtime(|| drop(CoroutineBuilder::new().name("holder").spawn(body).unwrap().join()));
+}
+
+/// Overflows in a handler that runs on the coroutine's own stack.
+fn in_a_handler() {
+    extern "C" fn in_a_handler(_: i32) {
+        black_box(deeper::<300>(0));
+    }
+    let body = || {
+        // SAFETY: the handler does what is wanted of it.
+        unsafe { libc::signal(libc::SIGUSR1, in_a_handler as *const () as libc::sighandler_t) };
+        send(libc::SIGUSR1);
+    };
+    in_a_runtime(|| drop(CoroutineBuilder::new().name("interrupted").spawn(body).unwrap().join()));
+}
+
 /// Eight threads with a runtime each, all of which overflow at once.
 fn threads() {
     let barrier = Arc::new(Barrier::new(8));
@@ -482,131 +610,6 @@ fn panics_in_a_grandchild() {
         });
         child.unwrap().join().unwrap();
     });
-}
-
-/// Asks itself for a dump while its worker sleeps, again and again, until one has come before the worker's next heartbeat.
-fn quit() {
-    let answers = Answers::caught();
-    Builder::new()
-        .dump_on_quit()
-        .run(|| {
-            let _sleeper =
-                CoroutineBuilder::new().name("sleeper").spawn(|| coro::sleep(std::time::Duration::MAX));
-            let beats = || coro::stats().unwrap().heartbeats;
-            let dumped_at_once = (0..20).any(|_| {
-                let before = beats();
-                let answers = answers.clone();
-                let (tell, told) = coro::sync::channel(1);
-                // The worker has nothing to do until this one has read the answer.
-                let asker = thread::spawn(move || {
-                    wait_until_workers_sleep(1);
-                    // To this thread: it would end the worker's wait by itself.
-                    send(libc::SIGQUIT);
-                    answers.read_one();
-                    tell.send(()).unwrap();
-                });
-                told.recv().unwrap();
-                asker.join().unwrap();
-                beats() == before
-            });
-            assert!(dumped_at_once, "each of 20 dumps came with a heartbeat");
-        })
-        .unwrap();
-    pass_on_the_rest(&answers);
-}
-
-/// Asks for a dump while coroutines that don't wait keep all workers.
-fn quit_of_hogs(workers: usize) {
-    let answers = Answers::caught();
-    Builder::new()
-        .workers(workers)
-        .dump_on_quit()
-        .run(|| {
-            let is_over = Arc::new(AtomicBool::new(false));
-            let begun = Arc::new(Barrier::new(workers + 1));
-            let hog = |is_over: &AtomicBool, begun: &Barrier| {
-                begun.wait();
-                while !is_over.load(SeqCst) {
-                    std::hint::spin_loop();
-                }
-            };
-            let asker = thread::spawn({
-                let (is_over, begun, answers) = (is_over.clone(), begun.clone(), answers.clone());
-                move || {
-                    begun.wait();
-                    send(libc::SIGQUIT);
-                    answers.read_one();
-                    is_over.store(true, SeqCst);
-                }
-            });
-            let hogs: Vec<_> = (1..workers)
-                .map(|_| {
-                    let (is_over, begun) = (is_over.clone(), begun.clone());
-                    CoroutineBuilder::new().name("hog").spawn(move || hog(&is_over, &begun)).unwrap()
-                })
-                .collect();
-            // main is one, too.
-            hog(&is_over, &begun);
-            asker.join().unwrap();
-            hogs.into_iter().for_each(|hog| hog.join().unwrap());
-        })
-        .unwrap();
-    pass_on_the_rest(&answers);
-}
-
-/// What comes on standard error; it is passed on to whoever started the program.
-#[derive(Clone)]
-struct Answers {
-    read: Arc<fs::File>,
-    original: Arc<fs::File>,
-}
-
-impl Answers {
-    fn caught() -> Answers {
-        use std::os::fd::FromRawFd as _;
-        let mut ends = [0; 2];
-        // SAFETY: fresh descriptors, which become the two files' own.
-        unsafe {
-            let original = libc::dup(2);
-            assert!(original >= 0 && libc::pipe(ends.as_mut_ptr()) == 0 && libc::dup2(ends[1], 2) == 2);
-            libc::close(ends[1]);
-            Answers {
-                read: Arc::new(fs::File::from_raw_fd(ends[0])),
-                original: Arc::new(fs::File::from_raw_fd(original)),
-            }
-        }
-    }
-
-    /// Waits for a dump. Its writer writes it at once.
-    fn read_one(&self) {
-        let mut text = String::new();
-        while !text.contains("SIGQUIT: all coroutines\n") {
-            let mut bytes = [0; 4096];
-            let length = (&*self.read).read(&mut bytes).unwrap();
-            (&*self.original).write_all(&bytes[..length]).unwrap();
-            text += &String::from_utf8_lossy(&bytes[..length]);
-        }
-    }
-}
-
-/// At the program's end.
-fn pass_on_the_rest(answers: &Answers) {
-    use std::os::fd::AsRawFd as _;
-    // SAFETY: a descriptor of ours becomes standard error again, and the pipe has no other end any more.
-    assert_eq!(unsafe { libc::dup2(answers.original.as_raw_fd(), 2) }, 2);
-    std::io::copy(&mut &*answers.read, &mut &*answers.original).unwrap();
-}
-
-/// Waits until so many threads of the process wait for events.
-fn wait_until_workers_sleep(count: usize) {
-    let waits_for_events = |thread: fs::DirEntry| {
-        let syscall = fs::read_to_string(thread.path().join("syscall")).unwrap_or_default();
-        syscall.split(' ').next() == Some(&libc::SYS_epoll_pwait2.to_string())
-    };
-    let threads = || fs::read_dir("/proc/self/task").unwrap().filter_map(Result::ok);
-    while threads().map(waits_for_events).filter(|waits| *waits).count() < count {
-        thread::yield_now();
-    }
 }
 
 fn share_depth(path: &str) {

@@ -43,7 +43,7 @@ class Deep(unittest.TestCase):
                 "#0 app::switch",
                 "#1 app::f0",
                 "#2 app::f1",
-                "... 998 more rounds of this frame (#3 to #1000), 144 bytes of stack each",
+                "... 998 more rounds of this frame (#3 to #1000), 144 B a round",
                 "#1001 app::f1",
                 "#1002 app::f4",
                 "#1003 app::f5",
@@ -64,7 +64,7 @@ class Deep(unittest.TestCase):
     def test_inlined_functions_are_counted(self):
         fast = self.compare([LEAF] + [A, B] * 300 + [MAIN], most=300, inlined=[B[0]])
         self.assertIn(
-            "... 298 more rounds of these 3 frames (#5 to #898), 240 bytes of stack each", fast.lines
+            "... 298 more rounds of these 3 frames (#5 to #898), 240 B a round", fast.lines
         )
 
     def test_what_never_repeats_is_asked_for(self):

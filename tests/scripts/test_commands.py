@@ -187,7 +187,7 @@ class OneOfThem(unittest.TestCase):
         ):
             self.assertIn(expected, lines)
         self.assertRegex(
-            "\n".join(lines), r"stack         0x\w+\.\.0x\w+, 2.3K of 192K in use, class 'default'"
+            "\n".join(lines), r"stack         0x\w+\.\.0x\w+, 2\.3 KiB of 192 KiB in use, class 'default'"
         )
         self.assertRegex("\n".join(lines), r"record        0x\w+, slot 1, generation 5")
 

@@ -15,14 +15,14 @@ class Fold(unittest.TestCase):
         self.assertEqual(fold("xababy"), [Run(0, 6, 1)])
 
     def test_cycles_of_each_length(self):
-        letters = "abcdefghijklmnopqrstuvwxyz"
-        for period in range(1, 17):
+        letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJ"
+        for period in range(1, 33):
             for rounds in (3, 4, 100):
                 keys = "<" + letters[:period] * rounds + ">"
                 self.assertEqual(
                     fold(keys), [Run(0, 1, 1), Run(1, period, rounds), Run(1 + period * rounds, 1, 1)]
                 )
-        self.assertEqual(fold(letters[:17] * 5), [Run(0, 85, 1)])
+        self.assertEqual(fold(letters[:33] * 5), [Run(0, 165, 1)])
 
     def test_a_round_that_is_cut_short_stays_outside(self):
         self.assertEqual(fold("abcabcabcab"), [Run(0, 3, 3), Run(9, 2, 1)])

@@ -121,7 +121,7 @@ class Parked(Live):
 
     def test_addresses(self):
         coroutine = self.session.registry().by_name("reader")[0]
-        self.assertIn(f"coroutine #{coroutine.id} 'reader', redzone, 40 bytes below its stack",
+        self.assertIn(f"coroutine #{coroutine.id} 'reader', redzone, 40 B below its stack",
                       self.say(f"addr {coroutine.stack_limit - 40:#x}"))
         main = self.session.registry().by_name("main")[0]
         self.assertIn("which runs on the native stack of worker 0", self.say(f"addr {main.context[0]:#x}"))

@@ -155,17 +155,17 @@ class Places(unittest.TestCase):
         for address, words in (
             (
                 top - 0x200,
-                "coroutine #1 'first', stack, 512 bytes below its top, 0 bytes above its stack pointer",
+                "coroutine #1 'first', stack, 512 B below its top, 0 B above its stack pointer",
             ),
-            (top - 0x228, "in the part not in use (40 bytes below its stack pointer)"),
-            (REGION_STACKS + REDZONE - 40, "coroutine #1 'first', redzone, 40 bytes below its stack"),
+            (top - 0x228, "in the part not in use (40 B below its stack pointer)"),
+            (REGION_STACKS + REDZONE - 40, "coroutine #1 'first', redzone, 40 B below its stack"),
             (
                 top + 8,
-                "free slot 1, redzone, 69,624 bytes below its stack; "
+                "free slot 1, redzone, 69,624 B below its stack; "
                 "its last tenant was coroutine #2 'ended', "
                 "spawned at src/app.rs:11",
             ),
-            (top + STRIDE - 8, "free slot 1, stack, 8 bytes below its top"),
+            (top + STRIDE - 8, "free slot 1, stack, 8 B below its top"),
             (top + STRIDE + 8, "slot 2 of the stack class 'default', which was never used"),
             (REGION_STACKS + 4 * STRIDE + 8, "the redzone behind the last slot of the stack class 'default'"),
             (

@@ -41,7 +41,7 @@ class Words(unittest.TestCase):
             (1 << 60, "1048576T"),
         ):
             self.assertEqual(text.size(count), words)
-        for count, words in ((1, "1 byte"), (40, "40 bytes"), (192 << 10, "192 KiB"), (3 << 19, "1.5 MiB")):
+        for count, words in ((1, "1 B"), (1000, "1000 B"), (192 << 10, "192 KiB"), (3 << 19, "1.5 MiB")):
             self.assertEqual(text.size_in_words(count), words)
 
     def test_lists_and_names(self):

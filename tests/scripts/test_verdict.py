@@ -95,14 +95,29 @@ class Weigh(unittest.TestCase):
             self.assertEqual(verdict.weigh(stretches, 192 * kib).kind, "depth")
 
     def test_advice(self):
-        recursion = verdict.Weight("recursion", ("a", "b", "a"), 100, 900, 0.9)
-        self.assertEqual(verdict.advice(recursion, 0, 196608),
+        recursion = verdict.Weight("recursion", ("a", "b", "a"), 100, 900, 90)
+        most, stack = 8 << 20, 192 << 10
+        self.assertEqual(verdict.advice(recursion, 0, stack, most),
                          "unbounded recursion: a bigger stack will not help; limit the depth of a/b")
-        frame = verdict.Weight("frame", ("f",), 1, 300 << 10, 1.0)
-        self.assertIn("`f` has a frame of 300 KiB", verdict.advice(frame, 310 << 10, 192 << 10, True))
-        self.assertIn("stack_size(512 * 1024)", verdict.advice(frame, 310 << 10, 192 << 10, True))
-        self.assertIn("more than 300 KiB", verdict.advice(frame, 310 << 10, 192 << 10, False))
-        self.assertIn("stack_size(512 * 1024)", verdict.advice(verdict.Weight("depth"), 200 << 10, 192 << 10))
+        frame = verdict.Weight("frame", ("f",), 1, 300 << 10, 156)
+        whole = verdict.advice(frame, 310 << 10, stack, most, True)
+        self.assertIn("`f` has a frame of 300 KiB", whole)
+        self.assertIn("stack_size(1024 * 1024)", whole)
+        self.assertIn("more than 300 KiB", verdict.advice(frame, 310 << 10, stack, most, False))
+        self.assertTrue(verdict.advice(frame, 9 << 20, stack, most, True).endswith("box it"))
+        depth = verdict.Weight("depth")
+        self.assertIn("stack_size(512 * 1024)", verdict.advice(depth, 200 << 10, stack, most))
+        self.assertIn("no stack is larger", verdict.advice(depth, 8 << 20, 8 << 20, most))
+
+    def test_advised_stacks_have_room_and_can_be_had(self):
+        # As src/debug/crash/verdict.rs says it.
+        for size, wanted in ((0, 64), (40 << 10, 128), (300 << 10, 1024), (3 << 20, 8192), (6 << 20, 8192),
+                             (7 << 20, None), (1 << 64, None)):
+            self.assertEqual(verdict.roomy(size, 8 << 20), wanted, size)
+
+    def test_a_long_cycle_is_named_by_its_first_functions(self):
+        self.assertEqual(verdict.cycle_in_words("abcab", "/"), "a/b/c")
+        self.assertEqual(verdict.cycle_in_words("abcdef", " <-> "), "a <-> b <-> c <-> d <-> ...")
 
     def test_a_frame_that_is_being_probed_tells_its_size(self):
         lea = b"\x4c\x8d\x9c\x24" + (-(1 << 20)).to_bytes(4, "little", signed=True)
@@ -149,17 +164,17 @@ class Report(unittest.TestCase):
         lines = text.splitlines()
         self.assertEqual(lines[0], "coroutine #1 'victim' overflowed its stack")
         self.assertRegex(
-            lines[1], f"  what      SIGSEGV: touched {limit - 176:#x} in its redzone, 176 bytes below the stack, "
+            lines[1], f"  what      access at {limit - 176:#x}, 176 B below the stack, by "
         )
         self.assertIn("192 KiB", lines[2])
         self.assertIn("redzone 68 KiB", lines[2])
         self.assertIn("  spawned   src/app.rs:10, 1 min ago", text)
         self.assertIn(
-            "  verdict   runaway recursion: app::f1, 320 rounds of 592 bytes (96 % of the stack)", text
+            "  verdict   runaway recursion: app::f1, 320 rounds of 592 B = 185 KiB (96 % of the stack)", text
         )
-        self.assertIn("  ... 318 more rounds of this frame (#2 to #319), 592 bytes of stack each", text)
-        self.assertIn("biggest frames: app::f1 320 x 592 = 185 KiB", text)
-        self.assertIn("other coroutines: 1\n", text)
+        self.assertIn("  ... 318 more rounds of this frame (#2 to #319), 592 B a round", text)
+        self.assertIn("biggest frames: app::f1 320 x 592 B = 185 KiB", text)
+        self.assertIn("other coroutines: 1 alive\n", text)
         self.assertIn(
             "advice    unbounded recursion: a bigger stack will not help; limit the depth of app::f1", text
         )
@@ -170,9 +185,9 @@ class Report(unittest.TestCase):
         line = crash.one_line(self.session)
         self.assertRegex(
             line,
-            r"^coroutine #1 'victim' overflowed its stack: runaway recursion: app::f1, 320 rounds of 592 bytes "
-            r"\(96 % of the stack\) \(SIGSEGV: touched 0x\w+ in its redzone, 176 bytes below the stack, "
-            r"in app::f0 at src/app.rs:7\); `coro crash` says more$",
+            r"^coroutine #1 'victim' overflowed its stack: runaway recursion: app::f1, 320 rounds of 592 B = "
+            r"185 KiB \(96 % of the stack\) \(access at 0x\w+, 176 B below the stack, "
+            r"by app::f0 \(src/app.rs:7\)\); `coro crash` says more$",
         )
         self.port._fault = ("SIGSEGV", 0x8, 1)
         self.assertIsNone(crash.one_line(self.session))
@@ -182,11 +197,11 @@ class Report(unittest.TestCase):
     def test_wild_pointers(self):
         other_redzone = REGION_STACKS + STRIDE + REDZONE - 24
         sp = REGION_STACKS + STRIDE - 0x400
-        self.assertIn("used a wild pointer: into its own redzone, 24 bytes below its stack",
+        self.assertIn("used a wild pointer: into its own redzone, 24 B below its stack",
                       self.report(REGION_STACKS + REDZONE - 24, sp=sp))
         # Just above its own top, which is the other's redzone.
         self.assertIn(
-            "'victim' ran off the top of its stack, by 8 bytes",
+            "'victim' ran off the top of its stack, by 8 B",
             self.report(REGION_STACKS + STRIDE + 8, sp=sp),
         )
         gone = REGION_STACKS + 2 * STRIDE + REDZONE + 800
@@ -208,6 +223,12 @@ class Report(unittest.TestCase):
             REGION_STACKS + REDZONE + 100, sp=REGION_STACKS + REDZONE + 100, states=("parked", "running")
         )
         self.assertIn("coroutine #2 'other' overflowed its stack, and jumped over its redzone", text)
+
+    def test_a_stack_pointer_that_is_nowhere(self):
+        # The runtime touches the redzone of one who is about to give way so.
+        text = self.report(REGION_STACKS + REDZONE - 8, sp=0x7000_0000_0000)
+        self.assertIn("coroutine #1 'victim' left its stack: its stack pointer is elsewhere", text)
+        self.assertNotIn("in use", text)
 
     def test_no_fault_is_said_to_be_none(self):
         image = Image()

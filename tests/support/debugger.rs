@@ -143,6 +143,8 @@ pub(crate) fn lldb_going_on(options: &[impl AsRef<OsStr>], commands: &[impl AsRe
     }
     fs::write(&file, text).expect("the tests' folder can be written to");
     let mut lldb = Command::new(lldb_name());
+    // As above.
+    lldb.env("CORO_MONITOR", "off");
     lldb.args(["--no-lldbinit", "-b", "-Q", "-o"]).arg(format!("command source -e false {}", file.display()));
     // As above.
     lldb.env("CORO_MONITOR", "off");

@@ -1,6 +1,7 @@
 //! What tests share that run debuggers and child programs.
 //!
 //! - [`program`]: builds a debuggee, and says where it lies
+//! - [`crash`]: a program that dies
 //! - [`debuggee`]: a process to be looked at, and cores of it
 //! - [`debugger`]: one run of GDB or LLDB, each command's output by itself
 //! - [`backtrace`]: what a debugger printed, as frames; and whether they are those that were expected
@@ -17,6 +18,7 @@
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 pub(crate) mod backtrace;
+pub(crate) mod crash;
 pub(crate) mod debuggee;
 pub(crate) mod debugger;
 pub(crate) mod image;

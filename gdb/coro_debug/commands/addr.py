@@ -41,7 +41,7 @@ def describe(registry, address):
         return f"slot {place.index} of the stack class '{place.klass.name}', which was never used"
     tenant = registry.record(place.index)
     where = _on_stack(tenant, place, address) if place.kind == "stack" else \
-        f"redzone, {text.plural(place.distance, 'byte')} below its stack"
+        f"redzone, {text.exact_size(place.distance)} below its stack"
     if tenant.state != FREE:
         return f"coroutine {text.who(tenant.id, tenant.name)}, {where}"
     last = (
@@ -55,14 +55,14 @@ def describe(registry, address):
 
 
 def _on_stack(tenant, place, address):
-    below = f"{text.plural(place.distance, 'byte')} below its top"
+    below = f"{text.exact_size(place.distance)} below its top"
     sp = tenant.sp
     if tenant.state == FREE or sp is None or sp not in tenant:
         return f"stack, {below}"
     if address < sp:
-        distance = text.plural(sp - address, "byte")
+        distance = text.exact_size(sp - address)
         return f"stack, {below}, in the part not in use ({distance} below its stack pointer)"
-    return f"stack, {below}, {text.plural(address - sp, 'byte')} above its stack pointer"
+    return f"stack, {below}, {text.exact_size(address - sp)} above its stack pointer"
 
 
 def _native(registry, address):
@@ -75,7 +75,7 @@ def _native(registry, address):
             return (
                 f"coroutine {text.who(main.id, main.name)}, which runs on the native stack of worker "
                 f"{worker.number}, "
-                f"{text.plural(main.stack_top - address, 'byte')} below its top"
+                f"{text.exact_size(main.stack_top - address)} below its top"
             )
     return None
 

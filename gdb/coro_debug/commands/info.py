@@ -62,7 +62,8 @@ def facts(coroutine, frames, port):
         else ", the thread's own"
     )
     yield "stack", (f"{coroutine.stack_limit:#x}..{coroutine.stack_top:#x}, "
-                    + (f"{text.size(used)} of " if used is not None else "") + text.size(coroutine.stack_size)
+                    + (f"{text.size_in_words(used)} of " if used is not None else "")
+                    + text.size_in_words(coroutine.stack_size)
                     + (" in use" if used is not None else "") + of_class)
     slot = f"slot {coroutine.index}, generation {coroutine.generation}"
     yield "record", f"{coroutine.record_address:#x}, {slot}"

@@ -23,7 +23,7 @@ def run(session, arguments):
     method = registry.layout.redzone_methods.get(registry.header["redzone_method"], "unknown")
     write(
         f"region {registry.header['region_base']:#x}, "
-        f"{text.size(registry.header['region_length'])} of address space; "
+        f"{text.size_in_words(registry.header['region_length'])} of address space; "
         f"redzones by {method}\n"
     )
     used, deepest, sites = survey(registry, session.frames(registry), options)

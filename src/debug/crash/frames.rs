@@ -15,7 +15,7 @@ use crate::debug::unwind::End;
 
 /// Where the lines of a frame stand.
 const PLACE_COLUMN: usize = 52;
-const SIZE_COLUMN: usize = 78;
+const SIZE_COLUMN: usize = 77;
 
 impl Report {
     /// The frames, repeats folded.
@@ -61,7 +61,7 @@ impl Report {
                         self,
                         "{these} {} times (frames {start}..{last}), {} B a round ...\n",
                         Count(rounds as u64),
-                        bytes / rounds as u64
+                        Count(bytes / rounds as u64)
                     );
                 }
             }
@@ -168,7 +168,7 @@ impl Report {
 
 fn frame_size(output: &mut Output, frame: &Kept, is_fault: bool) {
     output.pad(SIZE_COLUMN);
-    let _ = write!(output, "{:>6} B", frame.size);
+    let _ = write!(output, "{:>7} B", Count(frame.size));
     if !frame.is_certain {
         let _ = write!(output, "  (?)");
     }

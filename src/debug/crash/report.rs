@@ -11,7 +11,7 @@ use super::output::Output;
 use super::symbols::{BIGGEST, Symbols};
 use super::trace::Trace;
 use super::who::{Age, Count, Site, Size, Tenant, Who};
-use crate::abi::layout::ClassName;
+use crate::abi::layout::{self, ClassName};
 use crate::abi::record::{Kind, Record};
 use crate::abi::state::State;
 use crate::arch::fault::Access;
@@ -177,12 +177,13 @@ impl Report {
             Class::Underrun { below, .. } => {
                 say!(
                     self,
-                    " used a wild pointer: into its own redzone, {below} B below its stack, while its stack pointer is \
-                     far above"
+                    " used a wild pointer: into its own redzone, {} B below its stack, while its stack pointer is far \
+                     above",
+                    Count(below as u64)
                 );
             }
             Class::Above { distance, .. } => {
-                say!(self, " ran off the top of its stack, by {distance} B");
+                say!(self, " ran off the top of its stack, by {} B", Count(distance as u64));
             }
             Class::Stranger { slot, .. } => {
                 say!(self, " used a wild pointer: into the redzone of {}", Tenant(region, slot));
@@ -204,22 +205,30 @@ impl Report {
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
         say!(
             self,
-            "   [coro {}, pid {}, thread {} '{}']\n",
+            "   [coro {}, pid {}, thread {} '{}'",
             env!("CARGO_PKG_VERSION"),
             process::pid(),
             process::thread_id(),
             Text(name)
         );
+        if let Some((number, _)) = self.worker_of_this_thread() {
+            say!(self, ", worker {number}");
+        }
+        say!(self, "]\n");
         self.work.output.flush();
     }
 
     /// Who runs where no stack of the region's is in use.
     fn main_of_this_thread(&self) -> Option<&'static Record> {
-        let thread = process::thread_id();
-        let worker =
-            self.crash.region.workers().iter().find(|worker| worker.thread.load(Relaxed) == thread)?;
+        let (_, worker) = self.worker_of_this_thread()?;
         let main = SlotIndex(worker.main.load(Relaxed));
         (main.0 < self.crash.region.geometry.record_count).then(|| self.crash.region.record(main))
+    }
+
+    fn worker_of_this_thread(&self) -> Option<(usize, &'static layout::Worker)> {
+        let thread = process::thread_id();
+        let mut workers = self.crash.region.workers().iter().enumerate();
+        workers.find(|(_, worker)| worker.thread.load(Relaxed) == thread)
     }
 
     /// All frames.
@@ -256,7 +265,8 @@ impl Report {
                 Size((top - limit) as u64),
                 Size(REDZONE as u64)
             );
-            if self.sp() <= top && !(self.is_astray() && !self.crash.is_overflow()) {
+            let is_on_it = self.crash.is_overflow() || !self.is_astray();
+            if is_on_it && self.sp() <= top {
                 say!(self, "; {} in use", Size((top - self.sp().max(limit)) as u64));
             }
             match slots::deepest_before() {
@@ -317,7 +327,7 @@ impl Report {
             is_first = false;
             self.function(share.frame);
             if share.frames > 1 {
-                say!(self, " {} x {} B =", Count(share.frames), share.bytes / share.frames);
+                say!(self, " {} x {} B =", Count(share.frames), Count(share.bytes / share.frames));
             }
             say!(self, " {}", Size(share.bytes));
         }

@@ -44,10 +44,10 @@ impl Report {
             | Class::Jumped { below, .. }
             | Class::Underrun { below, .. } = class
             {
-                say!(self, ", {below} B below the stack");
+                say!(self, ", {} B below the stack", Count(below as u64));
             }
-            if self.crash.signal != libc::SIGSEGV {
-                say!(self, ", signal {}", self.crash.signal);
+            if self.crash.signal == libc::SIGBUS {
+                say!(self, ", SIGBUS");
             }
         }
         let look_up = self.crash.registers[PROGRAM_COUNTER];
@@ -90,8 +90,9 @@ impl Report {
                 let bytes = Size(round * rounds as u64);
                 say!(
                     self,
-                    ", {} rounds of {round} B = {bytes} ({percent} % of the stack)",
-                    Count(rounds as u64)
+                    ", {} rounds of {} B = {bytes} ({percent} % of the stack)",
+                    Count(rounds as u64),
+                    Count(round)
                 );
             }
             Weight::Frame { at, size, percent } => {
