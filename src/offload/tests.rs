@@ -1,3 +1,5 @@
+//! Offloaded work: where it runs, its result, its panics, and that nobody who waits for it is lost.
+
 use std::panic;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;

@@ -20,6 +20,7 @@ pub(crate) const ORDER: [&str; 17] = [
     "scheduler",
     "sync",
     "offload",
+    "future",
     "time",
     "net",
     "runtime",
