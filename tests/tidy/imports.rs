@@ -7,7 +7,7 @@ use crate::Problem;
 use crate::source::{closing, code_of, is_word, leading_word, line_of, without_tests, words};
 
 /// The library's top modules. A module may use those before it and itself.
-pub(crate) const ORDER: [&str; 17] = [
+pub(crate) const ORDER: [&str; 18] = [
     "error",
     "arch",
     "abi",
