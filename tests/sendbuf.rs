@@ -83,10 +83,8 @@ fn sender_waits_at_the_high_mark_until_the_low_one() {
         // Drained a little it waits on: not before the low mark it is woken.
         let mut taken = 0;
         while !waits.is_finished() {
-            let buffered = sender.buffered();
             taken += peer.read(&mut [0; 700]).unwrap();
-            assert!(buffered > 20_000 || waits.is_finished() || sender.crossings() == (1, 1), "{buffered}");
-            if buffered > 20_000 {
+            if sender.buffered() > 20_000 && !waits.is_finished() {
                 assert_eq!(sender.crossings().1, 0);
             }
             yield_now();
@@ -192,7 +190,9 @@ fn thousand_peers_that_never_read_cost_the_high_mark_and_a_message_each() {
             assert!((&ends[7].0).read(&mut [0; 16_384]).unwrap() > 0);
             yield_now();
         }
-        assert_eq!(senders[7].0.crossings(), (count + 1, 1));
+        let (above, below) = senders[7].0.crossings();
+        // It went on at a low mark after each high one; and may have been drained once more since.
+        assert!(above > count && below >= count && above - below <= 1, "{above} times up, {below} down");
         for (sender, _) in &senders {
             sender.get_ref().close();
             sender.set_linger(Duration::from_millis(1));
