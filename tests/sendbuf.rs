@@ -60,38 +60,39 @@ fn sender_waits_at_the_high_mark_until_the_low_one() {
     alone(|| {
         let (stream, mut peer) = UnixStream::pair().unwrap();
         let sender = Arc::new(BufferedSender::new(stream));
-        sender.set_watermarks(20_000, 50_000);
+        // Wide apart: the kernel takes some hundred kilobytes at a time.
+        sender.set_watermarks(500_000, 2_000_000);
         let told = Arc::new(Mutex::new(Vec::new()));
         let notes = told.clone();
         sender.on_crossing(move |crossing| notes.lock().unwrap().push(crossing));
         // What the kernel takes is not buffered.
         while sender.buffered() == 0 {
-            sender.send(&[1; 1000]).unwrap();
+            sender.send(&[1; 10_000]).unwrap();
         }
-        while sender.buffered() < 50_000 {
+        while sender.buffered() < 2_000_000 {
             assert_eq!((sender.crossings(), told.lock().unwrap().len()), ((0, 0), 0));
-            sender.send(&[1; 1000]).unwrap();
+            sender.send(&[1; 10_000]).unwrap();
         }
         assert_eq!((sender.crossings(), &**told.lock().unwrap()), ((1, 0), &[Crossing::Above][..]));
         let (own, full) = (sender.clone(), sender.buffered());
-        assert!(full < 51_000, "{full}");
+        assert!(full < 2_010_000, "{full}");
         let waits = spawn(move || {
-            own.send(&[2; 1000]).unwrap();
+            own.send(&[2; 10_000]).unwrap();
             own.buffered()
         });
         wait_until_parked("write", 1);
         // Drained a little it waits on: not before the low mark it is woken.
         let mut taken = 0;
         while !waits.is_finished() {
-            taken += peer.read(&mut [0; 700]).unwrap();
-            if sender.buffered() > 20_000 && !waits.is_finished() {
+            taken += peer.read(&mut [0; 7000]).unwrap();
+            if sender.buffered() > 500_000 && !waits.is_finished() {
                 assert_eq!(sender.crossings().1, 0);
             }
             yield_now();
         }
-        assert!(waits.join().unwrap() <= 21_000);
+        assert!(waits.join().unwrap() <= 510_000);
         assert_eq!(*told.lock().unwrap(), [Crossing::Above, Crossing::Below]);
-        assert!(taken >= 29_000, "{taken}");
+        assert!(taken >= 1_490_000, "{taken}");
         let reader = spawn(move || {
             let mut rest = Vec::new();
             peer.read_to_end(&mut rest).unwrap();
@@ -101,7 +102,7 @@ fn sender_waits_at_the_high_mark_until_the_low_one() {
         assert_eq!(sender.buffered(), 0);
         drop(sender);
         let rest = reader.join().unwrap();
-        assert!(rest.ends_with(&[2; 1000]) && rest[..rest.len() - 1000].iter().all(|byte| *byte == 1));
+        assert!(rest.ends_with(&[2; 10_000]) && rest[..rest.len() - 10_000].iter().all(|byte| *byte == 1));
     });
 }
 
