@@ -43,9 +43,13 @@ unsafe impl GlobalAlloc for Counted {
 static HEAP: Counted = Counted;
 
 /// The tests measure the process, or its counters: one at a time.
-fn alone<T>(test: impl FnOnce() -> T) -> T {
+fn turn() -> impl Drop {
     static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn alone<T>(test: impl FnOnce() -> T) -> T {
+    let _turn = turn();
     run(test)
 }
 
@@ -108,6 +112,7 @@ fn sender_waits_at_the_high_mark_until_the_low_one() {
 
 #[test]
 fn bytes_arrive_in_order_through_any_marks_and_two_workers() {
+    let _turn = turn();
     for workers in [1, 2] {
         let received = coro::Builder::new().workers(workers).run(|| {
             let (client, server) = connection();
@@ -317,6 +322,7 @@ fn reader_of_the_same_stream_goes_on() {
 
 #[test]
 fn what_makes_no_sense_is_refused() {
+    let _turn = turn();
     let (stream, _peer) = run(UnixStream::pair).unwrap();
     let sender = BufferedSender::new(stream);
     let error = sender.send(b"x").unwrap_err();
