@@ -165,7 +165,9 @@ fn thousand_peers_that_never_read_cost_the_high_mark_and_a_message_each() {
         for _ in 0..PEERS {
             let client = TcpStream::connect(address).unwrap();
             let server = Arc::new(listener.accept().unwrap().0);
+            // So that it is the sender that holds most of what isn't read.
             server.set_send_buffer_size(4096).unwrap();
+            client.set_recv_buffer_size(4096).unwrap();
             ends.push((client, server));
         }
         let before = IN_USE.load(SeqCst);
@@ -186,7 +188,9 @@ fn thousand_peers_that_never_read_cost_the_high_mark_and_a_message_each() {
         wait_until_parked("write", PEERS);
         let each = (IN_USE.load(SeqCst) - before) / PEERS;
         let most = senders.iter().map(|(sender, _)| sender.buffered()).max().unwrap();
-        println!("{each} bytes of heap for each peer, {most} buffered at most");
+        let held = senders.iter().map(|(sender, _)| sender.buffered()).sum::<usize>() / PEERS;
+        println!("{each} bytes of heap for each peer, {held} of them buffered; {most} buffered at most");
+        assert!(held <= each, "the heap is not counted");
         assert!((HIGH..HIGH + MESSAGE).contains(&most), "{most} bytes buffered");
         // With the coroutine's own, its handle, and half a piece that is not full.
         assert!(each < HIGH + MESSAGE + 4096, "{each} bytes of heap for each of {PEERS} peers");
