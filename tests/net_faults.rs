@@ -131,13 +131,13 @@ fn writer_goes_on_when_a_closed_window_opens() {
         let (client, server) = connection();
         client.set_recv_buffer_size(4096).unwrap();
         server.set_send_buffer_size(4096).unwrap();
-        let bytes: Vec<u8> = (0..600_000_u32).map(|n| (n % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..60_000_u32).map(|n| (n % 251) as u8).collect();
         let expected = bytes.clone();
         let writer = spawn(move || (&server).write_all(&bytes).unwrap());
-        for stop in [100_000, 300_000, 600_000] {
+        for stop in [10_000, 30_000, 60_000] {
             wait_until_parked("write", 1);
-            let start = if stop == 100_000 { 0 } else { stop / 3 };
-            let start = if stop == 600_000 { 300_000 } else { start };
+            let start = if stop == 10_000 { 0 } else { stop / 3 };
+            let start = if stop == 60_000 { 30_000 } else { start };
             let mut part = vec![0; stop - start];
             (&client).read_exact(&mut part).unwrap();
             assert!(part == expected[start..stop]);

@@ -43,9 +43,13 @@ unsafe impl GlobalAlloc for Counted {
 static HEAP: Counted = Counted;
 
 /// The tests measure the process, or its counters: one at a time.
-fn alone<T>(test: impl FnOnce() -> T) -> T {
+fn turn() -> impl Drop {
     static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn alone<T>(test: impl FnOnce() -> T) -> T {
+    let _turn = turn();
     run(test)
 }
 
@@ -60,40 +64,39 @@ fn sender_waits_at_the_high_mark_until_the_low_one() {
     alone(|| {
         let (stream, mut peer) = UnixStream::pair().unwrap();
         let sender = Arc::new(BufferedSender::new(stream));
-        sender.set_watermarks(20_000, 50_000);
+        // Wide apart: the kernel takes some hundred kilobytes at a time.
+        sender.set_watermarks(500_000, 2_000_000);
         let told = Arc::new(Mutex::new(Vec::new()));
         let notes = told.clone();
         sender.on_crossing(move |crossing| notes.lock().unwrap().push(crossing));
         // What the kernel takes is not buffered.
         while sender.buffered() == 0 {
-            sender.send(&[1; 1000]).unwrap();
+            sender.send(&[1; 10_000]).unwrap();
         }
-        while sender.buffered() < 50_000 {
+        while sender.buffered() < 2_000_000 {
             assert_eq!((sender.crossings(), told.lock().unwrap().len()), ((0, 0), 0));
-            sender.send(&[1; 1000]).unwrap();
+            sender.send(&[1; 10_000]).unwrap();
         }
         assert_eq!((sender.crossings(), &**told.lock().unwrap()), ((1, 0), &[Crossing::Above][..]));
         let (own, full) = (sender.clone(), sender.buffered());
-        assert!(full < 51_000, "{full}");
+        assert!(full < 2_010_000, "{full}");
         let waits = spawn(move || {
-            own.send(&[2; 1000]).unwrap();
+            own.send(&[2; 10_000]).unwrap();
             own.buffered()
         });
         wait_until_parked("write", 1);
         // Drained a little it waits on: not before the low mark it is woken.
         let mut taken = 0;
         while !waits.is_finished() {
-            let buffered = sender.buffered();
-            taken += peer.read(&mut [0; 700]).unwrap();
-            assert!(buffered > 20_000 || waits.is_finished() || sender.crossings() == (1, 1), "{buffered}");
-            if buffered > 20_000 {
+            taken += peer.read(&mut [0; 7000]).unwrap();
+            if sender.buffered() > 500_000 && !waits.is_finished() {
                 assert_eq!(sender.crossings().1, 0);
             }
             yield_now();
         }
-        assert!(waits.join().unwrap() <= 21_000);
+        assert!(waits.join().unwrap() <= 510_000);
         assert_eq!(*told.lock().unwrap(), [Crossing::Above, Crossing::Below]);
-        assert!(taken >= 29_000, "{taken}");
+        assert!(taken >= 1_490_000, "{taken}");
         let reader = spawn(move || {
             let mut rest = Vec::new();
             peer.read_to_end(&mut rest).unwrap();
@@ -103,12 +106,13 @@ fn sender_waits_at_the_high_mark_until_the_low_one() {
         assert_eq!(sender.buffered(), 0);
         drop(sender);
         let rest = reader.join().unwrap();
-        assert!(rest.ends_with(&[2; 1000]) && rest[..rest.len() - 1000].iter().all(|byte| *byte == 1));
+        assert!(rest.ends_with(&[2; 10_000]) && rest[..rest.len() - 10_000].iter().all(|byte| *byte == 1));
     });
 }
 
 #[test]
 fn bytes_arrive_in_order_through_any_marks_and_two_workers() {
+    let _turn = turn();
     for workers in [1, 2] {
         let received = coro::Builder::new().workers(workers).run(|| {
             let (client, server) = connection();
@@ -161,7 +165,9 @@ fn thousand_peers_that_never_read_cost_the_high_mark_and_a_message_each() {
         for _ in 0..PEERS {
             let client = TcpStream::connect(address).unwrap();
             let server = Arc::new(listener.accept().unwrap().0);
+            // So that it is the sender that holds most of what isn't read.
             server.set_send_buffer_size(4096).unwrap();
+            client.set_recv_buffer_size(4096).unwrap();
             ends.push((client, server));
         }
         let before = IN_USE.load(SeqCst);
@@ -182,7 +188,9 @@ fn thousand_peers_that_never_read_cost_the_high_mark_and_a_message_each() {
         wait_until_parked("write", PEERS);
         let each = (IN_USE.load(SeqCst) - before) / PEERS;
         let most = senders.iter().map(|(sender, _)| sender.buffered()).max().unwrap();
-        println!("{each} bytes of heap for each peer, {most} buffered at most");
+        let held = senders.iter().map(|(sender, _)| sender.buffered()).sum::<usize>() / PEERS;
+        println!("{each} bytes of heap for each peer, {held} of them buffered; {most} buffered at most");
+        assert!(held <= each, "the heap is not counted");
         assert!((HIGH..HIGH + MESSAGE).contains(&most), "{most} bytes buffered");
         // With the coroutine's own, its handle, and half a piece that is not full.
         assert!(each < HIGH + MESSAGE + 4096, "{each} bytes of heap for each of {PEERS} peers");
@@ -192,7 +200,9 @@ fn thousand_peers_that_never_read_cost_the_high_mark_and_a_message_each() {
             assert!((&ends[7].0).read(&mut [0; 16_384]).unwrap() > 0);
             yield_now();
         }
-        assert_eq!(senders[7].0.crossings(), (count + 1, 1));
+        let (above, below) = senders[7].0.crossings();
+        // It went on at a low mark after each high one; and may have been drained once more since.
+        assert!(above > count && below >= count && above - below <= 1, "{above} times up, {below} down");
         for (sender, _) in &senders {
             sender.get_ref().close();
             sender.set_linger(Duration::from_millis(1));
@@ -316,6 +326,7 @@ fn reader_of_the_same_stream_goes_on() {
 
 #[test]
 fn what_makes_no_sense_is_refused() {
+    let _turn = turn();
     let (stream, _peer) = run(UnixStream::pair).unwrap();
     let sender = BufferedSender::new(stream);
     let error = sender.send(b"x").unwrap_err();
