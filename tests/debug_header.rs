@@ -72,6 +72,7 @@ fn header_leads_to_every_table() {
         "field kinds",
         "flags",
         "header fields",
+        "job fields",
         "kinds",
         "mutex fields",
         "object kinds",

@@ -3,14 +3,31 @@
 mod support;
 
 use std::process::Command;
+use std::sync::Once;
 
 use pretty_assertions::assert_eq;
 
-use support::{Profile, program};
+use support::program::target_directory;
+
+/// Builds the package of the examples, once; they are no part of this one, which would wait for TLS to be compiled.
+fn build() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let output = Command::new(env!("CARGO"))
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/libraries"))
+            .args(["build", "--quiet", "--locked", "--target-dir"])
+            .arg(target_directory().join("libraries"))
+            .output()
+            .expect("cargo starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "cargo could not build examples/libraries:\n{said}");
+    });
+}
 
 /// What an example prints.
 fn output(name: &str) -> String {
-    let path = program(name, Profile::Debug);
+    let path = target_directory().join("libraries/debug").join(name);
+    build();
     let output = Command::new(&path).output().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.is_empty(), "{name}: {}: {errors}", output.status);

@@ -5,6 +5,7 @@ use std::net::{self, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, Socke
 use std::thread;
 use std::vec;
 
+use crate::offload::offload;
 use crate::scheduler::worker;
 use crate::sync::channel;
 
@@ -92,8 +93,7 @@ fn look_up(
     name: &str,
     ask: impl FnOnce() -> io::Result<vec::IntoIter<SocketAddr>> + Send + 'static,
 ) -> io::Result<vec::IntoIter<SocketAddr>> {
-    let addresses = aside("coro-resolver", ask).and_then(|answer| answer);
-    addresses.map_err(|error| io::Error::new(error.kind(), format!("could not look up {name:?}: {error}")))
+    offload(ask).map_err(|error| io::Error::new(error.kind(), format!("could not look up {name:?}: {error}")))
 }
 
 /// Runs what would block the thread on another one, while the coroutine waits for it; in place where there is none. A
@@ -130,7 +130,7 @@ mod tests {
                     Ok(vec![SocketAddr::from(([192, 0, 2, 1], 80))].into_iter())
                 })
             });
-            while crate::stats().unwrap().parked().all(|(reason, count)| reason != "receive" || count == 0) {
+            while crate::stats().unwrap().parked().all(|(reason, count)| reason != "offload" || count == 0) {
                 crate::yield_now();
             }
             release.send(()).unwrap();

@@ -49,7 +49,7 @@ class Waits(unittest.TestCase):
         for fd, buffered, expected in (
             (5, 256 << 10, "256 KiB buffered, above high watermark"),
             (6, 100 << 10, "100 KiB buffered, above low watermark"),
-            (7, 10, "10 bytes buffered, below low watermark"),
+            (7, 10, "10 B buffered, below low watermark"),
         ):
             image.put_descriptor(fd, 1, address("10.0.0.9", 80), buffered=buffered, low_watermark=65536,
                                  high_watermark=1 << 18)

@@ -3,8 +3,9 @@
 //! a client that blocked its thread would wait for ever.
 //!
 //! ```text
-//! cargo run --example third_party_client
-//! gdb -x gdb/coro.py --args target/debug/examples/third_party_client
+//! cd examples/libraries
+//! cargo run --bin third_party_client
+//! gdb -x ../../gdb/coro.py --args target/debug/third_party_client
 //! (gdb) break third_party_client::answer
 //! (gdb) run
 //! (gdb) coro list                           three clients wait in reads, in the midst of imap's parser

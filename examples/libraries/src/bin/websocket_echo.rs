@@ -2,9 +2,10 @@
 //! sockets that block, and needs no change.
 //!
 //! ```text
-//! cargo run --example websocket_echo                a server and three clients, in one process
-//! cargo run --example websocket_echo -- serve       the server alone; it says where
-//! gdb -x gdb/coro.py -p $(pidof websocket_echo)
+//! cd examples/libraries
+//! cargo run --bin websocket_echo                    a server and three clients, in one process
+//! cargo run --bin websocket_echo -- serve                the server alone; it says where
+//! gdb -x ../../gdb/coro.py -p $(pidof websocket_echo)
 //! (gdb) coro list -wait io                          the acceptor, and one for each connection
 //! (gdb) coro bt NUMBER                              tungstenite's frames, above TcpStream::read
 //! ```

@@ -2,9 +2,10 @@
 //! reads and writes a stream as if that blocked; only the coroutine waits.
 //!
 //! ```text
-//! cargo run --example tls_echo              a server and three clients, in one process
-//! cargo run --example tls_echo -- wait      the same, but the clients stay connected
-//! gdb -x gdb/coro.py -p $(pidof tls_echo)
+//! cd examples/libraries
+//! cargo run --bin tls_echo                  a server and three clients, in one process
+//! cargo run --bin tls_echo -- wait          the same, but the clients stay connected
+//! gdb -x ../../gdb/coro.py -p $(pidof tls_echo)
 //! (gdb) coro group                          the connections: one group, with rustls between ours and the wait
 //! (gdb) coro bt NUMBER                      from the handler through rustls to TcpStream::read
 //! ```
