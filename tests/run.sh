@@ -75,6 +75,7 @@ not_sanitized=(
     crash_docs         # the same
     crash_random       # the same
     crash_reporter     # the same
+    quit               # usual builds, whose dumps name their lines
     crash_words        # the same, and GDB and LLDB on usual builds
     panic_abort        # builds the program that it tests by itself
 )

@@ -220,10 +220,11 @@ impl<L: WaitList + ?Sized> Drop for Enlisted<'_, L> {
 #[inline(never)]
 fn block_thread(list: &(impl WaitList + ?Sized), deadline: Option<u64>) -> Woken {
     let thread = ThreadWait::new();
-    let enlisted = Enlisted { list, waiter: Waiter::Thread(thread.clone()) };
-    let woken = !list.enlist(enlisted.waiter.clone()) || thread.wait_until(deadline);
-    if woken && !list.is_several() {
-        mem::forget(enlisted);
+    let waiter = Waiter::Thread(thread.clone());
+    let woken = !list.enlist(waiter.clone()) || thread.wait_until(deadline);
+    // No thread is cancelled: there is nothing to be done on the way out by a destructor, as in `block_until`.
+    if !woken || list.is_several() {
+        list.delist(&waiter);
     }
     if woken { Woken::Event } else { Woken::Deadline }
 }
