@@ -111,11 +111,14 @@ pub use coroutine::local::{AccessError, LocalKey};
 pub use debug::{CrashReport, backtrace, dump, stack_report};
 pub use error::{Error, Result};
 pub use runtime::builder::{Builder, run};
-pub use runtime::spawn::{CoroutineBuilder, JoinHandle, spawn, yield_now};
+pub use runtime::handle::JoinHandle;
+pub use runtime::several::{join_all, wait_any, wait_any_timeout};
+pub use runtime::shield::shield;
+pub use runtime::spawn::{CoroutineBuilder, spawn, yield_now};
 pub use runtime::stats::{Stats, stats, take_trace};
 pub use scheduler::policy::Policy;
 pub use scheduler::trace::Switch;
-pub use time::sleep;
+pub use time::{Elapsed, sleep, timeout};
 
 /// The page's examples are tests.
 #[cfg(doctest)]

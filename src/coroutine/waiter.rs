@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use crate::registry::WakeToken;
+use crate::sys::clock;
 
 /// One who waits.
 #[derive(Clone, Debug)]
@@ -36,6 +38,19 @@ impl ThreadWait {
         while !self.woken.load(Acquire) {
             thread::park();
         }
+    }
+
+    /// Blocks the thread until [`ThreadWait::wake`], or until a time (`sys::clock`); says whether it was woken.
+    pub(crate) fn wait_until(&self, deadline: u64) -> bool {
+        // Acquire: pairs with `wake`'s.
+        while !self.woken.load(Acquire) {
+            let now = clock::now();
+            if now >= deadline {
+                return false;
+            }
+            thread::park_timeout(Duration::from_nanos(deadline - now));
+        }
+        true
     }
 
     /// Ends the wait; says whether it was the first to do so.

@@ -2,14 +2,20 @@
 //!
 //! - [`builder`]: how a runtime starts, runs main and ends
 //! - [`workers`]: the threads of a runtime with several workers
-//! - [`spawn`]: new coroutines, and the handles to wait for them
+//! - [`spawn`]: new coroutines
+//! - [`handle`]: the handles by which they are waited for, and ended
+//! - [`several`]: waiting for one or all of several
+//! - [`shield`]: what is not to be cut short
 //! - [`monitor`]: names coroutines that keep their worker from all others
 //! - [`panic`]: what a panic's report says of the coroutine
 //! - [`stats`]: what a program may know of its runtime
 
 pub(crate) mod builder;
+pub(crate) mod handle;
 mod monitor;
 mod panic;
+pub(crate) mod several;
+pub(crate) mod shield;
 pub(crate) mod spawn;
 pub(crate) mod stats;
 mod workers;

@@ -1,25 +1,22 @@
-//! New coroutines, and the handles by which their results are had.
+//! New coroutines.
 
-use std::fmt;
 use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::handle::JoinHandle;
 use super::monitor;
 use crate::abi::layout::ClassName;
 use crate::abi::record::Kind as CoroutineKind;
-use crate::abi::wait::WaitReason;
 use crate::arch;
-use crate::coroutine::completion::Completion;
-use crate::coroutine::current::CoroutineId;
+use crate::coroutine::cancel::Target;
 use crate::coroutine::entry;
-use crate::coroutine::join::{HandleHalf, JoinError, TaskHalf, packet};
-use crate::coroutine::waiter::Waiter;
+use crate::coroutine::join::{TaskHalf, packet};
 use crate::error::{Kind, Result};
 use crate::registry::{self, Identity};
 use crate::scheduler::admit;
 use crate::scheduler::main::prepare_stack;
-use crate::scheduler::park::{self, WaitList};
+use crate::scheduler::park;
 use crate::stack::geometry::{LARGEST_STACK, class_for};
 
 /// Starts a coroutine that runs `f`; as `std::thread::spawn`.
@@ -97,17 +94,13 @@ impl CoroutineBuilder {
     {
         let caller = Location::caller();
         let (task, half) = packet(f);
-        let id = start(&self, task, caller)?;
-        Ok(JoinHandle { half, id })
+        let target = start(&self, task, caller)?;
+        Ok(JoinHandle::new(half, target))
     }
 }
 
 /// Spawns what is no longer generic.
-fn start(
-    options: &CoroutineBuilder,
-    task: TaskHalf,
-    caller: &'static Location<'static>,
-) -> Result<CoroutineId> {
+fn start(options: &CoroutineBuilder, task: TaskHalf, caller: &'static Location<'static>) -> Result<Target> {
     if options.name.contains('\0') {
         return Err(Kind::Name { name: options.name.clone() }.into());
     }
@@ -140,69 +133,9 @@ fn start(
     );
     arch::spawned(ptr::from_ref(record).cast());
     entry::put_task(record, task);
+    let target = Target::of(record);
     admit::admit(worker, record);
-    Ok(CoroutineId(id))
-}
-
-/// A coroutine whose result can be had; as `std::thread::JoinHandle`. Dropping it detaches the coroutine.
-pub struct JoinHandle<T> {
-    half: HandleHalf<T>,
-    id: CoroutineId,
-}
-
-impl<T> JoinHandle<T> {
-    /// Waits until the coroutine has ended; gives what its function returned. On a plain OS thread it blocks that.
-    ///
-    /// # Errors
-    /// If the coroutine panicked (the payload is in the error), or was cancelled, because its runtime's main
-    /// returned before it ended; or in a destructor during a panic, when it would have to wait.
-    pub fn join(mut self) -> std::result::Result<T, JoinError> {
-        self.wait()?;
-        self.half.take()
-    }
-
-    /// Waits until the coroutine has ended, and leaves the result where it is. Any number may wait.
-    ///
-    /// # Errors
-    /// In a destructor during a panic, when it would have to wait.
-    pub fn wait(&self) -> std::result::Result<(), JoinError> {
-        let end = End(self.half.completion());
-        while !self.is_finished() {
-            park::block(WaitReason::Join, self.id.as_u64(), &end).map_err(JoinError::not_waited)?;
-        }
-        Ok(())
-    }
-
-    /// Whether it has ended, so that `join` would not wait.
-    pub fn is_finished(&self) -> bool {
-        self.half.completion().is_done()
-    }
-
-    /// Its number.
-    pub fn id(&self) -> CoroutineId {
-        self.id
-    }
-}
-
-impl<T> fmt::Debug for JoinHandle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("id", &self.id).field("is_finished", &self.is_finished()).finish()
-    }
-}
-
-/// Those who wait for a coroutine's end.
-struct End<'a>(&'a Completion);
-
-impl WaitList for End<'_> {
-    #[inline(always)]
-    fn enlist(&self, waiter: Waiter) -> bool {
-        self.0.enlist(waiter)
-    }
-
-    #[inline]
-    fn delist(&self, waiter: &Waiter) -> bool {
-        self.0.delist(waiter)
-    }
+    Ok(target)
 }
 
 /// Lets the others who are ready have a turn; returns at once when there are none.

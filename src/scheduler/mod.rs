@@ -14,12 +14,14 @@
 //! - [`gate`]: a worker's way to what all share, and how it is shut at the end
 //! - [`policy`]: who is next
 //! - [`park`]: waiting and waking
+//! - [`cancel`]: ending a coroutine from outside
 //! - [`remote`]: what other threads send to a worker
 //! - [`sleep`]: how a worker falls asleep, and is woken
 //! - [`rhythm`]: when io gets its turn though somebody is always ready
 //! - [`trace`]: a record of switches, for tests and the curious
 
 pub(crate) mod admit;
+pub(crate) mod cancel;
 mod gate;
 pub(crate) mod io;
 pub(crate) mod main;
