@@ -28,6 +28,16 @@ pub(crate) enum WaitReason {
     Receive = 10,
     /// main, until all other coroutines have ended.
     Shutdown = 11,
+    /// Until the members of a scope, a group or a pool have ended, or one of them.
+    Group = 12,
+    /// For work on another thread; the object is the address of an `objects::OffloadHead`.
+    Offload = 13,
+    /// For a `Future`.
+    Future = 14,
+    /// For a signal; the object is nothing.
+    Signal = 15,
+    /// Until a child process ends; the object is its pidfd's number.
+    Process = 16,
 }
 
 /// What a `wait_object` is.
@@ -42,7 +52,7 @@ pub(crate) enum ObjectKind {
 
 impl WaitReason {
     /// All reasons, in the order of their numbers.
-    pub(crate) const ALL: [WaitReason; 12] = [
+    pub(crate) const ALL: [WaitReason; 17] = [
         WaitReason::None,
         WaitReason::Turn,
         WaitReason::Sleep,
@@ -55,6 +65,11 @@ impl WaitReason {
         WaitReason::Send,
         WaitReason::Receive,
         WaitReason::Shutdown,
+        WaitReason::Group,
+        WaitReason::Offload,
+        WaitReason::Future,
+        WaitReason::Signal,
+        WaitReason::Process,
     ];
 
     /// The name that every reader shows.
@@ -72,20 +87,33 @@ impl WaitReason {
             WaitReason::Send => "send",
             WaitReason::Receive => "receive",
             WaitReason::Shutdown => "shutdown",
+            WaitReason::Group => "group",
+            WaitReason::Offload => "offload",
+            WaitReason::Future => "future",
+            WaitReason::Signal => "signal",
+            WaitReason::Process => "process",
         }
     }
 
     /// What the wait's object is.
     pub(crate) const fn object(self) -> ObjectKind {
         match self {
-            WaitReason::None | WaitReason::Turn | WaitReason::Sleep | WaitReason::Shutdown => {
-                ObjectKind::Nothing
-            }
+            WaitReason::None
+            | WaitReason::Turn
+            | WaitReason::Sleep
+            | WaitReason::Shutdown
+            | WaitReason::Group
+            | WaitReason::Future
+            | WaitReason::Signal => ObjectKind::Nothing,
             WaitReason::Join => ObjectKind::CoroutineId,
-            WaitReason::Read | WaitReason::Write | WaitReason::Accept | WaitReason::Connect => {
-                ObjectKind::FileDescriptor
+            WaitReason::Read
+            | WaitReason::Write
+            | WaitReason::Accept
+            | WaitReason::Connect
+            | WaitReason::Process => ObjectKind::FileDescriptor,
+            WaitReason::Mutex | WaitReason::Send | WaitReason::Receive | WaitReason::Offload => {
+                ObjectKind::Address
             }
-            WaitReason::Mutex | WaitReason::Send | WaitReason::Receive => ObjectKind::Address,
         }
     }
 
@@ -98,6 +126,8 @@ impl WaitReason {
                 | WaitReason::Write
                 | WaitReason::Accept
                 | WaitReason::Connect
+                | WaitReason::Offload
+                | WaitReason::Process
         )
     }
 
@@ -115,6 +145,11 @@ impl WaitReason {
             WaitReason::Send => "Sender::send",
             WaitReason::Receive => "Receiver::recv",
             WaitReason::Shutdown => "the end of the runtime",
+            WaitReason::Group => "a wait for a group or a scope",
+            WaitReason::Offload => "coro::offload",
+            WaitReason::Future => "coro::wait",
+            WaitReason::Signal => "Signals::wait",
+            WaitReason::Process => "Child::wait",
         }
     }
 }

@@ -51,6 +51,9 @@ pub(crate) fn run(record: &Record) -> Waiters {
         // What that destructor has deferred: later there is only the scheduler left to drop it.
         wind_up(record);
     }
+    if let Some(extra) = extra::get(record) {
+        drop(extra.kept.take());
+    }
     // No code of the user's runs on this stack any more.
     arch::exited(ptr::from_ref(record).cast());
     waiters

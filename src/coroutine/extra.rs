@@ -25,6 +25,8 @@ pub(crate) struct Extra {
     pub(super) shields: Cell<u32>,
     /// The timeout scopes that it is in, the outermost first.
     pub(super) scopes: RefCell<Vec<timeout::Scope>>,
+    /// What is to be dropped as the very last, when the coroutine's result and all its locals are gone.
+    pub(crate) kept: RefCell<Vec<Box<dyn Any>>>,
     /// Under `Policy::Backtrack`: to whom control goes when this one waits.
     pub(crate) lineage: RefCell<Option<Rc<dyn Any>>>,
 }

@@ -92,7 +92,15 @@ impl CoroutineBuilder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let caller = Location::caller();
+        self.spawn_at(f, Location::caller())
+    }
+
+    /// The same, for callers who have the place.
+    pub(super) fn spawn_at<F, T>(self, f: F, caller: &'static Location<'static>) -> Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
         let (task, half) = packet(f);
         let target = start(&self, task, caller)?;
         Ok(JoinHandle::new(half, target))
