@@ -61,6 +61,8 @@ pub(crate) enum Kind {
     ShuttingDown,
     /// A wait in a destructor during a panic, which could not be done without switching.
     Unwinding { tried: &'static str },
+    /// A coroutine can't be ended from outside, or by time: the program doesn't unwind.
+    Unsupported { tried: &'static str },
     /// A system call which the runtime needs to start or to go on failed.
     System { tried: &'static str, source: io::Error },
 }
@@ -185,6 +187,11 @@ impl fmt::Display for Error {
                 "{tried} would have to wait inside a destructor which runs because of a panic; a coroutine never \
                  switches while it unwinds"
             ),
+            Kind::Unsupported { tried } => write!(
+                f,
+                "{tried} ends what it ends by unwinding, and this program is built with panic = \"abort\"; build it with \
+                 panic = \"unwind\", or use channels and the timeouts of single operations"
+            ),
             Kind::System { tried, source } => {
                 write!(f, "{tried} failed: {source}")?;
                 match source.raw_os_error() {
@@ -231,6 +238,7 @@ impl Error {
             | Kind::CrashSwitch { .. }
             | Kind::StackSize { .. }
             | Kind::Name { .. } => io::ErrorKind::InvalidInput,
+            Kind::Unsupported { .. } => io::ErrorKind::Unsupported,
             // Not `Interrupted`: std's read_exact and write_all would try again for ever.
             Kind::ShuttingDown
             | Kind::Nested

@@ -116,12 +116,17 @@ pub use error::{Error, Result};
 pub use future::wait;
 pub use offload::offload;
 pub use runtime::builder::{Builder, run};
-pub use runtime::spawn::{CoroutineBuilder, JoinHandle, spawn, spawn_local, yield_now};
+pub use runtime::group::{Group, Pool, spawn_after};
+pub use runtime::handle::JoinHandle;
+pub use runtime::scope::{Scope, ScopedJoinHandle, scope};
+pub use runtime::several::{join_all, wait_any, wait_any_timeout};
+pub use runtime::shield::shield;
+pub use runtime::spawn::{CoroutineBuilder, spawn, spawn_local, yield_now};
 pub use runtime::stats::{Stats, stats, take_trace};
 pub use runtime::stream_server::{ServerHandle, Stopped, StreamServer};
 pub use scheduler::policy::Policy;
 pub use scheduler::trace::Switch;
-pub use time::sleep;
+pub use time::{Elapsed, sleep, timeout};
 
 /// The page's examples are tests.
 #[cfg(doctest)]

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+mod timeout;
+
+pub use self::timeout::{Elapsed, ScopeId, timeout};
 use crate::abi::wait::WaitReason;
 use crate::error::Error;
 use crate::scheduler::park::{self, Wait};

@@ -134,8 +134,8 @@ const RECORD_FIELDS: [Field; 21] = fields!(Record:
     link 8 Address, context 16 Context, state 8 StateWord, wait_reason 4 Unsigned, worker 4 Unsigned,
     wait_object 8 Unsigned, wait_deadline 8 Time, since 8 Time,
     id 8 CoroutineId, parent 8 CoroutineId, stack_limit 8 Address, stack_top 8 Address,
-    spawn_file 8 Address, spawn_file_length 4 Unsigned, spawn_line 4 Unsigned, spawn_column 4 Unsigned,
-    kind 4 Unsigned, spawned_at 8 Time, name 32 Text, next_free 4 RecordIndex, requests 4 Unsigned,
+    spawn_file 8 Address, spawn_file_length 4 Unsigned, spawn_line 4 Unsigned, spawn_column 2 Unsigned,
+    kind 2 Unsigned, spawned_at 8 Time, name 32 Text, next_free 4 RecordIndex, requests 1 Unsigned,
 );
 
 const CLASS_FIELDS: [Field; 10] = fields!(Class:
@@ -222,7 +222,7 @@ const STATES: [Name; State::ALL.len()] = names!(State::ALL, state => state.name(
 const FLAGS: [Name; flag::ALL.len()] = names!(flag::ALL, flag => flag.1, flag.0);
 const DESCRIPTOR_ROLES: [Name; Role::ALL.len()] = names!(Role::ALL, role => role.name(), role as u64);
 const KINDS: [Name; Kind::ALL.len()] = names!(Kind::ALL, kind => kind.name(), kind as u64);
-const REQUESTS: [Name; request::ALL.len()] = names!(request::ALL, bit => bit.1, bit.0 as u64);
+const REQUESTS: [Name; request::ALL.len()] = names!(request::ALL, bit => bit.1, bit.0);
 const WAIT_REASONS: [Name; WaitReason::ALL.len()] = names!(WaitReason::ALL, why => why.name(), why as u64);
 /// Of each wait reason, by its name: the kind of object.
 const WAIT_OBJECTS: [Name; WaitReason::ALL.len()] =

@@ -5,7 +5,7 @@
 //! Every field is atomic because readers on other threads may look at any time; on the hot path they are
 //! plain loads and stores. A record lives for ever at its place in the region: its slot's index is its own.
 
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use super::state::Word;
 use crate::arch::Context;
@@ -14,7 +14,7 @@ use crate::arch::Context;
 pub(crate) const NAME_LENGTH: usize = 32;
 
 /// What a coroutine is for.
-#[repr(u32)]
+#[repr(u16)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     User = 0,
@@ -61,10 +61,9 @@ pub(crate) struct Record {
     pub(crate) wait_object: AtomicU64,
     /// Its worker's clock when it last parked, got ready, or was spawned.
     pub(crate) since: AtomicU64,
-    /// What others ask of it: bits of `request`.
-    pub(crate) requests: AtomicU32,
-    /// While free: the next free slot of its class.
-    pub(crate) next_free: AtomicU32,
+    /// What others ask of it, and how it takes that: bits of `request` in the lowest byte. Above them its id, so that who
+    /// asks by a compare-exchange never asks it of the slot's next tenant.
+    pub(crate) requests: AtomicU64,
     // What not every wait touches.
     /// Nanoseconds of CLOCK_MONOTONIC; 0 = it may wait for ever.
     pub(crate) wait_deadline: AtomicU64,
@@ -80,9 +79,12 @@ pub(crate) struct Record {
     pub(crate) spawn_file: AtomicPtr<u8>,
     pub(crate) spawn_file_length: AtomicU32,
     pub(crate) spawn_line: AtomicU32,
-    pub(crate) spawn_column: AtomicU32,
+    /// As much of it as there is room for.
+    pub(crate) spawn_column: AtomicU16,
     /// A number of the table `kinds`.
-    pub(crate) kind: AtomicU32,
+    pub(crate) kind: AtomicU16,
+    /// While free: the next free slot of its class.
+    pub(crate) next_free: AtomicU32,
     /// Its worker's clock when it was spawned.
     pub(crate) spawned_at: AtomicU64,
     /// UTF-8, filled up with NULs; cut at a character's end when longer.
@@ -100,12 +102,25 @@ const _: () = assert!(std::mem::offset_of!(Record, link) == 0, "`entry`'s CFI re
 /// Bits of `Record::requests`.
 pub(crate) mod request {
     /// Unwind at the next wait.
-    pub(crate) const CANCEL: u32 = 1;
-    /// It has begun to unwind because of that.
-    pub(crate) const UNWINDING: u32 = 2;
+    pub(crate) const CANCEL: u64 = 1;
+    /// It has begun to unwind because of that, or of a timeout.
+    pub(crate) const UNWINDING: u64 = 2;
+    /// It is in a timeout scope: its waits end with that.
+    pub(crate) const TIMEOUT: u64 = 4;
+    /// It holds back what is asked of it.
+    pub(crate) const SHIELD: u64 = 8;
+
+    /// Above these bits lies the coroutine's id.
+    pub(crate) const BITS: u32 = 8;
 
     /// All requests with the names that readers show.
-    pub(crate) const ALL: [(u32, &str); 2] = [(CANCEL, "cancel"), (UNWINDING, "unwinding")];
+    pub(crate) const ALL: [(u64, &str); 4] =
+        [(CANCEL, "cancel"), (UNWINDING, "unwinding"), (TIMEOUT, "timeout"), (SHIELD, "shield")];
+
+    /// The word of a coroutine of which nothing is asked.
+    pub(crate) const fn nothing(id: u64) -> u64 {
+        id << BITS
+    }
 }
 
 impl Record {

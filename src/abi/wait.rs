@@ -51,6 +51,12 @@ pub(crate) enum WaitReason {
     Offload = 21,
     /// Until a future's waker is woken.
     Future = 22,
+    /// Until the members of a scope, a group or a pool have ended, or one of them.
+    Group = 23,
+    /// For a signal; the object is nothing.
+    Signal = 24,
+    /// Until a child process ends; the object is its pidfd's number.
+    Process = 25,
 }
 
 /// What a `wait_object` is.
@@ -65,7 +71,7 @@ pub(crate) enum ObjectKind {
 
 impl WaitReason {
     /// All reasons, in the order of their numbers.
-    pub(crate) const ALL: [WaitReason; 23] = [
+    pub(crate) const ALL: [WaitReason; 26] = [
         WaitReason::None,
         WaitReason::Turn,
         WaitReason::Sleep,
@@ -89,6 +95,9 @@ impl WaitReason {
         WaitReason::Select,
         WaitReason::Offload,
         WaitReason::Future,
+        WaitReason::Group,
+        WaitReason::Signal,
+        WaitReason::Process,
     ];
 
     /// The name that every reader shows.
@@ -117,6 +126,9 @@ impl WaitReason {
             WaitReason::Select => "select",
             WaitReason::Offload => "offload",
             WaitReason::Future => "future",
+            WaitReason::Group => "group",
+            WaitReason::Signal => "signal",
+            WaitReason::Process => "process",
         }
     }
 
@@ -127,11 +139,15 @@ impl WaitReason {
             | WaitReason::Turn
             | WaitReason::Sleep
             | WaitReason::Shutdown
-            | WaitReason::Future => ObjectKind::Nothing,
+            | WaitReason::Group
+            | WaitReason::Future
+            | WaitReason::Signal => ObjectKind::Nothing,
             WaitReason::Join => ObjectKind::CoroutineId,
-            WaitReason::Read | WaitReason::Write | WaitReason::Accept | WaitReason::Connect => {
-                ObjectKind::FileDescriptor
-            }
+            WaitReason::Read
+            | WaitReason::Write
+            | WaitReason::Accept
+            | WaitReason::Connect
+            | WaitReason::Process => ObjectKind::FileDescriptor,
             WaitReason::Mutex
             | WaitReason::Send
             | WaitReason::Receive
@@ -157,6 +173,8 @@ impl WaitReason {
                 | WaitReason::Write
                 | WaitReason::Accept
                 | WaitReason::Connect
+                | WaitReason::Offload
+                | WaitReason::Process
         )
     }
 
@@ -185,6 +203,9 @@ impl WaitReason {
             WaitReason::Select => "select!",
             WaitReason::Offload => "coro::offload",
             WaitReason::Future => "coro::wait",
+            WaitReason::Group => "a wait for a group or a scope",
+            WaitReason::Signal => "Signals::wait",
+            WaitReason::Process => "Child::wait",
         }
     }
 }

@@ -1,63 +1,128 @@
-//! Ending a coroutine from outside: its next wait unwinds it, so that every value on its stack is dropped.
+//! Ending a coroutine from outside, or a part of it by time: its next wait unwinds, so that every value on its stack is
+//! dropped.
 //!
-//! The flag stands in the record; the scheduler looks at it before and after each wait. The payload is private,
+//! The flags stand in the record; the scheduler looks at them before and after each wait. The payloads are private,
 //! and the unwinding does not call the panic hook. Code that swallows it with `catch_unwind` meets it again at
 //! the next wait.
 
 use std::panic::resume_unwind;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::thread;
 
 use super::current::running;
 use super::extra;
+use super::timeout::{self, TimedOut};
 use crate::abi::record::{Record, request};
 
 /// What unwinds a cancelled coroutine.
 pub(crate) struct Cancelled;
 
-/// Asks a coroutine to end at its next wait.
-pub(crate) fn request(record: &Record) {
-    record.requests.fetch_or(request::CANCEL, Relaxed);
+/// One coroutine, for whoever may want it to end; a value, which may outlive it, and does nothing then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) record: &'static Record,
+    pub(crate) id: u64,
+}
+
+impl Target {
+    /// The coroutine that a record is of now. To be called by its worker, or its creator before it is queued.
+    #[inline]
+    pub(crate) fn of(record: &'static Record) -> Target {
+        Target { record, id: record.id() }
+    }
+
+    /// Asks it to end at its next wait; says whether it is the first to do so. It has to be woken then.
+    pub(crate) fn request(self) -> bool {
+        // SeqCst: see `scheduler::cancel`. The slot's next tenant has another id.
+        let ask = |word: u64| {
+            let is_new = word >> request::BITS == self.id && word & request::CANCEL == 0;
+            is_new.then_some(word | request::CANCEL)
+        };
+        self.record.requests.fetch_update(SeqCst, Relaxed, ask).is_ok()
+    }
+}
+
+#[inline]
+fn has(record: &Record, bits: u64) -> bool {
+    record.requests.load(Relaxed) & bits != 0
+}
+
+/// Sets bits, and clears others, in the running coroutine's requests.
+pub(super) fn note(record: &Record, set: u64, clear: u64) {
+    // Read-modify-writes, because somebody may cancel it at the same time.
+    if set != 0 {
+        record.requests.fetch_or(set, Relaxed);
+    }
+    if clear & record.requests.load(Relaxed) != 0 {
+        record.requests.fetch_and(!clear, Relaxed);
+    }
 }
 
 /// Whether a coroutine was asked to end.
 #[inline]
 pub(crate) fn is_requested(record: &Record) -> bool {
-    record.requests.load(Relaxed) & request::CANCEL != 0
+    has(record, request::CANCEL)
 }
 
-/// Unwinds the running coroutine if that was asked of it, and it isn't shielded, nor unwinding already.
+/// Whether a coroutine that doesn't run was asked to end, and doesn't hold that back.
+#[inline]
+pub(crate) fn is_due(record: &Record) -> bool {
+    // SeqCst: see `scheduler::cancel`.
+    record.requests.load(SeqCst) & (request::CANCEL | request::SHIELD) == request::CANCEL
+}
+
+/// Unwinds the running coroutine if that was asked of it, or a timeout has passed, and it isn't shielded, nor unwinding
+/// already.
 #[inline]
 pub(crate) fn check(record: &Record) {
-    if is_requested(record) {
-        unwind_unless_shielded(record);
+    if has(record, request::CANCEL | request::TIMEOUT) {
+        unwind_if_due(record);
     }
 }
 
 #[cold]
-fn unwind_unless_shielded(record: &Record) {
-    let shielded = extra::get(record).is_some_and(|extra| extra.shields.get() > 0);
-    if !shielded && !std::thread::panicking() {
-        record.requests.fetch_or(request::UNWINDING, Relaxed);
+#[inline(never)]
+fn unwind_if_due(record: &Record) {
+    if thread::panicking() {
+        return;
+    }
+    let extra = extra::get(record);
+    let shields = extra.map_or(0, |extra| extra.shields.get());
+    if shields == 0 && is_requested(record) {
+        note(record, request::UNWINDING, 0);
         resume_unwind(Box::new(Cancelled));
     }
-}
-
-/// Whether what unwinds the running coroutine is a cancel, and not a panic: locks are not poisoned by it.
-pub(crate) fn is_unwinding() -> bool {
-    running().is_some_and(|record| record.requests.load(Relaxed) & request::UNWINDING != 0)
-}
-
-/// The coroutine's function has ended: what unwinds from here on is a panic of a deferred function or a local.
-pub(super) fn finish(record: &Record) {
-    if record.requests.load(Relaxed) & request::UNWINDING != 0 {
-        record.requests.fetch_and(!request::UNWINDING, Relaxed);
+    if let Some(scope) = extra.and_then(timeout::passed) {
+        note(record, request::UNWINDING, 0);
+        resume_unwind(Box::new(TimedOut(scope)));
     }
 }
 
-/// Runs `f` with cancel held back.
-pub(super) fn shield(record: &Record, f: impl FnOnce()) {
+/// Whether what unwinds the running coroutine is a cancel or a timeout, and not a panic: locks are not poisoned by it.
+pub(crate) fn is_unwinding() -> bool {
+    running().is_some_and(|record| has(record, request::UNWINDING))
+}
+
+/// No cancel and no timeout unwinds any more: it has arrived where it was to, or there is a panic.
+pub(crate) fn finish(record: &Record) {
+    note(record, 0, request::UNWINDING);
+}
+
+/// Runs `f` with cancel held back, and with the timeouts that have begun outside.
+pub(crate) fn shield<R>(record: &Record, f: impl FnOnce() -> R) -> R {
+    struct Lowered<'a>(&'a Record);
+    impl Drop for Lowered<'_> {
+        fn drop(&mut self) {
+            let shields = &extra::get_or_make(self.0).shields;
+            shields.set(shields.get() - 1);
+            if shields.get() == 0 {
+                note(self.0, 0, request::SHIELD);
+            }
+        }
+    }
     let shields = &extra::get_or_make(record).shields;
     shields.set(shields.get() + 1);
-    f();
-    shields.set(shields.get() - 1);
+    note(record, request::SHIELD, 0);
+    let _lowered = Lowered(record);
+    f()
 }

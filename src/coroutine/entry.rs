@@ -35,7 +35,12 @@ pub(crate) fn take_task(record: &Record) -> Option<TaskHalf> {
 #[inline]
 pub(crate) fn run(record: &Record) -> Waiters {
     let Some(task) = take_task(record) else { return Waiters::new() };
-    task.run();
+    if cancel::is_requested(record) {
+        // Somebody has cancelled it before its first turn. Shielded, because its values' destructors may wait.
+        cancel::shield(record, || task.abandon());
+    } else {
+        task.run();
+    }
     cancel::finish(record);
     wind_up(record);
     let (waiters, packet) = task.complete();
@@ -45,6 +50,9 @@ pub(crate) fn run(record: &Record) -> Waiters {
         isolate(|| drop(packet));
         // What that destructor has deferred: later there is only the scheduler left to drop it.
         wind_up(record);
+    }
+    if let Some(extra) = extra::get(record) {
+        drop(extra.kept.take());
     }
     // No code of the user's runs on this stack any more.
     arch::exited(ptr::from_ref(record).cast());

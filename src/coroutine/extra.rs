@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::timeout;
 use crate::abi::record::Record;
 
 /// See the module.
@@ -20,8 +21,12 @@ pub(crate) struct Extra {
     /// Set when the locals are being dropped: from then on none is made.
     pub(super) locals_ended: Cell<bool>,
     pub(super) deferred: RefCell<Vec<Box<dyn FnOnce()>>>,
-    /// Cancel is held back while this isn't zero.
+    /// Cancel, and the timeouts that began outside the shield, are held back while this isn't zero.
     pub(super) shields: Cell<u32>,
+    /// The timeout scopes that it is in, the outermost first.
+    pub(super) scopes: RefCell<Vec<timeout::Scope>>,
+    /// What is to be dropped as the very last, when the coroutine's result and all its locals are gone.
+    pub(crate) kept: RefCell<Vec<Box<dyn Any>>>,
     /// Under `Policy::Backtrack`: to whom control goes when this one waits.
     pub(crate) lineage: RefCell<Option<Rc<dyn Any>>>,
 }

@@ -36,7 +36,8 @@ impl JoinError {
         matches!(self.0, Cause::Panicked(_))
     }
 
-    /// Whether it was ended from outside: its runtime's main returned before it did.
+    /// Whether it was ended from outside: by [`cancel`](crate::JoinHandle::cancel), or because its runtime's main
+    /// returned before it did.
     pub fn is_cancelled(&self) -> bool {
         matches!(self.0, Cause::Cancelled)
     }
@@ -64,7 +65,7 @@ impl fmt::Display for JoinError {
                 }
             }
             Cause::Cancelled => {
-                f.write_str("the coroutine was cancelled: its runtime's main returned before it ended")
+                f.write_str("the coroutine was cancelled, or its runtime's main returned, before it ended")
             }
             Cause::NotWaited(error) => error.fmt(f),
         }
@@ -83,7 +84,7 @@ impl std::error::Error for JoinError {}
 pub(crate) trait Task {
     /// Runs the function, to be called once, in the coroutine. Never unwinds.
     fn run(&self);
-    /// Drops the function of a coroutine that never ran. To be called once, instead of `run`. Never unwinds.
+    /// Drops the function of a coroutine that is not to run. To be called once, instead of `run`. Never unwinds.
     fn abandon(&self);
 }
 

@@ -8,6 +8,7 @@
 //! - [`local`]: storage per coroutine
 //! - [`defer`]: functions that run at its end
 //! - [`cancel`]: the unwinding that ends it from outside
+//! - [`timeout`]: the parts of it that are to end in time
 //! - [`extra`]: the heap part of a coroutine, for those that have locals or deferred functions
 //!
 //! Nothing here switches or waits: that stands further right.
@@ -20,4 +21,5 @@ pub(crate) mod entry;
 pub(crate) mod extra;
 pub(crate) mod join;
 pub(crate) mod local;
+pub(crate) mod timeout;
 pub(crate) mod waiter;

@@ -12,7 +12,7 @@ use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::abi::layout::ClassName;
-use crate::abi::record::{Kind, Record};
+use crate::abi::record::{Kind, Record, request};
 use crate::abi::state::{Key, Word};
 use crate::arch::END;
 use crate::stack::geometry::{SlotIndex, StackBounds};
@@ -37,7 +37,7 @@ pub(crate) fn publish(record: &Record, identity: &Identity<'_>) {
     let fill_in = || {
         record.link.store((&raw const END).cast_mut(), Relaxed);
         record.id.store(identity.id, Relaxed);
-        record.kind.store(identity.kind as u32, Relaxed);
+        record.kind.store(identity.kind as u16, Relaxed);
         record.set_name(identity.name);
         record.parent.store(identity.parent, Relaxed);
         record.worker.store(identity.worker, Relaxed);
@@ -45,7 +45,7 @@ pub(crate) fn publish(record: &Record, identity: &Identity<'_>) {
         record.spawn_file.store(file.as_ptr().cast_mut(), Relaxed);
         record.spawn_file_length.store(file.len() as u32, Relaxed);
         record.spawn_line.store(identity.spawned.line(), Relaxed);
-        record.spawn_column.store(identity.spawned.column(), Relaxed);
+        record.spawn_column.store(identity.spawned.column().try_into().unwrap_or(u16::MAX), Relaxed);
         record.stack_limit.store(identity.bounds.limit as u64, Relaxed);
         record.stack_top.store(identity.bounds.top as u64, Relaxed);
         record.spawned_at.store(identity.now, Relaxed);
@@ -53,7 +53,7 @@ pub(crate) fn publish(record: &Record, identity: &Identity<'_>) {
         record.wait_reason.store(0, Relaxed);
         record.wait_object.store(0, Relaxed);
         record.wait_deadline.store(0, Relaxed);
-        record.requests.store(0, Relaxed);
+        record.requests.store(request::nothing(identity.id), Relaxed);
         record.extra.store(ptr::null_mut(), Relaxed);
     };
     // The former is a planted bug: see tests/stepping/plants.rs.
@@ -72,12 +72,12 @@ pub(crate) fn spawn_site(record: &Record) -> String {
 }
 
 /// A record's words of a spawn site: file, its length, line, column.
-type Site = (*const u8, u32, u32, u32);
+type Site = (*const u8, u32, u32, u16);
 
 fn site(record: &Record) -> Site {
     let Record { spawn_file, spawn_file_length, spawn_line, spawn_column, .. } = record;
-    let [length, line, column] = [spawn_file_length, spawn_line, spawn_column].map(|part| part.load(Relaxed));
-    (spawn_file.load(Relaxed).cast_const(), length, line, column)
+    let [length, line] = [spawn_file_length, spawn_line].map(|part| part.load(Relaxed));
+    (spawn_file.load(Relaxed).cast_const(), length, line, spawn_column.load(Relaxed))
 }
 
 fn site_text((file, length, line, column): &Site) -> String {

@@ -24,7 +24,7 @@
 //!
 //! The protocol is generic over the word, so that a model checker can run this very code.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use crate::abi::state::{Key, State, Word, flag};
 use crate::sys::atomic::Atomic;
@@ -173,7 +173,9 @@ pub(crate) fn park(word: &impl Atomic<u64>) -> Option<Word> {
         // Release: a waker (or reader) that sees `Parked` sees the saved sp. Acquire on failure: what the waker
         // did before it woke us is seen when we run.
         let parked = now.with(State::Parked, 0);
-        match word.compare_exchange(now.0, parked.0, Release, Acquire) {
+        // SeqCst: whoever asks something of the coroutine after this finds it parked; who did before is found by our
+        // caller: see `scheduler::cancel`.
+        match word.compare_exchange(now.0, parked.0, SeqCst, Acquire) {
             Ok(_) => return None,
             Err(changed) => debug_assert!(Word(changed).has(flag::NOTIFIED)),
         }

@@ -2,14 +2,26 @@
 //!
 //! - [`builder`]: how a runtime starts, runs main and ends
 //! - [`workers`]: the threads of a runtime with several workers
-//! - [`spawn`]: new coroutines, and the handles to wait for them
+//! - [`spawn`]: new coroutines
+//! - [`handle`]: the handles by which they are waited for, and ended
+//! - [`several`]: waiting for one or all of several
+//! - [`family`]: coroutines that belong together
+//! - [`scope`]: those that may borrow from who spawns them
+//! - [`group`]: those that are waited for together, and of which so many run at a time
+//! - [`shield`]: what is not to be cut short
 //! - [`monitor`]: names coroutines that keep their worker from all others
 //! - [`panic`]: what a panic's report says of the coroutine
 //! - [`stats`]: what a program may know of its runtime
 
 pub(crate) mod builder;
+mod family;
+pub(crate) mod group;
+pub(crate) mod handle;
 mod monitor;
 mod panic;
+pub(crate) mod scope;
+pub(crate) mod several;
+pub(crate) mod shield;
 pub(crate) mod spawn;
 pub(crate) mod stats;
 pub(crate) mod stream_server;

@@ -8,7 +8,7 @@ use std::sync::Once;
 
 use crate::abi::record::Kind;
 use crate::arch;
-use crate::coroutine::current;
+use crate::coroutine::{cancel, current};
 use crate::debug::overview;
 use crate::registry;
 
@@ -21,6 +21,8 @@ pub(super) fn install_hook() {
         panic::set_hook(Box::new(move |info| {
             let running = current::running();
             if let Some(record) = running {
+                // A cancel that was swallowed is no excuse for this one: locks are poisoned by it.
+                cancel::finish(record);
                 arch::panicking(ptr::from_ref(record).cast());
             }
             if let Some(record) = running.filter(|record| record.kind() == Kind::User) {

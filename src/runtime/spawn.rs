@@ -1,29 +1,23 @@
-//! New coroutines, and the handles by which their results are had.
+//! New coroutines.
 
-use std::fmt;
 use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
+use super::handle::JoinHandle;
 use super::monitor;
 use crate::abi::layout::ClassName;
 use crate::abi::record::Kind as CoroutineKind;
-use crate::abi::wait::WaitReason;
 use crate::arch;
-use crate::coroutine::completion::Completion;
-use crate::coroutine::current::CoroutineId;
+use crate::coroutine::cancel::Target;
 use crate::coroutine::entry;
-use crate::coroutine::join::{HandleHalf, JoinError, TaskHalf, packet};
-use crate::coroutine::waiter::Waiter;
+use crate::coroutine::join::{TaskHalf, packet};
 use crate::error::{Kind, Result};
 use crate::registry::{self, Identity};
 use crate::scheduler::admit::{self, Home};
 use crate::scheduler::main::prepare_stack;
-use crate::scheduler::park::{self, WaitList, Woken};
+use crate::scheduler::park;
 use crate::stack::geometry::{LARGEST_STACK, class_for};
-use crate::sync::select::{Sealed, Token, Told, Waitable};
-use crate::sys::clock;
 
 /// Starts a coroutine that runs `f`; as `std::thread::spawn`.
 ///
@@ -131,10 +125,18 @@ impl CoroutineBuilder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let caller = Location::caller();
+        self.spawn_at(f, Location::caller())
+    }
+
+    /// The same, for callers who have the place.
+    pub(super) fn spawn_at<F, T>(self, f: F, caller: &'static Location<'static>) -> Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
         let (task, half) = packet(f);
-        let id = start(&self, task, Home::Any, caller)?;
-        Ok(JoinHandle { half, id })
+        let target = start(&self, task, Home::Any, caller)?;
+        Ok(JoinHandle::new(half, target))
     }
 
     /// Starts the coroutine on this thread, where it stays: see [`spawn_local`](crate::spawn_local).
@@ -149,8 +151,8 @@ impl CoroutineBuilder {
     {
         let caller = Location::caller();
         let (task, half) = packet(f);
-        let id = start(&self, task, Home::Here, caller)?;
-        Ok(JoinHandle { half, id })
+        let target = start(&self, task, Home::Here, caller)?;
+        Ok(JoinHandle::new(half, target))
     }
 }
 
@@ -160,7 +162,7 @@ fn start(
     task: TaskHalf,
     home: Home,
     caller: &'static Location<'static>,
-) -> Result<CoroutineId> {
+) -> Result<Target> {
     if options.name.contains('\0') {
         return Err(Kind::Name { name: options.name.clone() }.into());
     }
@@ -193,117 +195,9 @@ fn start(
     );
     arch::spawned(ptr::from_ref(record).cast());
     entry::put_task(record, task);
+    let target = Target::of(record);
     admit::admit(worker, record, home);
-    Ok(CoroutineId(id))
-}
-
-/// A coroutine whose result can be had; as `std::thread::JoinHandle`. Dropping it detaches the coroutine.
-pub struct JoinHandle<T> {
-    half: HandleHalf<T>,
-    id: CoroutineId,
-}
-
-impl<T> JoinHandle<T> {
-    /// Waits until the coroutine has ended; gives what its function returned. On a plain OS thread it blocks that.
-    ///
-    /// # Errors
-    /// If the coroutine panicked (the payload is in the error), or was cancelled, because its runtime's main
-    /// returned before it ended; or in a destructor during a panic, when it would have to wait.
-    pub fn join(mut self) -> std::result::Result<T, JoinError> {
-        self.wait()?;
-        self.half.take()
-    }
-
-    /// Waits until the coroutine has ended, and leaves the result where it is. Any number may wait.
-    ///
-    /// # Errors
-    /// In a destructor during a panic, when it would have to wait.
-    pub fn wait(&self) -> std::result::Result<(), JoinError> {
-        self.wait_until(None).map(|_| ())
-    }
-
-    /// Waits until the coroutine has ended, for `timeout` at the longest; says whether it has.
-    ///
-    /// # Errors
-    /// In a destructor during a panic, when it would have to wait.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// coro::run(|| {
-    ///     let slow = coro::spawn(|| coro::sleep(Duration::from_secs(600)));
-    ///     assert!(!slow.wait_timeout(Duration::from_millis(1)).unwrap());
-    /// })?;
-    /// # Ok::<(), coro::Error>(())
-    /// ```
-    pub fn wait_timeout(&self, timeout: Duration) -> std::result::Result<bool, JoinError> {
-        if self.is_finished() {
-            return Ok(true);
-        }
-        self.wait_until(Some(clock::after(timeout)))
-    }
-
-    /// Inlined, so that a join without a deadline knows of none.
-    #[inline(always)]
-    fn wait_until(&self, deadline: Option<u64>) -> std::result::Result<bool, JoinError> {
-        let end = End(self.half.completion());
-        while !self.is_finished() {
-            let woken = park::block_until(WaitReason::Join, self.id.as_u64(), &end, deadline);
-            if woken.map_err(JoinError::not_waited)? == Woken::Deadline {
-                return Ok(self.is_finished());
-            }
-        }
-        Ok(true)
-    }
-
-    /// Whether it has ended, so that `join` would not wait.
-    pub fn is_finished(&self) -> bool {
-        self.half.completion().is_done()
-    }
-
-    /// Its number.
-    pub fn id(&self) -> CoroutineId {
-        self.id
-    }
-}
-
-impl<T> fmt::Debug for JoinHandle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("id", &self.id).field("is_finished", &self.is_finished()).finish()
-    }
-}
-
-impl<T> Sealed for JoinHandle<T> {}
-
-/// Ready when the coroutine has ended.
-impl<T> Waitable for JoinHandle<T> {
-    fn is_ready(&self) -> bool {
-        self.is_finished()
-    }
-    fn enlist(&self, who: &Token) -> bool {
-        self.half.completion().enlist(who.0.clone())
-    }
-    fn delist(&self, who: &Token) -> bool {
-        self.half.completion().delist(&who.0)
-    }
-    fn told(&self) -> Told {
-        Told::new(WaitReason::Join, self.id.as_u64())
-    }
-}
-
-/// Those who wait for a coroutine's end.
-struct End<'a>(&'a Completion);
-
-impl WaitList for End<'_> {
-    #[inline(always)]
-    fn enlist(&self, waiter: Waiter) -> bool {
-        self.0.enlist(waiter)
-    }
-
-    #[inline]
-    fn delist(&self, waiter: &Waiter) -> bool {
-        self.0.delist(waiter)
-    }
+    Ok(target)
 }
 
 /// Lets the others who are ready have a turn; returns at once when there are none.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::{io, marker, thread};
 
+use super::cancel;
 use super::park::{self, Wait};
 use super::policy::Policy;
 use super::queue::Queue;
@@ -27,8 +28,9 @@ use crate::abi::record::{Kind as CoroutineKind, NO_WORKER, Record};
 use crate::abi::state::State;
 use crate::abi::wait::WaitReason;
 use crate::arch;
+use crate::coroutine::cancel::Target;
 use crate::coroutine::join::TaskHalf;
-use crate::coroutine::{cancel, entry, extra};
+use crate::coroutine::{entry, extra};
 use crate::error::{Error, Kind, Result};
 use crate::reactor::Reactor;
 use crate::registry::{self, Identity, transition};
@@ -207,10 +209,7 @@ impl Running {
             // It stays as it is, and belongs to no worker any more.
             record.worker.store(NO_WORKER, Relaxed);
         } else {
-            cancel::request(record);
-            let token =
-                registry::WakeToken { slot: self.worker.region.slot(record), key: record.word().key() };
-            park::unpark(token, 0);
+            cancel::cancel(Target::of(record));
         }
         None
     }

@@ -14,6 +14,7 @@
 //! - [`gate`]: a worker's way to what all share, and how it is shut at the end
 //! - [`policy`]: who is next
 //! - [`park`]: waiting and waking
+//! - [`cancel`]: ending a coroutine from outside
 //! - [`remote`]: what other threads send to a worker
 //! - [`sleep`]: how a worker falls asleep, and is woken
 //! - [`stuck`]: the notice that nobody can go on
@@ -21,6 +22,7 @@
 //! - [`trace`]: a record of switches, for tests and the curious
 
 pub(crate) mod admit;
+pub(crate) mod cancel;
 mod gate;
 pub(crate) mod io;
 pub(crate) mod main;

@@ -25,8 +25,8 @@ use super::switch::{After, successor, transfer};
 use super::worker::{self, Worker};
 use crate::abi::record::Record;
 use crate::abi::wait::WaitReason;
-use crate::coroutine::cancel;
 use crate::coroutine::waiter::{ThreadWait, Waiter, Waiters};
+use crate::coroutine::{cancel, timeout};
 use crate::error::{Kind, Result};
 use crate::registry::transition::{self, Wake};
 use crate::registry::{self, WakeToken};
@@ -102,6 +102,8 @@ impl Wait<'_> {
     pub(crate) fn park_until(self, deadline: Option<u64>) -> Woken {
         let Wait { worker, record, token, reason } = self;
         mem::forget(self);
+        let own = deadline;
+        let deadline = timeout::limit(record, own);
         if let Some(deadline) = deadline {
             record.wait_deadline.store(deadline, Relaxed);
         }
@@ -120,7 +122,11 @@ impl Wait<'_> {
         if let Some(timer) = timer {
             worker.reactor.disarm(timer);
         }
-        let woken = if transition::close_wait(&record.state) { Woken::Deadline } else { Woken::Event };
+        let woken = if transition::close_wait(&record.state) && deadline == own {
+            Woken::Deadline
+        } else {
+            Woken::Event
+        };
         clear(record);
         if deadline.is_some() {
             record.wait_deadline.store(0, Relaxed);

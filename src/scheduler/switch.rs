@@ -19,6 +19,7 @@
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::cancel;
 use super::park;
 use super::policy::Leaving;
 use super::worker::{self, Worker};
@@ -26,7 +27,7 @@ use crate::abi::record::{Kind, Record};
 use crate::abi::state::flag;
 use crate::arch::{self, END};
 use crate::coroutine::waiter::Waiters;
-use crate::coroutine::{entry, extra};
+use crate::coroutine::{self, entry, extra};
 use crate::debug::crash;
 use crate::registry::transition;
 use crate::stack::checkers;
@@ -163,6 +164,8 @@ fn finish(worker: &Worker) {
     } else if after == After::Park {
         if let Some(ready) = transition::park(&left.state) {
             worker.enqueue(left, ready);
+        } else if coroutine::cancel::is_due(left) {
+            cancel::wake(left);
         }
     } else {
         settle(worker, left, after);

@@ -1,0 +1,258 @@
+//! Coroutines that are waited for, or cancelled, together; and of which only so many run at a time.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::family::{self, Family, Member};
+use super::handle::JoinHandle;
+use super::scope::scope;
+use super::spawn::CoroutineBuilder;
+use crate::coroutine::join::JoinError;
+use crate::error::Result;
+use crate::time::sleep;
+
+/// Spawns a coroutine that begins with waiting for so long; as gevent's `spawn_later`. To cancel it before that is to not
+/// run it.
+///
+/// # Panics
+/// As [`spawn`](crate::spawn).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// coro::run(|| {
+///     let soon = coro::spawn_after(Duration::from_millis(1), || "now");
+///     assert_eq!(soon.join().unwrap(), "now");
+/// })?;
+/// # Ok::<(), coro::Error>(())
+/// ```
+#[track_caller]
+pub fn spawn_after<F, T>(delay: Duration, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let late = move || {
+        sleep(delay);
+        f()
+    };
+    let spawned = CoroutineBuilder::new().spawn_at(late, Location::caller());
+    spawned.unwrap_or_else(|error| panic!("coro::spawn_after: {error}"))
+}
+
+/// Coroutines that are waited for, or cancelled, together. A value of it is a handle: clones are the same group. Dropping
+/// it ends nobody.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// coro::run(|| {
+///     let group = coro::Group::new();
+///     for n in 0..10 {
+///         group.spawn(move || coro::sleep(Duration::from_millis(n)));
+///     }
+///     group.wait()?;
+///     assert!(group.is_empty());
+///     group.spawn(|| coro::sleep(Duration::from_secs(1000)));
+///     group.cancel()?;
+///     group.wait()
+/// })??;
+/// # Ok::<(), coro::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Group {
+    family: Arc<Family>,
+}
+
+impl Group {
+    /// One without members.
+    pub fn new() -> Group {
+        Group::default()
+    }
+
+    /// Spawns a member: see [`spawn`](crate::spawn). Its handle may be dropped.
+    ///
+    /// # Panics
+    /// As [`spawn`](crate::spawn).
+    #[track_caller]
+    pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        spawn_member(self.family.enter(), f, Location::caller())
+            .unwrap_or_else(|error| panic!("Group::spawn: {error}"))
+    }
+
+    /// Waits until there are no members: also those that come meanwhile have ended then, with all that they have deferred.
+    ///
+    /// # Errors
+    /// In a destructor during a panic, when it would have to wait.
+    pub fn wait(&self) -> Result<()> {
+        self.family.wait_until_at_most(0)
+    }
+
+    /// Cancels those who are members now: see [`JoinHandle::cancel`].
+    ///
+    /// # Errors
+    /// In a program with `panic = "abort"`.
+    pub fn cancel(&self) -> Result<()> {
+        self.family.try_cancel("Group::cancel")
+    }
+
+    /// How many members have not ended.
+    pub fn len(&self) -> usize {
+        self.family.len()
+    }
+
+    /// Whether all have ended.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("len", &self.len()).finish()
+    }
+}
+
+/// A group which has room for so many; who spawns one more waits for a place. A value of it is a handle: clones are the
+/// same pool.
+///
+/// ```
+/// coro::run(|| {
+///     let pool = coro::Pool::new(4);
+///     let lengths = pool.map(["a", "bc", "def"], |word| word.len());
+///     let lengths: Vec<_> = lengths.into_iter().map(Result::unwrap).collect();
+///     assert_eq!(lengths, [1, 2, 3]);
+/// })?;
+/// # Ok::<(), coro::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Pool {
+    family: Arc<Family>,
+    capacity: usize,
+}
+
+impl Pool {
+    /// One with room for `capacity` coroutines.
+    ///
+    /// # Panics
+    /// If `capacity` is zero: nobody could ever be spawned.
+    #[track_caller]
+    pub fn new(capacity: usize) -> Pool {
+        assert!(capacity > 0, "coro::Pool::new: a pool for 0 coroutines could never run one");
+        Pool { family: Arc::default(), capacity }
+    }
+
+    /// Waits for a place, and spawns a member.
+    ///
+    /// # Panics
+    /// As [`spawn`](crate::spawn); and in a destructor during a panic, when it would have to wait.
+    #[track_caller]
+    pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let caller = Location::caller();
+        let spawned = self.place().and_then(|place| spawn_member(place, f, caller));
+        spawned.unwrap_or_else(|error| panic!("Pool::spawn: {error}"))
+    }
+
+    /// Calls `f` for each item, each in a coroutine of the pool; gives the results in the items' order. Items are asked for
+    /// as there is room. `f` may borrow.
+    ///
+    /// A member of the pool that calls this takes part in filling it: if all did, all would wait for ever.
+    ///
+    /// # Panics
+    /// As [`spawn`](Pool::spawn), and when the iterator does; those that run already end first.
+    #[track_caller]
+    pub fn map<I, T, R, F>(&self, items: I, f: F) -> Vec<std::result::Result<R, JoinError>>
+    where
+        I: IntoIterator<Item = T>,
+        F: Fn(T) -> R + Sync,
+        T: Send,
+        R: Send,
+    {
+        let f = &f;
+        scope(|scope| {
+            let spawn = |item| {
+                let place = self.place().unwrap_or_else(|error| panic!("Pool::map: {error}"));
+                let key = place.key_of();
+                let handle = scope.spawn(move || {
+                    place.keep();
+                    f(item)
+                });
+                family::introduce(&key, handle.target());
+                handle
+            };
+            let handles: Vec<_> = items.into_iter().map(spawn).collect();
+            handles.into_iter().map(super::scope::ScopedJoinHandle::join).collect()
+        })
+    }
+
+    fn place(&self) -> Result<Member> {
+        loop {
+            if let Some(place) = self.family.enter_if_below(self.capacity) {
+                return Ok(place);
+            }
+            self.family.wait_until_at_most(self.capacity - 1)?;
+        }
+    }
+
+    /// Waits until there are no members, as [`Group::wait`].
+    ///
+    /// # Errors
+    /// In a destructor during a panic, when it would have to wait.
+    pub fn wait(&self) -> Result<()> {
+        self.family.wait_until_at_most(0)
+    }
+
+    /// Cancels those who are members now: see [`JoinHandle::cancel`].
+    ///
+    /// # Errors
+    /// In a program with `panic = "abort"`.
+    pub fn cancel(&self) -> Result<()> {
+        self.family.try_cancel("Pool::cancel")
+    }
+
+    /// How many members have not ended.
+    pub fn len(&self) -> usize {
+        self.family.len()
+    }
+
+    /// Whether all have ended.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// For how many there is room.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("len", &self.len()).field("capacity", &self.capacity).finish()
+    }
+}
+
+fn spawn_member<F, T>(place: Member, f: F, caller: &'static Location<'static>) -> Result<JoinHandle<T>>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let key = place.key_of();
+    let run = move || {
+        place.keep();
+        f()
+    };
+    let handle = CoroutineBuilder::new().spawn_at(run, caller)?;
+    family::introduce(&key, handle.target());
+    Ok(handle)
+}

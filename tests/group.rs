@@ -1,0 +1,171 @@
+//! Groups and pools: waited for together, cancelled together, and only so many at a time.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+use coro::sync::channel;
+use coro::{Builder, Group, Policy, Pool, defer, sleep, spawn, spawn_after, timeout, yield_now};
+use pretty_assertions::assert_eq;
+
+const SHORT: Duration = Duration::from_millis(2);
+const LONG: Duration = Duration::from_secs(1_000_000);
+
+/// Runs `main` under both policies, and on two workers.
+fn everywhere(main: impl Fn() + Copy) {
+    for policy in [Policy::Fair, Policy::Backtrack] {
+        Builder::new().policy(policy).run(main).unwrap();
+    }
+    Builder::new().workers(2).run(main).unwrap();
+}
+
+#[test]
+fn group_is_waited_for_with_all_that_its_members_spawn_and_defer() {
+    everywhere(|| {
+        let (group, count) = (Group::new(), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..10 {
+            let (inner, count) = (group.clone(), count.clone());
+            group.spawn(move || {
+                sleep(SHORT);
+                let late = count.clone();
+                inner.spawn(move || {
+                    defer(move || {
+                        yield_now();
+                        late.fetch_add(1, SeqCst);
+                    })
+                });
+                count.fetch_add(1, SeqCst)
+            });
+        }
+        group.wait().unwrap();
+        assert_eq!((count.load(SeqCst), group.len()), (20, 0));
+        group.wait().unwrap();
+    });
+}
+
+#[test]
+fn members_of_a_group_are_cancelled_together_and_nobody_else() {
+    everywhere(|| {
+        let group = Group::new();
+        let handles: Vec<_> = (0..20).map(|_| group.spawn(|| sleep(LONG))).collect();
+        let outsider = spawn(|| sleep(SHORT));
+        (0..3).for_each(|_| yield_now());
+        group.cancel().unwrap();
+        group.wait().unwrap();
+        for handle in handles {
+            assert!(handle.is_finished() && handle.join().unwrap_err().is_cancelled());
+        }
+        outsider.join().unwrap();
+        // It can be used again.
+        assert_eq!(group.spawn(|| 5).join().unwrap(), 5);
+    });
+}
+
+#[test]
+fn panic_of_a_member_is_its_own() {
+    everywhere(|| {
+        let group = Group::new();
+        let failing = group.spawn(|| resume_unwind(Box::new(())));
+        group.wait().unwrap();
+        assert!(failing.join().map(|()| ()).unwrap_err().is_panic());
+    });
+}
+
+#[test]
+fn pool_runs_no_more_than_it_has_room_for() {
+    everywhere(|| {
+        let pool = Pool::new(3);
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..30 {
+            let (now, most) = (now.clone(), most.clone());
+            pool.spawn(move || {
+                most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+                sleep(Duration::from_micros(300));
+                now.fetch_sub(1, SeqCst);
+            });
+            assert!(pool.len() <= 3);
+        }
+        pool.wait().unwrap();
+        assert_eq!((now.load(SeqCst), most.load(SeqCst)), (0, 3));
+    });
+}
+
+#[test]
+fn several_who_spawn_into_a_full_pool_all_get_their_places() {
+    everywhere(|| {
+        let (pool, count) = (Pool::new(2), Arc::new(AtomicUsize::new(0)));
+        let spawners: Vec<_> = (0..10)
+            .map(|_| {
+                let (pool, count) = (pool.clone(), count.clone());
+                spawn(move || {
+                    for _ in 0..10 {
+                        let count = count.clone();
+                        pool.spawn(move || {
+                            yield_now();
+                            count.fetch_add(1, SeqCst)
+                        });
+                    }
+                })
+            })
+            .collect();
+        spawners.into_iter().for_each(|spawner| spawner.join().unwrap());
+        pool.wait().unwrap();
+        assert_eq!(count.load(SeqCst), 100);
+    });
+}
+
+#[test]
+fn who_waits_for_a_place_can_be_cancelled_and_time_out() {
+    everywhere(|| {
+        let pool = Pool::new(1);
+        let (finish, wait) = channel::<()>(1);
+        pool.spawn(move || wait.recv().is_err());
+        assert!(timeout(SHORT, || pool.spawn(|| ())).unwrap_err().scope().is_some());
+        let waiting = pool.clone();
+        let waiting = spawn(move || drop(waiting.spawn(|| unreachable!())));
+        (0..3).for_each(|_| yield_now());
+        waiting.cancel().unwrap();
+        assert!(waiting.join().unwrap_err().is_cancelled());
+        drop(finish);
+        pool.wait().unwrap();
+    });
+}
+
+#[test]
+fn map_borrows_keeps_the_order_and_the_bound_and_tells_each_ones_panic() {
+    everywhere(|| {
+        let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let words: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+        let lengths = Pool::new(4).map(&words, |word| {
+            most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+            sleep(Duration::from_micros(100));
+            now.fetch_sub(1, SeqCst);
+            if word == "13" {
+                resume_unwind(Box::new(()));
+            }
+            word.as_str()
+        });
+        assert!(most.into_inner() <= 4);
+        for (n, (word, got)) in words.iter().zip(lengths).enumerate() {
+            match got {
+                Ok(got) => assert_eq!(got, word),
+                Err(error) => assert!(n == 13 && error.is_panic()),
+            }
+        }
+    });
+}
+
+#[test]
+fn spawn_after_waits_first_and_is_not_run_when_cancelled_before() {
+    everywhere(|| {
+        let start = Instant::now();
+        let late = spawn_after(SHORT, Instant::now);
+        assert!(late.join().unwrap() - start >= SHORT);
+        let never = spawn_after(LONG, || unreachable!());
+        yield_now();
+        never.cancel().unwrap();
+        assert!(never.join().map(|()| ()).unwrap_err().is_cancelled());
+    });
+}
