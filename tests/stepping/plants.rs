@@ -59,6 +59,7 @@ fn wrong_row_of_switch_is_found() {
 
 /// The next callers are right, but they have another one's rbp, on which one far out rests.
 #[test]
+#[ignore = "a build of the library each: tests/long/stepping.sh runs them"]
 fn wrong_register_in_a_row_of_switch_is_found() {
     is_found("cfi_register", "6switch", "is no code");
 }
@@ -69,16 +70,19 @@ fn state_that_is_stored_before_the_stack_is_left_is_found() {
 }
 
 #[test]
+#[ignore = "a build of the library each: tests/long/stepping.sh runs them"]
 fn identity_that_is_stored_after_the_state_is_found() {
     is_found("identity_last", "atomic", "is a child of #");
 }
 
 #[test]
+#[ignore = "a build of the library each: tests/long/stepping.sh runs them"]
 fn link_that_is_not_cut_is_found() {
     is_found("link", "atomic", "are linked to a resumer");
 }
 
 #[test]
+#[ignore = "a build of the library each: tests/long/stepping.sh runs them"]
 fn generation_that_is_not_raised_is_found() {
     is_found("generation", "atomic", "from generation 0 to 0");
 }
@@ -89,6 +93,7 @@ fn role_that_is_stored_before_the_address_is_found() {
 }
 
 #[test]
+#[ignore = "a build of the library each: tests/long/stepping.sh runs them"]
 fn link_that_is_not_cut_is_found_at_random_instants() {
     let report = stop_at_random(&planted("link"), &["fair", "endless"], 1, 200);
     let is_it = |told: &String| told.contains("are linked to a resumer");
