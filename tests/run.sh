@@ -38,6 +38,17 @@ same_with_mprotect=(
     offload      # GDB's and LLDB's words of who waits
     libraries    # other people's code over sockets
     monitor      # who computes for how long
+    sanitizer    # what AddressSanitizer says of planted bugs
+    memcheck     # what Valgrind says of them
+    panic_abort  # what is not unwound
+    http_server  # sockets, on stacks as all others
+    net          # the same
+    net_ends     # the same
+    net_faults   # the same
+    sockets      # the same
+    sendbuf      # the same
+    stream_server # the same
+    sync         # locks and channels, on stacks as all others
 )
 # And these of the library's own: what they are about touches no stack.
 same_in_the_library=(

@@ -9,7 +9,7 @@ use crate::support::debuggee::Debuggee;
 
 /// How often the working program is attached to; tests/long/gdb_attach.sh does it more often.
 fn attaches() -> usize {
-    env::var("CORO_ATTACHES").map_or(20, |text| text.parse().expect("CORO_ATTACHES is a number"))
+    env::var("CORO_ATTACHES").map_or(10, |text| text.parse().expect("CORO_ATTACHES is a number"))
 }
 
 /// A server and its clients, whose coroutines come, wait, wake each other and go: wherever it is stopped,
