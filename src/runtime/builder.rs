@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use super::workers::Workers;
 use super::{monitor, panic};
@@ -16,6 +17,9 @@ use crate::scheduler::policy::Policy;
 use crate::scheduler::worker;
 use crate::stack::region;
 use crate::sys::signal;
+
+/// How long the others may take to end before they are named.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Starts a runtime on this thread, runs `main` as its main coroutine, and ends all other coroutines when `main`
 /// has returned.
@@ -61,6 +65,7 @@ pub struct Builder {
     policy: Policy,
     workers: Option<usize>,
     trace: usize,
+    grace: Option<Duration>,
     crash_report: CrashReport,
     crash_file: Option<Arc<OwnedFd>>,
     dump_on_quit: bool,
@@ -109,6 +114,16 @@ impl Builder {
     /// Keeps a record of the last `switches` switches, for [`take_trace`](crate::take_trace).
     pub fn trace(mut self, switches: usize) -> Builder {
         self.trace = switches;
+        self
+    }
+
+    /// How long the other coroutines may take to end when main has returned, before those that have not are named on
+    /// standard error: 5 s if it isn't set. They are waited for all the same, since they may use what would be gone: one
+    /// that computes for ever, or swallows every cancel, keeps the runtime from ending.
+    ///
+    /// It is looked at when coroutines switch: one that computes is not interrupted by it.
+    pub fn grace(mut self, grace: Duration) -> Builder {
+        self.grace = Some(grace);
         self
     }
 
@@ -179,7 +194,8 @@ impl Builder {
             quit::prepare()?;
         }
         let stack = ThreadStack::enter();
-        let settings = Settings { region, policy: self.policy, trace: self.trace, caller };
+        let grace = self.grace.unwrap_or(GRACE).as_nanos().try_into().unwrap_or(u64::MAX);
+        let settings = Settings { region, policy: self.policy, trace: self.trace, grace, caller };
         Ok(Started { _workers: Workers::start(count, settings)?, _stack: stack })
     }
 }

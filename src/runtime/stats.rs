@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::abi::layout;
 use crate::abi::wait::WaitReason;
 use crate::error::{Kind, Result};
+use crate::scheduler::main;
 use crate::scheduler::team;
 use crate::scheduler::trace::Switch;
 use crate::scheduler::worker;
@@ -35,6 +36,9 @@ pub struct Stats {
     pub capacity: usize,
     /// Bytes of the deepest stack so far of any coroutine in the process, in whole pages, as touched.
     pub deepest_stack: usize,
+    /// Coroutines that were left parked for ever, with their stacks, when runtimes of the process ended: in programs with
+    /// `panic = "abort"`, where they can't be unwound.
+    pub leaked: u64,
     parked: [usize; WaitReason::ALL.len()],
 }
 
@@ -103,6 +107,7 @@ pub fn stats() -> Result<Stats> {
         steals: sum(|row| &row.steals),
         capacity: worker.region.geometry.capacity(),
         deepest_stack: slots::deepest(worker.region),
+        leaked: main::leaked(),
         parked,
     })
 }
