@@ -9,7 +9,7 @@
 //!                               └─> `events`                                 Name[]: name, address of code
 //! ```
 //!
-//! The tables `mutex fields` and `channel fields` are of rows that lie anywhere: at the address for which a coroutine
+//! The tables `mutex fields`, `channel fields` and `offload fields` are of rows that lie anywhere: at the address for which a coroutine
 //! waits.
 //!
 //! They lie in the region and not in read-only data because a kernel core has the region's pages, but not
@@ -19,7 +19,7 @@ use std::mem::offset_of;
 
 use super::DebugHeader;
 use super::layout::{CLASS_COUNT, Class, Parked, WORKER_COUNT, Worker};
-use super::objects::{ADDRESS_LENGTH, ChannelHead, Descriptor, MutexHead, Role};
+use super::objects::{ADDRESS_LENGTH, ChannelHead, Descriptor, MutexHead, OffloadHead, Role};
 use super::record::{Kind, NAME_LENGTH, Record, request};
 use super::state::{self, State, flag};
 use super::wait::{ObjectKind, WaitReason};
@@ -153,6 +153,9 @@ const CHANNEL_FIELDS: [Field; 6] = fields!(ChannelHead:
     last_sender 8 Owner, last_receiver 8 Owner,
 );
 
+const OFFLOAD_FIELDS: [Field; 4] =
+    fields!(OffloadHead: file 8 Address, file_length 4 Unsigned, line 4 Unsigned, thread 4 Unsigned);
+
 const DESCRIPTOR_FIELDS: [Field; 4] = fields!(Descriptor:
     role 4 Unsigned, address_length 4 Unsigned, address 28 SocketAddress, last_user 8 CoroutineId,
 );
@@ -248,7 +251,7 @@ pub(crate) const POLICIES: [Name; 2] = [name("fair", 0), name("backtrack", 1)];
 const SOURCE_EXCEPTIONS: [Name; 3] = [name("main.rs", 0), name("demo/", 0), name("bin/", 0)];
 
 /// How many tables there are.
-pub(crate) const TABLE_COUNT: usize = 27;
+pub(crate) const TABLE_COUNT: usize = 28;
 
 /// The start of the region: a copy of the header, by which a reader can make sure of it, and all tables but
 /// the records and the descriptors, which follow.
@@ -263,6 +266,7 @@ pub(crate) struct Head {
     worker_fields: [Field; WORKER_FIELDS.len()],
     mutex_fields: [Field; MUTEX_FIELDS.len()],
     channel_fields: [Field; CHANNEL_FIELDS.len()],
+    offload_fields: [Field; OFFLOAD_FIELDS.len()],
     descriptor_fields: [Field; DESCRIPTOR_FIELDS.len()],
     registers: [Field; SAVED_REGISTERS.len()],
     states: [Name; STATES.len()],
@@ -301,6 +305,7 @@ impl Head {
         head.worker_fields = WORKER_FIELDS;
         head.mutex_fields = MUTEX_FIELDS;
         head.channel_fields = CHANNEL_FIELDS;
+        head.offload_fields = OFFLOAD_FIELDS;
         head.descriptor_fields = DESCRIPTOR_FIELDS;
         head.registers = const { registers() };
         head.states = STATES;
@@ -330,6 +335,7 @@ impl Head {
             table("worker fields", &head.worker_fields),
             table("mutex fields", &head.mutex_fields),
             table("channel fields", &head.channel_fields),
+            table("offload fields", &head.offload_fields),
             table("descriptor fields", &head.descriptor_fields),
             table("saved registers", &head.registers),
             table("states", &head.states),

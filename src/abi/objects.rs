@@ -6,7 +6,8 @@
 //! Whoever did something to an object is told as an *owner*: a coroutine's id; or, of a plain thread outside any runtime,
 //! [`OWNER_IS_THREAD`] and its thread id; 0 = nobody.
 
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::panic::Location;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 /// The bit of an owner that is no coroutine: the low 32 bits are the id of an OS thread.
 pub(crate) const OWNER_IS_THREAD: u64 = 1 << 63;
@@ -60,6 +61,30 @@ impl ChannelHead {
     }
 }
 
+/// The head of a job on another thread; its address is the object of the reason `offload`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct OffloadHead {
+    /// Where it was asked for: a path in read-only data, not NUL-terminated.
+    pub(crate) file: AtomicPtr<u8>,
+    pub(crate) file_length: AtomicU32,
+    pub(crate) line: AtomicU32,
+    /// The OS thread that runs it; 0 = none does yet.
+    pub(crate) thread: AtomicU32,
+}
+
+impl OffloadHead {
+    /// That of a job which no thread has begun.
+    pub(crate) const fn new(place: &'static Location<'static>) -> OffloadHead {
+        OffloadHead {
+            file: AtomicPtr::new(place.file().as_ptr().cast_mut()),
+            file_length: AtomicU32::new(place.file().len() as u32),
+            line: AtomicU32::new(place.line()),
+            thread: AtomicU32::new(0),
+        }
+    }
+}
+
 /// What a file descriptor is to the runtime.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +93,13 @@ pub(crate) enum Role {
     None = 0,
     Stream = 1,
     Listener = 2,
+    /// Somebody else's, which a coroutine waits for at the moment.
+    Other = 3,
 }
 
 impl Role {
     /// All roles, in the order of their numbers.
-    pub(crate) const ALL: [Role; 3] = [Role::None, Role::Stream, Role::Listener];
+    pub(crate) const ALL: [Role; 4] = [Role::None, Role::Stream, Role::Listener, Role::Other];
 
     /// The name that every reader shows.
     pub(crate) const fn name(self) -> &'static str {
@@ -80,6 +107,7 @@ impl Role {
             Role::None => "none",
             Role::Stream => "stream",
             Role::Listener => "listener",
+            Role::Other => "other",
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) enum WaitReason {
     Offload = 13,
     /// For a `Future`.
     Future = 14,
-    /// For a signal; the object is nothing.
+    /// For a signal; the object is the number of a descriptor that says so.
     Signal = 15,
     /// Until a child process ends; the object is its pidfd's number.
     Process = 16,
@@ -103,13 +103,13 @@ impl WaitReason {
             | WaitReason::Sleep
             | WaitReason::Shutdown
             | WaitReason::Group
-            | WaitReason::Future
-            | WaitReason::Signal => ObjectKind::Nothing,
+            | WaitReason::Future => ObjectKind::Nothing,
             WaitReason::Join => ObjectKind::CoroutineId,
             WaitReason::Read
             | WaitReason::Write
             | WaitReason::Accept
             | WaitReason::Connect
+            | WaitReason::Signal
             | WaitReason::Process => ObjectKind::FileDescriptor,
             WaitReason::Mutex | WaitReason::Send | WaitReason::Receive | WaitReason::Offload => {
                 ObjectKind::Address
@@ -128,6 +128,7 @@ impl WaitReason {
                 | WaitReason::Connect
                 | WaitReason::Offload
                 | WaitReason::Process
+                | WaitReason::Signal
         )
     }
 

@@ -185,9 +185,14 @@ impl Findings {
         };
         let number = record.wait_object.load(Relaxed) as usize;
         let Some(row) = region.descriptor(number) else { return };
-        let expected = if reason == WaitReason::Accept { Role::Listener } else { Role::Stream };
+        let expected = match reason {
+            WaitReason::Accept => [Role::Listener; 2],
+            WaitReason::Read | WaitReason::Write => [Role::Stream, Role::Other],
+            WaitReason::Signal | WaitReason::Process => [Role::Other; 2],
+            _ => [Role::Stream; 2],
+        };
         let role = row.role.load(Acquire);
-        self.expect(role == expected as u32, || {
+        self.expect(expected.iter().any(|expected| *expected as u32 == role), || {
             format!("{} waits for descriptor {number}, whose role is {role}: {}", show(record), reason.name())
         });
     }

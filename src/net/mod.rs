@@ -4,5 +4,6 @@ mod registered;
 mod tcp;
 #[cfg(test)]
 mod tests;
+pub(crate) mod watch;
 
 pub use tcp::{Incoming, TcpListener, TcpStream};
