@@ -55,6 +55,8 @@ pub(crate) enum Kind {
     LonePolicy { asked: usize },
     /// An operation which only a coroutine can do, outside one.
     Outside { tried: &'static str },
+    /// The same in a child process by `fork`, which has the runtime's memory, but not its threads.
+    Forked { tried: &'static str },
     /// io and switch may not spawn, nor wait.
     Service { tried: &'static str, service: &'static str },
     /// main has returned: the runtime is ending its coroutines.
@@ -172,6 +174,11 @@ impl fmt::Display for Error {
                 f,
                 "{tried} was called outside a runtime, where no coroutine could wait; call it within coro::run(|| ...)"
             ),
+            Kind::Forked { tried } => write!(
+                f,
+                "{tried} was called in a child process made by fork: the runtime is its parent's, whose threads and events are \
+                 not here; call exec or _exit in the child, or fork before the first coro::run"
+            ),
             Kind::Service { tried, service } => write!(
                 f,
                 "{tried} was called on the {service} coroutine, which schedules the others: only main and user \
@@ -243,6 +250,7 @@ impl Error {
             Kind::ShuttingDown
             | Kind::Nested
             | Kind::Outside { .. }
+            | Kind::Forked { .. }
             | Kind::Service { .. }
             | Kind::Unwinding { .. } => io::ErrorKind::Other,
         }

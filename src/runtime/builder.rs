@@ -11,12 +11,12 @@ use super::{monitor, panic};
 use crate::abi::layout::WORKER_COUNT;
 use crate::debug::crash::{self, CrashReport, ThreadStack};
 use crate::debug::quit;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::scheduler::main::Settings;
 use crate::scheduler::policy::Policy;
 use crate::scheduler::worker;
 use crate::stack::region;
-use crate::sys::signal;
+use crate::sys::{fork, signal};
 
 /// How long the others may take to end before they are named.
 const GRACE: Duration = Duration::from_secs(5);
@@ -171,6 +171,9 @@ impl Builder {
 
     /// What is the same whatever main returns.
     fn start(self, caller: &'static Location<'static>) -> Result<Started> {
+        if fork::is_child() {
+            return Err(Kind::Forked { tried: "coro::run" }.into());
+        }
         if worker::current().is_some() {
             return Err(Kind::Nested.into());
         }
@@ -188,6 +191,8 @@ impl Builder {
         monitor::is_wanted()?;
         let region = region::start(self.max_coroutines)?;
         signal::ignore_sigpipe().map_err(|source| Kind::System { tried: "ignoring SIGPIPE", source })?;
+        let system = |tried| move |source| Error::from(Kind::System { tried, source });
+        worker::watch_forks().map_err(system("having forks watched"))?;
         panic::install_hook();
         crash::prepare(self.crash_report, self.crash_file)?;
         if self.dump_on_quit {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::cancel::Target;
 use crate::coroutine::completion::Completion;
-use crate::coroutine::current::CoroutineId;
+use crate::coroutine::current::{self, CoroutineId};
 use crate::coroutine::join::{HandleHalf, JoinError};
 use crate::coroutine::waiter::{ThreadWait, Waiter};
 use crate::error::{Error, Kind};
 use crate::scheduler::park::{self, Wait, WaitList};
 use crate::scheduler::{cancel, worker};
-use crate::sys::clock;
+use crate::sys::{clock, fork};
 
 /// A coroutine whose result can be had; as `std::thread::JoinHandle`. Dropping it detaches the coroutine.
 pub struct JoinHandle<T> {
@@ -170,6 +170,9 @@ pub(super) fn block_until(id: u64, list: &impl WaitList, deadline: u64) -> Resul
         }
     }
     if worker::current().is_none() {
+        if fork::is_child() {
+            return Err(current::outside(WaitReason::Join.verb()).into());
+        }
         let thread = ThreadWait::new();
         let waiter = Waiter::Thread(thread.clone());
         if list.enlist(waiter.clone()) && !thread.wait_until(deadline) {

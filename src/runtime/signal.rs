@@ -16,7 +16,7 @@ use crate::abi::wait::WaitReason;
 use crate::net::watch::watch;
 use crate::reactor::source::Direction;
 use crate::sys::eventfd::Eventfd;
-use crate::sys::signal;
+use crate::sys::{fork, signal};
 
 /// Listeners at a time.
 const LISTENERS: usize = 64;
@@ -112,6 +112,10 @@ fn install(number: i32) -> io::Result<()> {
 
 extern "C" fn handler(number: i32) {
     let Some(count) = COUNTS.get(number as usize) else { return };
+    // Its listeners are in the parent, and so are the eventfds.
+    if fork::is_child() {
+        return;
+    }
     let errno = Errno::last_raw();
     // Release: pairs with `Signals::next`'s.
     count.fetch_add(1, Release);

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::abi::layout;
 use crate::abi::wait::WaitReason;
-use crate::error::{Kind, Result};
+use crate::coroutine::current::outside;
+use crate::error::Result;
 use crate::scheduler::main;
 use crate::scheduler::team;
 use crate::scheduler::trace::Switch;
@@ -81,7 +82,7 @@ impl Stats {
 /// # Ok::<(), coro::Error>(())
 /// ```
 pub fn stats() -> Result<Stats> {
-    let worker = worker::current().ok_or(Kind::Outside { tried: "coro::stats" })?;
+    let worker = worker::current().ok_or_else(|| outside("coro::stats"))?;
     let indices = match &worker.seat {
         Some(seat) => seat.team().indices().collect(),
         None => vec![worker.index],
@@ -117,6 +118,6 @@ pub fn stats() -> Result<Stats> {
 /// # Errors
 /// Outside a runtime.
 pub fn take_trace() -> Result<Vec<Switch>> {
-    let worker = worker::current().ok_or(Kind::Outside { tried: "coro::take_trace" })?;
+    let worker = worker::current().ok_or_else(|| outside("coro::take_trace"))?;
     Ok(worker.trace.take())
 }

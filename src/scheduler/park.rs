@@ -26,10 +26,11 @@ use super::worker::{self, Worker};
 use crate::abi::record::Record;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::{ThreadWait, Waiter, Waiters};
-use crate::coroutine::{cancel, timeout};
+use crate::coroutine::{cancel, current, timeout};
 use crate::error::{Kind, Result};
 use crate::registry::transition::{self, Wake};
 use crate::registry::{self, WakeToken};
+use crate::sys::fork;
 
 /// Operations that may succeed without a wait until others get a turn.
 const BUDGET: u32 = 128;
@@ -189,8 +190,7 @@ pub(crate) fn block(reason: WaitReason, object: u64, list: &(impl WaitList + ?Si
         }
     }
     let Some(worker) = worker::current() else {
-        block_thread(list);
-        return Ok(());
+        return block_thread(reason, list);
     };
     let wait = Wait::open_on(worker.for_user(reason.verb())?, reason, object)?;
     if list.enlist(wait.waiter()) {
@@ -208,16 +208,23 @@ pub(crate) fn block(reason: WaitReason, object: u64, list: &(impl WaitList + ?Si
 
 #[cold]
 #[inline(never)]
-fn block_thread(list: &(impl WaitList + ?Sized)) {
+fn block_thread(reason: WaitReason, list: &(impl WaitList + ?Sized)) -> Result<()> {
+    if fork::is_child() {
+        return Err(current::outside(reason.verb()).into());
+    }
     let thread = ThreadWait::new();
     if list.enlist(Waiter::Thread(thread.clone())) {
         thread.wait();
     }
+    Ok(())
 }
 
 /// Ends the process, for a wait that can't be refused with an error, in a destructor that runs because of a
 /// panic: only another coroutine could end it, and none may run.
 pub(crate) fn abort_unwinding_wait(tried: &str) -> ! {
+    if fork::is_child() {
+        last_words(format_args!("{tried}"));
+    }
     let who = worker::current().map(|worker| worker.running());
     let name = who.and_then(Record::name).unwrap_or_default();
     last_words(format_args!(
