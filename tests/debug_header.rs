@@ -52,7 +52,7 @@ fn stripped_program_has_the_note_and_no_symbol() {
     assert!(gdb.block("info address coro_debug_v1").contains("No symbol"), "{gdb}");
     let parked = Parked::start(Profile::Stripped);
     let image = parked.image();
-    assert_eq!(registry(&image).header().version, (1, 1));
+    assert_eq!(registry(&image).header().version, (1, 2));
 }
 
 #[test]
@@ -75,6 +75,7 @@ fn header_leads_to_every_table() {
         "kinds",
         "mutex fields",
         "object kinds",
+        "offload fields",
         "parked",
         "policies",
         "record fields",
@@ -96,7 +97,7 @@ fn header_leads_to_every_table() {
     assert_eq!(values("flags"), ["waiting", "notified", "timed out", "lent"]);
     assert_eq!(values("kinds"), ["user", "main", "switch", "io"]);
     assert_eq!(values("policies"), ["fair", "backtrack"]);
-    assert_eq!(values("descriptor roles"), ["none", "stream", "listener"]);
+    assert_eq!(values("descriptor roles"), ["none", "stream", "listener", "other"]);
     let reasons = values("wait reasons");
     for reason in
         ["none", "turn", "sleep", "join", "read", "write", "accept", "connect", "mutex", "send", "receive"]

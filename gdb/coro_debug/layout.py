@@ -128,6 +128,7 @@ class Layout:
         self.descriptor = self._optional_row(memory, "descriptors", "descriptor fields")
         self.mutex = self._object_row(memory, "mutex fields")
         self.channel = self._object_row(memory, "channel fields")
+        self.offload = self._object_row(memory, "offload fields")
         self.states = self._names(memory, "states")
         self.flags = self._names(memory, "flags")
         self.state_word = {

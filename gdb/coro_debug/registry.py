@@ -349,6 +349,10 @@ class Registry:
         """The fields of the channel there, a dictionary; None when it can't be read."""
         return objects.read(self.memory, self.layout.channel, address)
 
+    def offload(self, address):
+        """The fields of the offloaded job there, a dictionary; None when it can't be read."""
+        return objects.read(self.memory, self.layout.offload, address)
+
 
 def open_registries(port):
     """A registry of each runtime in the program that has started, and sentences about those that can't be

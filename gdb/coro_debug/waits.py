@@ -7,13 +7,14 @@ come from one look at the program's memory, so that the JSON and the table can't
 from . import objects
 from .text import duration, plural, who
 
-IO = ("read", "write", "accept", "connect")
+IO = ("read", "write", "accept", "connect", "process", "signal")
 
 
 def wait_of(coroutine):
     """What a coroutine waits for, a dictionary; None when it doesn't wait. Keys: `reason`; `fd`, `peer`,
     `own`; `coroutine`, `name`, `has_ended`; `address`, `holder`, `is_free`; `capacity`, `length`, `senders`,
-    `receivers`, `last_sender`, `last_receiver`; `left` (nanoseconds to the deadline)."""
+    `receivers`, `last_sender`, `last_receiver`; `place`, `job_thread` (of an offloaded job; 0: not begun); `left`
+    (nanoseconds to the deadline)."""
     if coroutine.state in ("free", "new", "ready", "exited") or coroutine.is_running:
         return None
     reason = coroutine.wait_reason
@@ -30,6 +31,8 @@ def wait_of(coroutine):
             _describe_mutex(coroutine.registry, wait, value)
         elif reason in ("send", "receive"):
             _describe_channel(coroutine.registry, wait, value)
+        elif reason == "offload":
+            _describe_job(coroutine.registry, wait, value)
     if coroutine.time_left is not None:
         wait["left"] = coroutine.time_left
     return wait
@@ -62,6 +65,16 @@ def _describe_channel(registry, wait, address):
         wait[name] = person(registry, channel.get(name, 0))
 
 
+def _describe_job(registry, wait, address):
+    job = registry.offload(address)
+    if job is None:
+        return
+    file = registry.source_text(job.get("file", 0), job.get("file_length", 0))
+    if file:
+        wait["place"] = f"{file}:{job.get('line', 0)}"
+    wait["job_thread"] = job.get("thread", 0)
+
+
 def person(registry, value):
     """Of a field of the kind `owner`: {"coroutine": id, "name": …} or {"thread": tid}; None: nobody."""
     found = objects.owner(value)
@@ -90,7 +103,10 @@ def words(coroutine):
         number = coroutine.thread.number if coroutine.thread is not None else None
         return f"running on thread {number}" if number is not None else ""
     wait = wait_of(coroutine)
-    return in_words(wait) if wait else ""
+    text = in_words(wait) if wait else ""
+    # A timeout is told by the time left.
+    asked = [request for request in coroutine.requests if request != "timeout"]
+    return f"{text} [{', '.join(asked)}]" if text and asked else text
 
 
 def in_words(wait):
@@ -109,6 +125,9 @@ def in_words(wait):
         text = f"mutex {wait['address']:#x}" + _holder_in_words(wait)
     elif reason in ("send", "receive") and "address" in wait:
         text = f"{reason} on channel {wait['address']:#x}" + _channel_in_words(reason, wait)
+    elif reason == "offload" and "job_thread" in wait:
+        text = f"offload at {wait['place']}" if "place" in wait else "offload"
+        text += f" on thread {wait['job_thread']}" if wait["job_thread"] else ", not begun"
     elif reason == "sleep":
         text = "sleep" if "left" in wait else "sleep, for ever"
     else:
