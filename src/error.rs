@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     RedzoneSwitch { value: String },
     /// `CORO_MONITOR` says something that is no switch.
     MonitorSwitch { value: String },
+    /// `CORO_DEBUG_CLOCK` says something that is no switch.
+    ClockSwitch { value: String },
     /// `CORO_CRASH` says something that is no kind of report.
     CrashSwitch { value: String },
     /// The file for crash reports could not be opened.
@@ -110,6 +112,11 @@ impl fmt::Display for Error {
                 f,
                 "the environment has CORO_MONITOR={value:?}; use `off` for no thread that looks for coroutines which \
                  compute for long, or unset it"
+            ),
+            Kind::ClockSwitch { value } => write!(
+                f,
+                "the environment has CORO_DEBUG_CLOCK={value:?}; use `1` for a clock that stands still while a debugger has \
+                 the process stopped, or unset it"
             ),
             Kind::CrashSwitch { value } => write!(
                 f,
@@ -243,6 +250,7 @@ impl Error {
             | Kind::WorkerCount { .. }
             | Kind::LonePolicy { .. }
             | Kind::CrashSwitch { .. }
+            | Kind::ClockSwitch { .. }
             | Kind::StackSize { .. }
             | Kind::Name { .. } => io::ErrorKind::InvalidInput,
             Kind::Unsupported { .. } => io::ErrorKind::Unsupported,

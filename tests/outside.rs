@@ -75,8 +75,8 @@ fn many_jobs_at_once_each_give_their_own_value() {
 #[test]
 fn panic_of_a_job_is_the_callers() {
     everywhere(|| {
-        let failing = spawn(|| offload(|| resume_unwind(Box::new(9_u8))));
-        let payload = failing.join().map(|()| ()).unwrap_err().try_into_panic().unwrap();
+        let failing: coro::JoinHandle<()> = spawn(|| offload(|| resume_unwind(Box::new(9_u8))));
+        let payload = failing.join().unwrap_err().try_into_panic().unwrap();
         assert_eq!(payload.downcast_ref(), Some(&9_u8));
     });
 }
@@ -128,11 +128,11 @@ fn offload_in_a_destructor_during_a_panic_waits_in_place() {
     everywhere(|| {
         let count = Arc::new(AtomicU32::new(0));
         let value = Offloads(count.clone());
-        let failing = spawn(move || {
+        let failing: coro::JoinHandle<()> = spawn(move || {
             let _value = value;
             resume_unwind(Box::new(()))
         });
-        assert!(failing.join().map(|()| ()).unwrap_err().is_panic());
+        assert!(failing.join().unwrap_err().is_panic());
         assert_eq!(count.load(SeqCst), 1);
     });
 }

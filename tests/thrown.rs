@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use coro::net::TcpStream;
 use coro::sync::{Mutex, Receiver, Sender, channel};
-use coro::{Builder, Group, coroutine_local, defer, offload, scope, shield, sleep, spawn, timeout, yield_now};
+use coro::{
+    Builder, Group, coroutine_local, defer, offload, scope, shield, sleep, spawn, timeout, yield_now,
+};
 use pretty_assertions::assert_eq;
 
 /// What is thrown, so that no hook reports it.
@@ -92,7 +94,7 @@ fn operate(world: &World, state: &mut u64, depth: u32) {
             scope(|scope| {
                 for seed in seeds {
                     let handle = scope.spawn(move || live(world.clone(), seed, depth - 1));
-                    if seed % 3 == 0 {
+                    if seed.is_multiple_of(3) {
                         handle.cancel().unwrap();
                     }
                     // Joined, so that a panic isn't the scope's.
@@ -131,7 +133,9 @@ fn operate(world: &World, state: &mut u64, depth: u32) {
 /// A coroutine's life.
 fn live(world: World, seed: u64, depth: u32) {
     let mut state = seed | 1 << 63;
-    (0..3).for_each(|_| drop(next(&mut state)));
+    (0..3).for_each(|_| {
+        next(&mut state);
+    });
     for _ in 0..4 + next(&mut state) % 12 {
         let _value = Value::new(&world.count);
         operate(&world, &mut state, depth);
@@ -162,13 +166,13 @@ fn nothing_is_lost_stuck_or_leaked_and_each_destructor_runs_exactly_once() {
                 if handles.len() == 50 {
                     let victim = next(&mut state) as usize % handles.len();
                     handles[victim].cancel().unwrap();
-                    if next(&mut state) % 10 == 0 {
+                    if next(&mut state).is_multiple_of(10) {
                         world.group.cancel().unwrap();
                     }
                     let first = handles.swap_remove(victim);
                     let _ = first.join();
                 }
-                if next(&mut state) % 8 == 0 {
+                if next(&mut state).is_multiple_of(8) {
                     yield_now();
                 }
             }

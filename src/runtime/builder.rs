@@ -1,5 +1,6 @@
 //! How a runtime starts, runs main's function and ends.
 
+use std::env;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::scheduler::main::Settings;
 use crate::scheduler::policy::Policy;
 use crate::scheduler::worker;
 use crate::stack::region;
-use crate::sys::{fork, signal};
+use crate::sys::{clock, fork, signal};
 
 /// How long the others may take to end before they are named.
 const GRACE: Duration = Duration::from_secs(5);
@@ -189,6 +190,13 @@ impl Builder {
             return Err(Kind::LonePolicy { asked: count }.into());
         }
         monitor::is_wanted()?;
+        match env::var_os("CORO_DEBUG_CLOCK") {
+            None => {}
+            Some(value) if value == "1" => clock::notice_stops(),
+            Some(value) => {
+                return Err(Kind::ClockSwitch { value: value.to_string_lossy().into_owned() }.into());
+            }
+        }
         let region = region::start(self.max_coroutines)?;
         signal::ignore_sigpipe().map_err(|source| Kind::System { tried: "ignoring SIGPIPE", source })?;
         let system = |tried| move |source| Error::from(Kind::System { tried, source });
