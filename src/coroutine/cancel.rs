@@ -126,3 +126,23 @@ pub(crate) fn shield<R>(record: &Record, f: impl FnOnce() -> R) -> R {
     let _lowered = Lowered(record);
     f()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::mem::MaybeUninit;
+
+    use super::*;
+
+    #[test]
+    fn request_is_made_once_and_never_of_the_slots_next_tenant() {
+        // SAFETY: all zero is a record that never had a tenant.
+        let record: &Record = Box::leak(Box::new(unsafe { MaybeUninit::zeroed().assume_init() }));
+        record.requests.store(request::nothing(5) | request::SHIELD, Relaxed);
+        let target = Target { record, id: 5 };
+        assert!(target.request() && !target.request());
+        assert_eq!(record.requests.load(Relaxed), request::nothing(5) | request::SHIELD | request::CANCEL);
+        assert!(is_requested(record) && !is_due(record));
+        record.requests.store(request::nothing(6), Relaxed);
+        assert!(!target.request() && !is_requested(record));
+    }
+}

@@ -194,7 +194,7 @@ fn thread_that_stands_in_an_inlined_function() {
     let options = ["--args".as_ref(), file.as_os_str(), "main".as_ref(), "above".as_ref(), "fair".as_ref()];
     let said = coro(&options, &commands);
     has(&said, "bt 2", &["#0  nested::inlined_caller", "#1  nested::inner_work"]);
-    has(&said, "coro select main", &["[coroutine #1 'main', parked, on thread 1]", "nested::nested"]);
+    has(&said, "coro select main", &["[coroutine #1 'main', parked, on thread 1]", "nested::main_work"]);
     has(&said, "bt 1", &["#2  ", "coro::arch::x86_64::switch"]);
     has(&said, "thread apply all bt 2", &["#0  nested::inlined_caller", "#1  nested::inner_work"]);
     has(&said, "finish", &["coro: #1 'main' is no longer selected"]);
