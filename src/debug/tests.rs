@@ -129,11 +129,13 @@ fn a_descriptor_that_makes_no_sense_is_found() {
         row.address[0].store(family as u32 | 80 << 16, Relaxed);
         problem_of(7, &row)
     };
-    for (role, length, family) in [(0, 0, 0), (1, 0, 9), (1, 16, libc::AF_INET), (2, 28, libc::AF_INET6)] {
+    for (role, length, family) in
+        [(0, 0, 0), (3, 0, 0), (1, 0, 9), (1, 16, libc::AF_INET), (2, 28, libc::AF_INET6)]
+    {
         assert_eq!(problem(role, length, family), None);
     }
     for (role, length, family) in
-        [(3, 0, 0), (1, 16, libc::AF_INET6), (1, 28, libc::AF_INET), (1, 16, 0), (2, 29, libc::AF_INET6)]
+        [(4, 0, 0), (1, 16, libc::AF_INET6), (1, 28, libc::AF_INET), (1, 16, 0), (2, 29, libc::AF_INET6)]
     {
         assert!(
             problem(role, length, family).unwrap().contains("descriptor 7 has"),
