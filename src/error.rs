@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     RedzoneSwitch { value: String },
     /// `CORO_MONITOR` says something that is no switch.
     MonitorSwitch { value: String },
+    /// `CORO_DEBUG_CLOCK` says something that is no switch.
+    ClockSwitch { value: String },
     /// `CORO_CRASH` says something that is no kind of report.
     CrashSwitch { value: String },
     /// The file for crash reports could not be opened.
@@ -55,6 +57,8 @@ pub(crate) enum Kind {
     LonePolicy { asked: usize },
     /// An operation which only a coroutine can do, outside one.
     Outside { tried: &'static str },
+    /// The same in a child process by `fork`, which has the runtime's memory, but not its threads.
+    Forked { tried: &'static str },
     /// io and switch may not spawn, nor wait.
     Service { tried: &'static str, service: &'static str },
     /// main has returned: the runtime is ending its coroutines.
@@ -108,6 +112,11 @@ impl fmt::Display for Error {
                 f,
                 "the environment has CORO_MONITOR={value:?}; use `off` for no thread that looks for coroutines which \
                  compute for long, or unset it"
+            ),
+            Kind::ClockSwitch { value } => write!(
+                f,
+                "the environment has CORO_DEBUG_CLOCK={value:?}; use `1` for a clock that stands still while a debugger has \
+                 the process stopped, or unset it"
             ),
             Kind::CrashSwitch { value } => write!(
                 f,
@@ -171,6 +180,11 @@ impl fmt::Display for Error {
             Kind::Outside { tried } => write!(
                 f,
                 "{tried} was called outside a runtime, where no coroutine could wait; call it within coro::run(|| ...)"
+            ),
+            Kind::Forked { tried } => write!(
+                f,
+                "{tried} was called in a child process made by fork: the runtime is its parent's, whose threads and events are \
+                 not here; call exec or _exit in the child, or fork before the first coro::run"
             ),
             Kind::Service { tried, service } => write!(
                 f,
@@ -236,6 +250,7 @@ impl Error {
             | Kind::WorkerCount { .. }
             | Kind::LonePolicy { .. }
             | Kind::CrashSwitch { .. }
+            | Kind::ClockSwitch { .. }
             | Kind::StackSize { .. }
             | Kind::Name { .. } => io::ErrorKind::InvalidInput,
             Kind::Unsupported { .. } => io::ErrorKind::Unsupported,
@@ -243,6 +258,7 @@ impl Error {
             Kind::ShuttingDown
             | Kind::Nested
             | Kind::Outside { .. }
+            | Kind::Forked { .. }
             | Kind::Service { .. }
             | Kind::Unwinding { .. } => io::ErrorKind::Other,
         }

@@ -101,7 +101,7 @@ fn header_leads_to_every_table() {
     assert_eq!(values("flags"), ["waiting", "notified", "timed out", "lent"]);
     assert_eq!(values("kinds"), ["user", "main", "switch", "io"]);
     assert_eq!(values("policies"), ["fair", "backtrack"]);
-    assert_eq!(values("descriptor roles"), ["none", "stream", "listener", "datagram"]);
+    assert_eq!(values("descriptor roles"), ["none", "stream", "listener", "datagram", "other"]);
     let reasons = values("wait reasons");
     for reason in
         ["none", "turn", "sleep", "join", "read", "write", "accept", "connect", "mutex", "send", "receive"]

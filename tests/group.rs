@@ -67,9 +67,9 @@ fn members_of_a_group_are_cancelled_together_and_nobody_else() {
 fn panic_of_a_member_is_its_own() {
     everywhere(|| {
         let group = Group::new();
-        let failing = group.spawn(|| resume_unwind(Box::new(())));
+        let failing: coro::JoinHandle<()> = group.spawn(|| resume_unwind(Box::new(())));
         group.wait().unwrap();
-        assert!(failing.join().map(|()| ()).unwrap_err().is_panic());
+        assert!(failing.join().unwrap_err().is_panic());
     });
 }
 
@@ -163,9 +163,9 @@ fn spawn_after_waits_first_and_is_not_run_when_cancelled_before() {
         let start = Instant::now();
         let late = spawn_after(SHORT, Instant::now);
         assert!(late.join().unwrap() - start >= SHORT);
-        let never = spawn_after(LONG, || unreachable!());
+        let never: coro::JoinHandle<()> = spawn_after(LONG, || unreachable!());
         yield_now();
         never.cancel().unwrap();
-        assert!(never.join().map(|()| ()).unwrap_err().is_cancelled());
+        assert!(never.join().unwrap_err().is_cancelled());
     });
 }

@@ -74,7 +74,7 @@ fn scoped_coroutines_may_spawn_siblings() {
 fn panic_of_the_body_goes_on_when_the_children_have_ended() {
     everywhere(|| {
         let ended = AtomicU32::new(0);
-        let caught = catch_unwind(AssertUnwindSafe(|| {
+        let caught: Result<(), _> = catch_unwind(AssertUnwindSafe(|| {
             scope(|scope| {
                 for _ in 0..3 {
                     scope.spawn(|| {
@@ -85,7 +85,7 @@ fn panic_of_the_body_goes_on_when_the_children_have_ended() {
                 resume_unwind(Box::new("the body's own"))
             })
         }));
-        assert_eq!(caught.map(|()| ()).unwrap_err().downcast_ref(), Some(&"the body's own"));
+        assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"the body's own"));
         assert_eq!(ended.into_inner(), 3);
     });
 }
@@ -285,10 +285,10 @@ impl Drop for OpensAScope {
 #[test]
 fn empty_scope_in_a_destructor_during_a_panic_returns() {
     everywhere(|| {
-        let failing = spawn(|| {
+        let failing: coro::JoinHandle<()> = spawn(|| {
             let _opens = OpensAScope;
             resume_unwind(Box::new(()))
         });
-        assert!(failing.join().map(|()| ()).unwrap_err().is_panic());
+        assert!(failing.join().unwrap_err().is_panic());
     });
 }

@@ -342,3 +342,35 @@ fn thousands_that_wait_for_each_other_all_end() {
         assert!(handles.into_iter().all(|handle| handle.join().is_err()));
     });
 }
+
+#[test]
+fn past_the_grace_period_who_does_not_end_is_named_and_waited_for() {
+    const CHILD: &str = "CORO_TEST_CHILD";
+    const NAME: &str = "past_the_grace_period_who_does_not_end_is_named_and_waited_for";
+    if std::env::var_os(CHILD).is_some() {
+        let ended = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let says = ended.clone();
+        Builder::new()
+            .grace(Duration::from_millis(5))
+            .run(|| {
+                coro::CoroutineBuilder::new()
+                    .name("stubborn")
+                    .spawn(move || {
+                        coro::shield(|| coro::sleep(Duration::from_millis(60)));
+                        says.store(true, std::sync::atomic::Ordering::Relaxed);
+                    })
+                    .unwrap();
+                spawn(|| coro::sleep(LONG));
+                yield_now();
+            })
+            .unwrap();
+        assert!(ended.load(std::sync::atomic::Ordering::Relaxed));
+        return;
+    }
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", NAME, "--nocapture", "--test-threads=1"]).env(CHILD, "1");
+    let output = child.output().unwrap();
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("1 coroutines have not ended in 5ms") && said.contains("'stubborn'"), "{said}");
+}

@@ -7,7 +7,7 @@ come from one look at the program's memory, so that the JSON and the table can't
 from . import objects
 from .text import duration, plural, size_in_words, who
 
-IO = ("read", "write", "accept", "connect")
+IO = ("read", "write", "accept", "connect", "process", "signal")
 #: Reasons whose objects somebody has, as long as others wait for them.
 HELD = ("read lock", "write lock", "once")
 
@@ -141,7 +141,10 @@ def words(coroutine):
         number = coroutine.thread.number if coroutine.thread is not None else None
         return f"running on thread {number}" if number is not None else ""
     wait = wait_of(coroutine)
-    return in_words(wait) if wait else ""
+    text = in_words(wait) if wait else ""
+    # A timeout is told by the time left.
+    asked = [request for request in coroutine.requests if request != "timeout"]
+    return f"{text} [{', '.join(asked)}]" if text and asked else text
 
 
 def in_words(wait):

@@ -44,7 +44,7 @@ def _coroutine_id(value):
 
 
 def _join_handle(value):
-    return Printer(f"JoinHandle of {coroutine_text(_number(value['id']))}")
+    return Printer(f"JoinHandle of {coroutine_text(int(value['target']['id']))}")
 
 
 def _mutex(value):
@@ -104,7 +104,7 @@ def _oneshot(name, end):
 
 _PRINTERS = {
     "coro::coroutine::current::CoroutineId": _coroutine_id,
-    "coro::runtime::spawn::JoinHandle": _join_handle,
+    "coro::runtime::handle::JoinHandle": _join_handle,
     "coro::sync::mutex::Mutex": _mutex,
     "coro::sync::mutex::MutexGuard": _guard,
     "coro::sync::channel::sender::Sender": _sender,

@@ -20,7 +20,7 @@ def coroutine_id(value, _dictionary):
 def join_handle(value, _dictionary):
     """`JoinHandle of coroutine #42 …`"""
     return _said(value, lambda registry, raw: "JoinHandle of "
-                 + shown.coroutine(registry, _number(_child(raw, "id"))))
+                 + shown.coroutine(registry, _child(_child(raw, "target"), "id").GetValueAsUnsigned()))
 
 
 def mutex(value, _dictionary):
@@ -94,7 +94,7 @@ def oneshot_receiver(value, _dictionary):
 
 TYPES = {
     r"^coro::coroutine::current::CoroutineId$": coroutine_id,
-    r"^coro::runtime::spawn::JoinHandle<.*>$": join_handle,
+    r"^coro::runtime::handle::JoinHandle<.*>$": join_handle,
     r"^coro::sync::mutex::Mutex<.*>$": mutex,
     r"^coro::sync::mutex::MutexGuard<.*>$": mutex_guard,
     r"^coro::sync::channel::sender::Sender<.*>$": sender,

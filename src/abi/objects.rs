@@ -145,11 +145,13 @@ pub(crate) enum Role {
     Stream = 1,
     Listener = 2,
     Datagram = 3,
+    /// Somebody else's, which a coroutine waits for at the moment.
+    Other = 4,
 }
 
 impl Role {
     /// All roles, in the order of their numbers.
-    pub(crate) const ALL: [Role; 4] = [Role::None, Role::Stream, Role::Listener, Role::Datagram];
+    pub(crate) const ALL: [Role; 5] = [Role::None, Role::Stream, Role::Listener, Role::Datagram, Role::Other];
 
     /// The name that every reader shows.
     pub(crate) const fn name(self) -> &'static str {
@@ -158,6 +160,7 @@ impl Role {
             Role::Stream => "stream",
             Role::Listener => "listener",
             Role::Datagram => "datagram",
+            Role::Other => "other",
         }
     }
 }

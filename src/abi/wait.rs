@@ -53,7 +53,7 @@ pub(crate) enum WaitReason {
     Future = 22,
     /// Until the members of a scope, a group or a pool have ended, or one of them.
     Group = 23,
-    /// For a signal; the object is nothing.
+    /// For a signal; the object is the number of a descriptor that says so.
     Signal = 24,
     /// Until a child process ends; the object is its pidfd's number.
     Process = 25,
@@ -140,13 +140,13 @@ impl WaitReason {
             | WaitReason::Sleep
             | WaitReason::Shutdown
             | WaitReason::Group
-            | WaitReason::Future
-            | WaitReason::Signal => ObjectKind::Nothing,
+            | WaitReason::Future => ObjectKind::Nothing,
             WaitReason::Join => ObjectKind::CoroutineId,
             WaitReason::Read
             | WaitReason::Write
             | WaitReason::Accept
             | WaitReason::Connect
+            | WaitReason::Signal
             | WaitReason::Process => ObjectKind::FileDescriptor,
             WaitReason::Mutex
             | WaitReason::Send
@@ -175,6 +175,7 @@ impl WaitReason {
                 | WaitReason::Connect
                 | WaitReason::Offload
                 | WaitReason::Process
+                | WaitReason::Signal
         )
     }
 

@@ -64,6 +64,13 @@ pub(crate) fn is_requested(record: &Record) -> bool {
     has(record, request::CANCEL)
 }
 
+/// Whether a wait of the running coroutine may have been ended by a cancel or a timeout scope, and not by what it was
+/// for.
+#[inline]
+pub(crate) fn may_end_waits(record: &Record) -> bool {
+    has(record, request::CANCEL | request::TIMEOUT)
+}
+
 /// Whether a coroutine that doesn't run was asked to end, and doesn't hold that back.
 #[inline]
 pub(crate) fn is_due(record: &Record) -> bool {
@@ -125,4 +132,24 @@ pub(crate) fn shield<R>(record: &Record, f: impl FnOnce() -> R) -> R {
     note(record, request::SHIELD, 0);
     let _lowered = Lowered(record);
     f()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem::MaybeUninit;
+
+    use super::*;
+
+    #[test]
+    fn request_is_made_once_and_never_of_the_slots_next_tenant() {
+        // SAFETY: all zero is a record that never had a tenant.
+        let record: &Record = Box::leak(Box::new(unsafe { MaybeUninit::zeroed().assume_init() }));
+        record.requests.store(request::nothing(5) | request::SHIELD, Relaxed);
+        let target = Target { record, id: 5 };
+        assert!(target.request() && !target.request());
+        assert_eq!(record.requests.load(Relaxed), request::nothing(5) | request::SHIELD | request::CANCEL);
+        assert!(is_requested(record) && !is_due(record));
+        record.requests.store(request::nothing(6), Relaxed);
+        assert!(!target.request() && !is_requested(record));
+    }
 }

@@ -6,8 +6,9 @@ use std::ptr;
 
 use crate::abi::objects::OWNER_IS_THREAD;
 use crate::abi::record::Record;
+use crate::error::Kind;
 use crate::registry;
-use crate::sys::process;
+use crate::sys::{fork, process};
 
 /// A coroutine's number: counted from 1 over the process's life, and never used again.
 ///
@@ -94,6 +95,12 @@ thread_local! {
 pub(crate) fn running() -> Option<&'static Record> {
     // SAFETY: `follow`'s caller promises that the cell lives until it is told otherwise.
     unsafe { RUNNING.get().as_ref() }.map(Cell::get)
+}
+
+/// Why there is no coroutine that could do what was `tried`.
+#[cold]
+pub(crate) fn outside(tried: &'static str) -> Kind {
+    if fork::is_child() { Kind::Forked { tried } } else { Kind::Outside { tried } }
 }
 
 /// Who runs on this thread, as `abi::objects` tells an owner: the coroutine, or outside a runtime the thread.

@@ -3,9 +3,9 @@
 //! A finished coroutine is not always joined, so what has to be done at its end needs a place (as Go's `defer`,
 //! but per coroutine, not per function).
 
-use super::current::running;
+use super::current::{outside, running};
 use super::extra;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 
 /// Runs `f` at the running coroutine's end: after its function has returned, panicked or been cancelled, the
 /// last deferred first. `f` may wait; a panic in it is reported and ends nothing else.
@@ -29,7 +29,7 @@ use crate::error::{Kind, Result};
 /// # Ok::<(), coro::Error>(())
 /// ```
 pub fn defer(f: impl FnOnce() + 'static) -> Result<()> {
-    let record = running().ok_or(Kind::Outside { tried: "coro::defer" })?;
+    let record = running().ok_or_else(|| outside("coro::defer"))?;
     extra::get_or_make(record).deferred.borrow_mut().push(Box::new(f));
     Ok(())
 }

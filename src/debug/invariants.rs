@@ -188,7 +188,8 @@ impl Findings {
         let expected: &[Role] = match reason {
             WaitReason::Accept => &[Role::Listener],
             WaitReason::Connect => &[Role::Stream],
-            _ => &[Role::Stream, Role::Datagram],
+            WaitReason::Signal | WaitReason::Process => &[Role::Other],
+            _ => &[Role::Stream, Role::Datagram, Role::Other],
         };
         let role = row.role.load(Acquire);
         self.expect(expected.iter().any(|expected| role == *expected as u32), || {

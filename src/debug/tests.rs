@@ -138,12 +138,13 @@ fn a_descriptor_that_makes_no_sense_is_found() {
         (1, 16, libc::AF_INET),
         (2, 28, libc::AF_INET6),
         (3, 2, libc::AF_UNIX),
+        (4, 0, 0),
         (2, 96, libc::AF_UNIX),
     ] {
         assert_eq!(problem(role, length, family), None);
     }
     for (role, length, family) in [
-        (4, 0, 0),
+        (5, 0, 0),
         (1, 97, libc::AF_UNIX),
         (1, 1, libc::AF_UNIX),
         (1, 16, libc::AF_INET6),

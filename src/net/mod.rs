@@ -29,6 +29,7 @@ mod timeout;
 mod told;
 mod udp;
 mod unix;
+pub(crate) mod watch;
 
 pub use datagram::UnixDatagram;
 pub use names::ToSocketAddrs;

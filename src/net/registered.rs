@@ -239,10 +239,10 @@ impl Closer {
 }
 
 /// On a source's list; taken off however the wait ends.
-struct Enlisted {
-    source: &'static Source,
-    direction: Direction,
-    waiter: Waiter,
+pub(super) struct Enlisted {
+    pub(super) source: &'static Source,
+    pub(super) direction: Direction,
+    pub(super) waiter: Waiter,
 }
 
 impl Drop for Enlisted {

@@ -23,8 +23,8 @@ use crate::sys::process;
 /// for ten seconds. What comes when all are busy waits for its turn, in the order of its coming. Debuggers show which
 /// thread works for whom: `offload at src/main.rs:12, on thread 4711`.
 ///
-/// A coroutine that is cancelled meanwhile goes on to unwind at once; the work itself can't be interrupted, and its result
-/// is dropped when it is there. Outside a runtime, and in a destructor that runs because of a panic, `f` runs right here, and
+/// A coroutine that is cancelled meanwhile, or whose [`timeout`](crate::timeout) passes, goes on to unwind at once. Work that
+/// has not begun is dropped then; what has begun can't be interrupted, and its result is dropped when it is there. Outside a runtime, and in a destructor that runs because of a panic, `f` runs right here, and
 /// so it does where the system refuses the first thread.
 ///
 /// As tokio's `spawn_blocking` and gevent's `threadpool.apply`.
@@ -52,6 +52,7 @@ where
     if pool::submit(job.clone()).is_err() {
         job.run();
     }
+    let _left = Left(&job);
     job.wait()
 }
 
@@ -105,6 +106,21 @@ impl<F: FnOnce() -> T, T> Job<F, T> {
     // Nothing panics under the lock.
     fn state(&self) -> MutexGuard<'_, State<F, T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who has asked for a job has its result, or unwinds and wants none.
+struct Left<'a, F: FnOnce() -> T, T>(&'a Job<F, T>);
+
+impl<F: FnOnce() -> T, T> Drop for Left<'_, F, T> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        if let State::Queued(..) = &*state {
+            let unbegun = std::mem::replace(&mut *state, State::Empty);
+            // It is the user's, whose destructor may do anything.
+            drop(state);
+            drop(unbegun);
+        }
     }
 }
 

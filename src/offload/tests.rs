@@ -1,12 +1,12 @@
 //! Offloaded work: where it runs, its result, its panics, and that nobody who waits for it is lost.
 
-use std::panic;
+use std::panic::{self, Location};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 
-use super::offload;
+use super::{Job, Left, Work, offload};
 use crate::{run, spawn, yield_now};
 
 #[test]
@@ -113,14 +113,17 @@ fn who_is_cancelled_waits_for_nothing_and_the_result_is_dropped() {
     }
     let (say, hear) = mpsc::channel();
     let (go, wait) = mpsc::channel::<()>();
+    let (begin, has_begun) = mpsc::channel();
     run(|| {
         spawn(move || {
             offload(move || {
+                begin.send(()).unwrap();
                 wait.recv().unwrap();
                 Told(say)
             })
         });
         yield_now();
+        has_begun.recv().unwrap();
     })
     .unwrap();
     // The runtime has ended, though the work has not.
@@ -140,17 +143,38 @@ fn a_result_that_nobody_wants_may_panic_when_dropped() {
     }
     for _ in 0..300 {
         let (go, wait) = mpsc::channel::<()>();
+        let (begin, has_begun) = mpsc::channel();
         run(|| {
             spawn(move || {
                 offload(move || {
+                    begin.send(()).unwrap();
                     wait.recv().unwrap();
                     Panics
                 });
             });
             yield_now();
+            has_begun.recv().unwrap();
         })
         .unwrap();
         go.send(()).unwrap();
     }
     assert_eq!(run(|| offload(|| 5)).unwrap(), 5);
+}
+
+#[test]
+fn work_that_nobody_has_begun_is_dropped_when_nobody_wants_its_result() {
+    struct Told(Arc<AtomicUsize>);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let told = Told(dropped.clone());
+    let job = Arc::new(Job::new(move || drop(told), Location::caller()));
+    drop(Left(&job));
+    assert_eq!(dropped.load(SeqCst), 1);
+    // A thread of the pool that comes to it now finds nothing to do.
+    job.run();
+    assert_eq!(dropped.load(SeqCst), 1);
 }

@@ -25,6 +25,7 @@ use nix::sys::epoll::EpollFlags;
 use super::Ready;
 use super::poller::Poller;
 use crate::coroutine::waiter::{Waiter, Waiters};
+use crate::sys::fork;
 
 /// Which way data goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,23 +105,36 @@ fn pool() -> MutexGuard<'static, Pool> {
 
 /// Takes a source for a new file descriptor. It is watched from the first wait on: see [`Source::enlist`].
 pub(crate) fn acquire() -> &'static Source {
+    if fork::is_child() {
+        // The pool's lock may be held for ever by a thread that isn't here.
+        return make();
+    }
     let mut pool = pool();
     if let Some(source) = pool.free.pop() {
         return source;
     }
-    let source: &'static Source = Box::leak(Box::new(Source {
+    let source = make();
+    pool.all.push(source);
+    source
+}
+
+fn make() -> &'static Source {
+    Box::leak(Box::new(Source {
         readiness: AtomicU64::new(READABLE | WRITABLE),
         generation: AtomicU64::new(1),
         waiting: Mutex::default(),
-    }));
-    pool.all.push(source);
-    source
+    }))
 }
 
 /// Gives a source back, before its fd is closed or handed out.
 ///
 /// A duplicate of the fd may live on, and epoll would go on watching through it: so it is taken out of the set.
 pub(crate) fn release(source: &'static Source, fd: BorrowedFd<'_>) {
+    if fork::is_child() {
+        // The epoll set is the parent's, too: to take the fd out would take it from the parent. The lock may be held for
+        // ever by a thread that isn't here.
+        return;
+    }
     let mut waiting = source.lock();
     if let Some(poller) = waiting.poller.take() {
         poller.unwatch(fd);

@@ -1,21 +1,26 @@
 //! How a runtime starts, runs main's function and ends.
 
+use std::env;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use super::workers::Workers;
 use super::{monitor, panic};
 use crate::abi::layout::WORKER_COUNT;
 use crate::debug::crash::{self, CrashReport, ThreadStack};
 use crate::debug::quit;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::scheduler::main::Settings;
 use crate::scheduler::policy::Policy;
 use crate::scheduler::{remote, worker};
 use crate::stack::region;
-use crate::sys::signal;
+use crate::sys::{clock, fork, signal};
+
+/// How long the others may take to end before they are named.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Starts a runtime on this thread, runs `main` as its main coroutine, and ends all other coroutines when `main`
 /// has returned.
@@ -61,6 +66,7 @@ pub struct Builder {
     policy: Policy,
     workers: Option<usize>,
     trace: usize,
+    grace: Option<Duration>,
     crash_report: CrashReport,
     crash_file: Option<Arc<OwnedFd>>,
     dump_on_quit: bool,
@@ -110,6 +116,16 @@ impl Builder {
     /// Keeps a record of the last `switches` switches, for [`take_trace`](crate::take_trace).
     pub fn trace(mut self, switches: usize) -> Builder {
         self.trace = switches;
+        self
+    }
+
+    /// How long the other coroutines may take to end when main has returned, before those that have not are named on
+    /// standard error: 5 s if it isn't set. They are waited for all the same, since they may use what would be gone: one
+    /// that computes for ever, or swallows every cancel, keeps the runtime from ending.
+    ///
+    /// It is looked at when coroutines switch: one that computes is not interrupted by it.
+    pub fn grace(mut self, grace: Duration) -> Builder {
+        self.grace = Some(grace);
         self
     }
 
@@ -166,6 +182,9 @@ impl Builder {
 
     /// What is the same whatever main returns.
     fn start(self, caller: &'static Location<'static>) -> Result<Started> {
+        if fork::is_child() {
+            return Err(Kind::Forked { tried: "coro::run" }.into());
+        }
         if worker::current().is_some() {
             return Err(Kind::Nested.into());
         }
@@ -181,8 +200,17 @@ impl Builder {
             return Err(Kind::LonePolicy { asked: count }.into());
         }
         monitor::is_wanted()?;
+        match env::var_os("CORO_DEBUG_CLOCK") {
+            None => {}
+            Some(value) if value == "1" => clock::notice_stops(),
+            Some(value) => {
+                return Err(Kind::ClockSwitch { value: value.to_string_lossy().into_owned() }.into());
+            }
+        }
         let region = region::start(self.max_coroutines)?;
         signal::ignore_sigpipe().map_err(|source| Kind::System { tried: "ignoring SIGPIPE", source })?;
+        let system = |tried| move |source| Error::from(Kind::System { tried, source });
+        worker::watch_forks().map_err(system("having forks watched"))?;
         panic::install_hook();
         crash::prepare(self.crash_report, self.crash_file)?;
         if self.dump_on_quit {
@@ -196,6 +224,7 @@ impl Builder {
             policy: self.policy,
             trace: self.trace,
             notices_deadlocks: !self.is_silent_when_stuck,
+            grace: self.grace.unwrap_or(GRACE).as_nanos().try_into().unwrap_or(u64::MAX),
             caller,
         };
         Ok(Started { _workers: Workers::start(count, settings)?, _stack: stack })

@@ -9,6 +9,8 @@
 //! - [`scope`]: those that may borrow from who spawns them
 //! - [`group`]: those that are waited for together, and of which so many run at a time
 //! - [`shield`]: what is not to be cut short
+//! - [`process`]: child processes
+//! - [`signal`]: signals as events
 //! - [`monitor`]: names coroutines that keep their worker from all others
 //! - [`panic`]: what a panic's report says of the coroutine
 //! - [`stats`]: what a program may know of its runtime
@@ -19,9 +21,11 @@ pub(crate) mod group;
 pub(crate) mod handle;
 mod monitor;
 mod panic;
+pub mod process;
 pub(crate) mod scope;
 pub(crate) mod several;
 pub(crate) mod shield;
+pub mod signal;
 pub(crate) mod spawn;
 pub(crate) mod stats;
 pub(crate) mod stream_server;

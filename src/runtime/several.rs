@@ -56,7 +56,8 @@ pub fn wait_any_timeout<T>(handles: &[JoinHandle<T>], timeout: Duration) -> Resu
             return Ok(ended);
         }
         let ends = AnyEnd(handles);
-        park::block_until(WaitReason::Join, first.target().id, &ends, Some(deadline)).map_err(JoinError::not_waited)?;
+        park::block_until(WaitReason::Join, first.target().id, &ends, Some(deadline))
+            .map_err(JoinError::not_waited)?;
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::abi::layout;
 use crate::abi::wait::WaitReason;
-use crate::error::{Kind, Result};
+use crate::coroutine::current::outside;
+use crate::error::Result;
+use crate::scheduler::main;
 use crate::scheduler::team;
 use crate::scheduler::trace::Switch;
 use crate::scheduler::worker;
@@ -35,6 +37,9 @@ pub struct Stats {
     pub capacity: usize,
     /// Bytes of the deepest stack so far of any coroutine in the process, in whole pages, as touched.
     pub deepest_stack: usize,
+    /// Coroutines that were left parked for ever, with their stacks, when runtimes of the process ended: in programs with
+    /// `panic = "abort"`, where they can't be unwound.
+    pub leaked: u64,
     parked: [usize; WaitReason::ALL.len()],
 }
 
@@ -77,7 +82,7 @@ impl Stats {
 /// # Ok::<(), coro::Error>(())
 /// ```
 pub fn stats() -> Result<Stats> {
-    let worker = worker::current().ok_or(Kind::Outside { tried: "coro::stats" })?;
+    let worker = worker::current().ok_or_else(|| outside("coro::stats"))?;
     let indices = match &worker.seat {
         Some(seat) => seat.team().indices().collect(),
         None => vec![worker.index],
@@ -103,6 +108,7 @@ pub fn stats() -> Result<Stats> {
         steals: sum(|row| &row.steals),
         capacity: worker.region.geometry.capacity(),
         deepest_stack: slots::deepest(worker.region),
+        leaked: main::leaked(),
         parked,
     })
 }
@@ -112,6 +118,6 @@ pub fn stats() -> Result<Stats> {
 /// # Errors
 /// Outside a runtime.
 pub fn take_trace() -> Result<Vec<Switch>> {
-    let worker = worker::current().ok_or(Kind::Outside { tried: "coro::take_trace" })?;
+    let worker = worker::current().ok_or_else(|| outside("coro::take_trace"))?;
     Ok(worker.trace.take())
 }

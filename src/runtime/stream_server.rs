@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::spawn::{CoroutineBuilder, JoinHandle};
+use super::handle::JoinHandle;
+use super::spawn::CoroutineBuilder;
 use super::stats::stats;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::Waiters;

@@ -5,6 +5,7 @@
 //! used, and a thread ends, with its thread-locals, when none of its coroutines is left.
 
 use std::iter;
+use std::mem;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -14,6 +15,7 @@ use crate::error::{Kind, Result};
 use crate::scheduler::main::{Running, Settings};
 use crate::scheduler::remote::{self, Place};
 use crate::scheduler::team::{Seat, Team};
+use crate::sys::fork;
 
 /// All workers of a runtime; ended and joined when this is dropped.
 pub(super) struct Workers {
@@ -75,6 +77,12 @@ fn start_thread(
 
 impl Drop for Workers {
     fn drop(&mut self) {
+        if fork::is_child() {
+            // The coroutines and the threads are the parent's: nothing is unwound, nobody runs, nobody is joined.
+            mem::forget(self.first.take());
+            mem::forget(mem::take(&mut self.others));
+            return;
+        }
         if let Some(team) = self.first.as_ref().and_then(Running::team) {
             team.announce_end();
         }

@@ -10,7 +10,9 @@ use std::cell::Cell;
 use std::io::Write as _;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::time::Duration;
 use std::{io, marker, thread};
 
 use super::cancel;
@@ -41,8 +43,13 @@ use crate::stack::slots;
 use crate::sys::errno::Errno;
 use crate::sys::{clock, process};
 
-/// How long the end waits before it says, once, whom it waits for.
-const PATIENCE: u64 = 5_000_000_000;
+/// How many were left parked, with their stacks, by all runtimes of the process: under `panic = "abort"`.
+static LEAKED: AtomicU64 = AtomicU64::new(0);
+
+/// See [`LEAKED`].
+pub(crate) fn leaked() -> u64 {
+    LEAKED.load(Relaxed)
+}
 
 /// What all workers of a runtime start with.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) trace: usize,
     /// Whether it is said when nobody can go on.
     pub(crate) notices_deadlocks: bool,
+    /// How long the end waits (in nanoseconds) before it says, once, whom it waits for.
+    pub(crate) grace: u64,
     /// Where the runtime was started.
     pub(crate) caller: &'static Location<'static>,
 }
@@ -60,6 +69,7 @@ pub(crate) struct Settings {
 /// A worker that runs on this thread, from its start until it is dropped.
 pub(crate) struct Running {
     worker: Box<Worker>,
+    grace: u64,
     /// Behind the worker, so that it is given back last.
     _place: Place,
     /// It is the thread's own.
@@ -69,7 +79,7 @@ pub(crate) struct Running {
 impl Running {
     /// Makes this thread a worker, with main as its running coroutine. `seat`: its place among several.
     pub(crate) fn start(settings: Settings, place: Place, seat: Option<Seat>) -> Result<Running> {
-        let Settings { region, policy, trace, notices_deadlocks, caller } = settings;
+        let Settings { region, policy, trace, notices_deadlocks, grace, caller } = settings;
         let Place { index, remote, .. } = place;
         let acquired = Acquired { region, slots: Cell::default() };
         let system =
@@ -155,7 +165,7 @@ impl Running {
         transition::run(&main.state);
         transfer(&worker, io, After::Lend);
         transfer(&worker, switch, After::Lend);
-        Ok(Running { worker, _place: place, _not_send: marker::PhantomData })
+        Ok(Running { worker, grace, _place: place, _not_send: marker::PhantomData })
     }
 
     /// What it shares with the runtime's other workers, if there are any.
@@ -182,11 +192,11 @@ impl Running {
             // Nothing can be unwound: what is parked stays, with its values.
             return;
         }
-        let mut patience = Some(PATIENCE);
+        let mut patience = Some(self.grace);
         while worker.alive() > 0 {
             let Ok(wait) = Wait::open(WaitReason::Shutdown, 0) else { return };
             worker.last_one_out.set(Some(wait.token()));
-            wait.park_until(patience.map(|patience| clock::now() + patience));
+            wait.park_until(patience.map(|patience| clock::now().saturating_add(patience)));
             if worker.alive() > 0 && patience.take().is_some() {
                 self.name_those_left();
             }
@@ -208,6 +218,7 @@ impl Running {
         if cfg!(panic = "abort") {
             // It stays as it is, and belongs to no worker any more.
             record.worker.store(NO_WORKER, Relaxed);
+            LEAKED.fetch_add(1, Relaxed);
         } else {
             cancel::cancel(Target::of(record));
         }
@@ -228,9 +239,9 @@ impl Running {
         // Not `eprintln!`, which panics when nobody reads it.
         let _ = writeln!(
             io::stderr(),
-            "coro: main has returned, but {} coroutines have not ended in {} s, and main waits for them: {}{}",
+            "coro: main has returned, but {} coroutines have not ended in {:?}, and main waits for them: {}{}",
             worker.alive(),
-            PATIENCE / 1_000_000_000,
+            Duration::from_nanos(self.grace),
             names.join(", "),
             if worker.alive() > 10 { ", ..." } else { "" }
         );

@@ -26,10 +26,11 @@ use super::worker::{self, Worker};
 use crate::abi::record::Record;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::{ThreadWait, Waiter, Waiters};
-use crate::coroutine::{cancel, timeout};
+use crate::coroutine::{cancel, current, timeout};
 use crate::error::{Kind, Result};
 use crate::registry::transition::{self, Wake};
 use crate::registry::{self, WakeToken};
+use crate::sys::fork;
 
 /// Operations that may succeed without a wait until others get a turn.
 const BUDGET: u32 = 128;
@@ -192,7 +193,7 @@ pub(crate) fn block_until(
     list: &(impl WaitList + ?Sized),
     deadline: Option<u64>,
 ) -> Result<Woken> {
-    let Some(worker) = worker::current() else { return Ok(block_thread(list, deadline)) };
+    let Some(worker) = worker::current() else { return block_thread(reason, list, deadline) };
     let wait = Wait::open_on(worker.for_user(reason.verb())?, reason, object)?;
     if !list.enlist(wait.waiter()) {
         return Ok(Woken::Event);
@@ -200,7 +201,7 @@ pub(crate) fn block_until(
     let record = wait.record;
     let enlisted = Enlisted { list, waiter: wait.waiter() };
     let woken = wait.park_until(deadline);
-    if woken == Woken::Event && !list.is_several() && !cancel::is_requested(record) {
+    if woken == Woken::Event && !list.is_several() && !cancel::may_end_waits(record) {
         // Nothing but the list's owner can have ended the wait, and it took the waiter off: no need to look for
         // it among the others, who may be many.
         mem::forget(enlisted);
@@ -224,7 +225,10 @@ impl<L: WaitList + ?Sized> Drop for Enlisted<'_, L> {
 
 #[cold]
 #[inline(never)]
-fn block_thread(list: &(impl WaitList + ?Sized), deadline: Option<u64>) -> Woken {
+fn block_thread(reason: WaitReason, list: &(impl WaitList + ?Sized), deadline: Option<u64>) -> Result<Woken> {
+    if fork::is_child() {
+        return Err(current::outside(reason.verb()).into());
+    }
     let thread = ThreadWait::new();
     let waiter = Waiter::Thread(thread.clone());
     let woken = !list.enlist(waiter.clone()) || thread.wait_until(deadline);
@@ -232,12 +236,15 @@ fn block_thread(list: &(impl WaitList + ?Sized), deadline: Option<u64>) -> Woken
     if !woken || list.is_several() {
         list.delist(&waiter);
     }
-    if woken { Woken::Event } else { Woken::Deadline }
+    Ok(if woken { Woken::Event } else { Woken::Deadline })
 }
 
 /// Ends the process, for a wait that can't be refused with an error, in a destructor that runs because of a
 /// panic: only another coroutine could end it, and none may run.
 pub(crate) fn abort_unwinding_wait(tried: &str) -> ! {
+    if fork::is_child() {
+        last_words(format_args!("{tried}"));
+    }
     let who = worker::current().map(|worker| worker.running());
     let name = who.and_then(Record::name).unwrap_or_default();
     last_words(format_args!(

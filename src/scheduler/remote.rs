@@ -17,6 +17,7 @@ use super::sleep::{Set, Sleepers};
 use crate::abi::layout::WORKER_COUNT;
 use crate::error::{Kind, Result};
 use crate::sys::eventfd::Eventfd;
+use crate::sys::fork;
 
 /// What is shared of a worker.
 #[derive(Debug)]
@@ -75,6 +76,10 @@ pub(crate) fn vain_yields(worker: u32) -> u64 {
 /// Sends a coroutine, which the caller has made ready, to its worker.
 pub(crate) fn send(worker: u32, entry: Entry) {
     let Some(remote) = REMOTES.get(worker as usize) else { return };
+    // The bell is the parent's, too.
+    if fork::is_child() {
+        return;
+    }
     remote.inbox.push(entry);
     if SLEEPERS.is_to_be_woken(worker) {
         remote.ring();

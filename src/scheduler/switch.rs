@@ -32,6 +32,7 @@ use crate::debug::crash;
 use crate::registry::transition;
 use crate::stack::checkers;
 use crate::stack::geometry::REDZONE;
+use crate::sys::fork;
 
 /// What is to become of a coroutine that has left its stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +214,13 @@ pub(crate) extern "C" fn start(record: *const ()) -> ! {
         Kind::Io => super::io::io_loop(worker),
         Kind::User | Kind::Main => entry::run(record),
     };
+    if fork::is_child() {
+        park::last_words(format_args!(
+            "a child process made by fork has come to the end of its coroutine, #{}: there is nobody here to go on with; \
+             call exec or _exit in the child",
+            record.id()
+        ));
+    }
     park::wake_all(waiters);
     let next = if worker.is_service(record) { worker.main } else { successor(worker) };
     leave_for_good(worker, next)

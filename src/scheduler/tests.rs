@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::{park, worker};
 use crate::abi::record::Record;
 use crate::abi::state::{State, flag};
+use crate::abi::wait::WaitReason;
+use crate::coroutine::cancel::Target;
 use crate::registry::{self, WakeToken};
 use crate::stack::region;
 
@@ -18,7 +20,7 @@ fn try_everything() {
     let said = [
         crate::CoroutineBuilder::new().spawn(|| ()).err().map(|error| error.to_string()),
         park::yield_now().err().map(|error| error.to_string()),
-        park::Wait::open(crate::abi::wait::WaitReason::Sleep, 0).err().map(|error| error.to_string()),
+        park::Wait::open(WaitReason::Sleep, 0).err().map(|error| error.to_string()),
     ];
     SAID.with_borrow_mut(|all| all.extend(said.into_iter().flatten()));
 }
@@ -115,6 +117,20 @@ fn a_yield_makes_earlier_queue_entries_stale() {
         crate::yield_now();
         assert_eq!(turns.load(std::sync::atomic::Ordering::Relaxed), 2);
         other.join().unwrap();
+    })
+    .unwrap();
+}
+
+#[test]
+fn cancel_that_comes_between_the_look_and_the_parking_is_seen_when_parked() {
+    crate::run(|| {
+        let target = crate::spawn(|| {
+            let wait = park::Wait::open(WaitReason::Join, 0).unwrap();
+            // As by a thread that has looked at the state before the wait was opened, and so wakes nobody.
+            assert!(Target::of(worker::current().unwrap().running()).request());
+            wait.park_until(None);
+        });
+        assert!(target.join().unwrap_err().is_cancelled());
     })
     .unwrap();
 }

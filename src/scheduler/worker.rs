@@ -1,6 +1,7 @@
 //! A worker: what one OS thread needs to run coroutines.
 
 use std::cell::Cell;
+use std::io;
 use std::ptr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -23,6 +24,7 @@ use crate::registry::WakeToken;
 use crate::stack::cache::Cache;
 use crate::stack::region::Region;
 use crate::sys::errno::Errno;
+use crate::sys::fork;
 
 /// Ids that a worker takes at a time, so that a spawn touches no line which all workers share.
 const ID_BLOCK: u64 = 64;
@@ -101,8 +103,19 @@ pub(crate) fn of_user<'a>(tried: &'static str) -> Result<&'a Worker> {
 pub(super) fn refusal(tried: &'static str) -> Error {
     match current() {
         Some(worker) => Kind::Service { tried, service: worker.running().kind().name() }.into(),
-        None => Kind::Outside { tried }.into(),
+        None => current::outside(tried).into(),
     }
+}
+
+/// Has children by `fork` find themselves outside a runtime.
+pub(crate) fn watch_forks() -> io::Result<()> {
+    extern "C" fn forget() {
+        WORKER.set(ptr::null());
+        // SAFETY: none is set.
+        unsafe { current::follow(None) };
+    }
+    // SAFETY: it stores to thread-locals that need no initialisation.
+    unsafe { fork::watch(forget) }
 }
 
 /// Makes a worker this thread's, or none.

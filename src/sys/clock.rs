@@ -1,11 +1,43 @@
 //! CLOCK_MONOTONIC as nanoseconds in one word: what records, deadlines and readers are told in.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Now. 18–27 ns.
+/// Time that is taken off: see [`notice_stops`].
+static STOPPED: AtomicU64 = AtomicU64::new(0);
+/// When somebody has looked last; 0: stops are not taken off.
+static LAST_LOOK: AtomicU64 = AtomicU64::new(0);
+/// A longer time without a look is a stop. Somebody looks every second (the reactor's heartbeat), and one second more is
+/// for a machine that has other things to do.
+const LONGEST: u64 = 2_000_000_000;
+
+/// Has the time in which the whole process was stopped (by a debugger, by SIGSTOP) taken off all that is running, from now on.
+pub(crate) fn notice_stops() {
+    LAST_LOOK.fetch_max(raw(), Relaxed);
+}
+
+/// A look at the clock, which comes at least once a second while the process runs.
+pub(crate) fn look() {
+    if LAST_LOOK.load(Relaxed) == 0 {
+        return;
+    }
+    let now = raw();
+    // One of several threads sees the gap.
+    let gap = now.saturating_sub(LAST_LOOK.fetch_max(now, Relaxed));
+    if gap > LONGEST {
+        STOPPED.fetch_add(gap, Relaxed);
+    }
+}
+
+/// Now, without the time that was taken off. 18–27 ns.
 pub(crate) fn now() -> u64 {
+    raw() - STOPPED.load(Relaxed)
+}
+
+fn raw() -> u64 {
     // The call fails for unknown clocks only.
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has CLOCK_MONOTONIC");
     now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64

@@ -9,6 +9,7 @@ pub(crate) mod epoll;
 pub(crate) mod errno;
 pub(crate) mod eventfd;
 pub(crate) mod file;
+pub(crate) mod fork;
 pub(crate) mod loaded;
 pub(crate) mod memory;
 #[cfg(all(test, not(feature = "sanitize")))]

@@ -70,7 +70,7 @@ pub fn timeout<T>(limit: Duration, f: impl FnOnce() -> T) -> Result<T, Elapsed> 
     if cfg!(panic = "abort") {
         return Err(refused(Kind::Unsupported { tried: "coro::timeout" }));
     }
-    let record = current::running().ok_or_else(|| refused(Kind::Outside { tried: "coro::timeout" }))?;
+    let record = current::running().ok_or_else(|| refused(current::outside("coro::timeout")))?;
     let begun = scopes::begin(record, clock::after(limit));
     // Unwind safety: all that `f` has broken is behind the one unwinding that is stopped here, which the caller is told.
     let result = catch_unwind(AssertUnwindSafe(f));

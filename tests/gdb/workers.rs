@@ -146,6 +146,7 @@ fn started_by_gdb() {
         frame,
         "info locals",
         "coro select .",
+        "thread 1",
         "bt 1",
     ];
     let said = coro(&options, &commands);

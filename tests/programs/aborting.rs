@@ -50,6 +50,37 @@ fn main() {
         assert_eq!(sum, 45);
         coro::run(|| sleep(Duration::from_millis(1))).unwrap();
     }
+    // Nothing can be ended early; and a scope waits.
+    coro::run(|| {
+        let waiting = spawn(|| sleep(Duration::from_millis(1)));
+        let said = [
+            waiting.cancel().map_err(|error| error.to_string()),
+            coro::timeout(Duration::ZERO, || unreachable!()).map_err(|error| error.to_string()),
+            coro::Group::new().cancel().map_err(|error| error.to_string()),
+            coro::Pool::new(1).cancel().map_err(|error| error.to_string()),
+            coro::scope(|scope| scope.cancel()).map_err(|error| error.to_string()),
+        ];
+        for (said, tried) in said.into_iter().zip([
+            "JoinHandle::cancel",
+            "coro::timeout",
+            "Group::cancel",
+            "Pool::cancel",
+            "Scope::cancel",
+        ]) {
+            let said = said.unwrap_err();
+            assert!(said.starts_with(tried) && said.contains("panic = \"abort\""), "{said}");
+        }
+        waiting.join().unwrap();
+        let mut count = 0;
+        coro::scope(|scope| {
+            scope.spawn(|| {
+                sleep(Duration::from_millis(1));
+                count += 1;
+            });
+        });
+        assert_eq!((count, coro::stats().unwrap().leaked), (1, 6));
+    })
+    .unwrap();
     let [parked, fresh, ran] = [parked, fresh, ran].map(|count| count.load(Relaxed));
     println!(
         "dropped: {parked} values of parked ones, {fresh} of those that never ran; {ran} went on after the end"

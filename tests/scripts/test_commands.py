@@ -179,7 +179,7 @@ class OneOfThem(unittest.TestCase):
         for expected in (
             "coroutine     #2 'conn', user",
             "state         parked for 3.1 s",
-            "waits for     read fd 7, 1.0 s left",
+            "waits for     read fd 7, 1.0 s left [cancel]",
             "descriptor    fd 7 is socket:[700]",
             "requests      cancel",
             "spawned       src/app.rs:11, 1 min ago, by #1 'main'",

@@ -324,10 +324,12 @@ impl<'f> Row<'f> {
         Row { bytes: bytes.to_vec(), fields }
     }
 
-    /// A field that is a number, of four or eight bytes.
+    /// A field that is a number, of one to eight bytes.
     pub(crate) fn number(&self, name: &str) -> u64 {
         let field = self.field(name);
         match field.size {
+            1 => self.bytes[field.offset].into(),
+            2 => u16::from_le_bytes([self.bytes[field.offset], self.bytes[field.offset + 1]]).into(),
             4 => half_word(&self.bytes, field.offset).into(),
             8 => word(&self.bytes, field.offset),
             size => panic!("`{name}` is no number: it has {size} bytes"),

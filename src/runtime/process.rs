@@ -1,0 +1,113 @@
+//! Child processes whose end a coroutine can wait for.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::process::{self, Command, ExitStatus};
+use std::time::Duration;
+
+use crate::abi::wait::WaitReason;
+use crate::net::watch::watch;
+use crate::reactor::source::Direction;
+
+/// A child process; as `std::process::Child`. Its pipes ([`as_std_mut`](Child::as_std_mut)) block: read them in
+/// [`offload`](crate::offload), or after [`wait_readable`](crate::wait_readable).
+///
+/// Dropping it neither ends the process nor waits for it.
+///
+/// ```
+/// coro::run(|| {
+///     let mut child = coro::process::spawn(std::process::Command::new("sh").args(["-c", "exit 3"]))?;
+///     assert_eq!(child.wait()?.code(), Some(3));
+///     Ok::<(), std::io::Error>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Child {
+    inner: process::Child,
+    /// Readable when the process has ended.
+    pidfd: OwnedFd,
+}
+
+/// Starts a child process. That itself may block for a moment, as std's does.
+///
+/// # Errors
+/// As `std::process::Command::spawn`; and where the system has no pidfds (before Linux 5.3).
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    Child::from_std(command.spawn()?)
+}
+
+impl Child {
+    /// One that std has started, and that was not waited for.
+    ///
+    /// # Errors
+    /// Where the system has no pidfds (before Linux 5.3), or the process can have no more descriptors.
+    pub fn from_std(child: process::Child) -> io::Result<Child> {
+        // SAFETY: the call has no memory effects. The number is still the child's, since nobody has waited for it.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
+        if fd < 0 {
+            let error = io::Error::last_os_error();
+            let what = format!("cannot get a descriptor of child process {}: {error}", child.id());
+            return Err(io::Error::new(error.kind(), what));
+        }
+        // SAFETY: it was made just now, and nobody else has it.
+        let pidfd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+        Ok(Child { inner: child, pidfd })
+    }
+
+    /// Waits until the process has ended; closes its standard input first, as std does. May be called again.
+    ///
+    /// # Errors
+    /// What the system says; outside a runtime, where it would have to wait.
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        drop(self.inner.stdin.take());
+        self.wait_for(None)
+    }
+
+    /// As [`wait`](Child::wait), for so long at most; leaves standard input open.
+    ///
+    /// # Errors
+    /// `TimedOut`; else as [`wait`](Child::wait).
+    pub fn wait_timeout(&mut self, timeout: Duration) -> io::Result<ExitStatus> {
+        self.wait_for(Some(timeout))
+    }
+
+    fn wait_for(&mut self, timeout: Option<Duration>) -> io::Result<ExitStatus> {
+        loop {
+            if let Some(status) = self.inner.try_wait()? {
+                return Ok(status);
+            }
+            watch(self.pidfd.as_fd(), Direction::Read, WaitReason::Process, timeout).map_err(|error| {
+                let what = format!(
+                    "waiting for child process {} (descriptor {}): {error}",
+                    self.inner.id(),
+                    self.pidfd.as_raw_fd()
+                );
+                io::Error::new(error.kind(), what)
+            })?;
+        }
+    }
+
+    /// Ends the process by SIGKILL.
+    ///
+    /// # Errors
+    /// What the system says. One that has ended already is no error.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.inner.kill()
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.inner.id()
+    }
+
+    /// What std has of it: its pipes above all.
+    pub fn as_std_mut(&mut self) -> &mut process::Child {
+        &mut self.inner
+    }
+
+    /// The same child as std's.
+    pub fn into_std(self) -> process::Child {
+        self.inner
+    }
+}

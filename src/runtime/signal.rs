@@ -1,0 +1,181 @@
+//! Signals as events: a coroutine waits for them, and no code runs in a signal handler but the runtime's.
+//!
+//! The handler counts the signal up and makes the eventfd of each listener readable; both are safe in a handler, on any
+//! thread. (A signalfd would want the signal blocked in all threads, also in those that libraries start.) The descriptors
+//! belong to places that are used again and never closed: so a handler that was held up writes to one that is still there.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use nix::errno::Errno;
+
+use crate::abi::wait::WaitReason;
+use crate::net::watch::watch;
+use crate::reactor::source::Direction;
+use crate::sys::eventfd::Eventfd;
+use crate::sys::{fork, signal};
+
+/// Listeners at a time.
+const LISTENERS: usize = 64;
+/// The kernel's signals are 1 to 64.
+const SIGNALS: usize = 65;
+
+/// How often each signal has come.
+static COUNTS: [AtomicU64; SIGNALS] = [const { AtomicU64::new(0) }; SIGNALS];
+static PLACES: [Place; LISTENERS] = [const {
+    Place {
+        taken: AtomicBool::new(false),
+        signals: AtomicU64::new(0),
+        descriptor: AtomicI32::new(-1),
+        eventfd: OnceLock::new(),
+    }
+}; LISTENERS];
+
+/// A listener's place.
+#[derive(Debug)]
+struct Place {
+    taken: AtomicBool,
+    /// A bit each that it listens for: bit 0 is signal 1.
+    signals: AtomicU64,
+    /// The eventfd's number, for the handler.
+    descriptor: AtomicI32,
+    eventfd: OnceLock<Eventfd>,
+}
+
+/// Signals that a coroutine waits for: see [`listen`].
+#[derive(Debug)]
+pub struct Signals {
+    place: &'static Place,
+    eventfd: &'static Eventfd,
+    /// Each signal, and how often it had come when it was told the last time.
+    seen: Vec<(i32, u64)>,
+}
+
+/// Listens for signals, by their numbers (`libc::SIGTERM`): from now on they no longer do what they did (ending the process,
+/// mostly), also when this is dropped again. Several may listen for one signal: each is told.
+///
+/// # Errors
+/// For SIGKILL, SIGSTOP, and those by which the processor tells of errors (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP); for
+/// no signal's number; if 64 listen already; or if the system refuses a descriptor.
+///
+/// ```
+/// coro::run(|| {
+///     let mut hangups = coro::signal::listen(&[libc::SIGHUP])?;
+///     let waiting = coro::spawn(move || hangups.wait());
+///     coro::yield_now();
+///     // SAFETY: the signal has a handler: see above.
+///     unsafe { libc::raise(libc::SIGHUP) };
+///     assert_eq!(waiting.join().unwrap()?, libc::SIGHUP);
+///     Ok::<(), std::io::Error>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn listen(signals: &[i32]) -> io::Result<Signals> {
+    let refused = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
+    for &number in signals {
+        let is_fault =
+            [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP].contains(&number);
+        if is_fault
+            || [libc::SIGKILL, libc::SIGSTOP].contains(&number)
+            || !(1..SIGNALS as i32).contains(&number)
+        {
+            return Err(refused(format!("cannot listen for signal {number}: it can't be an event")));
+        }
+    }
+    let place = PLACES.iter().find(|place| !place.taken.swap(true, AcqRel));
+    let place = place.ok_or_else(|| refused(format!("{LISTENERS} listen for signals already; drop some")))?;
+    let eventfd = place.eventfd().inspect_err(|_| place.give_back())?;
+    // Before the handler is there: what comes from now on is told.
+    let seen = signals.iter().map(|&number| (number, COUNTS[number as usize].load(Acquire))).collect();
+    place.signals.store(signals.iter().fold(0, |bits, number| bits | 1 << (number - 1)), Release);
+    let listening = Signals { place, eventfd, seen };
+    for &number in signals {
+        install(number)?;
+    }
+    Ok(listening)
+}
+
+/// Makes our handler a signal's, once.
+fn install(number: i32) -> io::Result<()> {
+    static INSTALLED: Mutex<u64> = Mutex::new(0);
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if *installed & 1 << (number - 1) == 0 {
+        // SAFETY: the handler stores to atomics and writes to descriptors, nothing else.
+        unsafe { signal::handle(number, handler) }?;
+        *installed |= 1 << (number - 1);
+    }
+    Ok(())
+}
+
+extern "C" fn handler(number: i32) {
+    let Some(count) = COUNTS.get(number as usize) else { return };
+    // Its listeners are in the parent, and so are the eventfds.
+    if fork::is_child() {
+        return;
+    }
+    let errno = Errno::last_raw();
+    // Release: pairs with `Signals::next`'s.
+    count.fetch_add(1, Release);
+    for place in &PLACES {
+        if place.signals.load(Acquire) & 1 << (number - 1) != 0 {
+            let one = 1_u64.to_ne_bytes();
+            // SAFETY: an eventfd that is never closed is given eight bytes.
+            unsafe { libc::write(place.descriptor.load(Relaxed), one.as_ptr().cast(), one.len()) };
+        }
+    }
+    Errno::set_raw(errno);
+}
+
+impl Place {
+    fn eventfd(&'static self) -> io::Result<&'static Eventfd> {
+        if self.eventfd.get().is_none() {
+            let made = Eventfd::new()?;
+            self.descriptor.store(made.as_fd().as_raw_fd(), Relaxed);
+            // Only the one who has taken the place does this.
+            let _ = self.eventfd.set(made);
+        }
+        Ok(self.eventfd.get().expect("made just now, or before"))
+    }
+
+    fn give_back(&self) {
+        self.signals.store(0, Release);
+        self.taken.store(false, Release);
+    }
+}
+
+impl Signals {
+    /// Waits for the next signal; its number. One that has come several times since it was told the last time is told
+    /// once.
+    ///
+    /// # Errors
+    /// Outside a runtime, where it would have to wait.
+    pub fn wait(&mut self) -> io::Result<i32> {
+        loop {
+            // Before the look: what comes after it makes it readable again.
+            self.eventfd.clear();
+            if let Some(number) = self.next() {
+                return Ok(number);
+            }
+            watch(self.eventfd.as_fd(), Direction::Read, WaitReason::Signal, None)?;
+        }
+    }
+
+    fn next(&mut self) -> Option<i32> {
+        self.seen.iter_mut().find_map(|(number, seen)| {
+            // Acquire: pairs with the handler's.
+            let now = COUNTS[*number as usize].load(Acquire);
+            let is_new = now != *seen;
+            *seen = now;
+            is_new.then_some(*number)
+        })
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.place.give_back();
+    }
+}

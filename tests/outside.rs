@@ -1,0 +1,309 @@
+//! What happens outside the runtime, and a coroutine waits for: blocking code, futures, descriptors, signals, processes.
+
+use std::future::Future;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use coro::{
+    Builder, Policy, offload, process, signal, sleep, spawn, timeout, wait, wait_readable, wait_writable,
+    yield_now,
+};
+use pretty_assertions::assert_eq;
+
+const SHORT: Duration = Duration::from_millis(2);
+const LONG: Duration = Duration::from_secs(1_000_000);
+
+/// Runs `main` under both policies, and on two workers.
+fn everywhere(main: impl Fn() + Copy) {
+    for policy in [Policy::Fair, Policy::Backtrack] {
+        Builder::new().policy(policy).run(main).unwrap();
+    }
+    Builder::new().workers(2).run(main).unwrap();
+}
+
+/// Says when it is dropped.
+struct Counted(Arc<AtomicU32>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn offloaded_code_blocks_a_thread_and_nobody_else() {
+    everywhere(|| {
+        let (sender, receiver) = mpsc::channel();
+        let blocked = spawn(move || offload(move || receiver.recv().unwrap()));
+        (0..3).for_each(|_| yield_now());
+        sleep(SHORT);
+        assert!(!blocked.is_finished());
+        sender.send(7).unwrap();
+        assert_eq!(blocked.join().unwrap(), 7);
+    });
+    assert_eq!(offload(|| 3), 3, "outside a runtime it is simply called");
+}
+
+#[test]
+fn many_jobs_at_once_each_give_their_own_value() {
+    everywhere(|| {
+        let jobs: Vec<_> = (0..300)
+            .map(|n| {
+                spawn(move || {
+                    offload(move || {
+                        thread::sleep(Duration::from_micros(n % 7 * 100));
+                        n
+                    })
+                })
+            })
+            .collect();
+        for (n, job) in (0..).zip(jobs) {
+            assert_eq!(job.join().unwrap(), n);
+        }
+    });
+}
+
+#[test]
+fn panic_of_a_job_is_the_callers() {
+    everywhere(|| {
+        let failing: coro::JoinHandle<()> = spawn(|| offload(|| resume_unwind(Box::new(9_u8))));
+        let payload = failing.join().unwrap_err().try_into_panic().unwrap();
+        assert_eq!(payload.downcast_ref(), Some(&9_u8));
+    });
+}
+
+#[test]
+fn cancelled_caller_leaves_the_job_behind_and_its_values_are_dropped_once() {
+    everywhere(|| {
+        let dropped = Arc::new(AtomicU32::new(0));
+        let (go_on, wait_here) = mpsc::channel::<()>();
+        let (own, result) = (Counted(dropped.clone()), Counted(dropped.clone()));
+        let (has_begun, begun) = mpsc::channel();
+        let caller = spawn(move || {
+            drop(offload(move || {
+                let _own = own;
+                has_begun.send(()).unwrap();
+                let _ = wait_here.recv();
+                result
+            }));
+        });
+        while begun.try_recv().is_err() {
+            yield_now();
+        }
+        caller.cancel().unwrap();
+        assert!(caller.join().unwrap_err().is_cancelled());
+        assert_eq!(dropped.load(SeqCst), 0, "it is at work");
+        drop(go_on);
+        while dropped.load(SeqCst) < 2 {
+            sleep(SHORT);
+        }
+        assert!(timeout(SHORT, || offload(|| thread::sleep(SHORT * 10))).is_err());
+    });
+}
+
+/// Offloads in its destructor.
+struct Offloads(Arc<AtomicU32>);
+
+impl Drop for Offloads {
+    fn drop(&mut self) {
+        let count = self.0.clone();
+        offload(move || {
+            thread::sleep(SHORT);
+            count.fetch_add(1, SeqCst)
+        });
+    }
+}
+
+#[test]
+fn offload_in_a_destructor_during_a_panic_waits_in_place() {
+    everywhere(|| {
+        let count = Arc::new(AtomicU32::new(0));
+        let value = Offloads(count.clone());
+        let failing: coro::JoinHandle<()> = spawn(move || {
+            let _value = value;
+            resume_unwind(Box::new(()))
+        });
+        assert!(failing.join().unwrap_err().is_panic());
+        assert_eq!(count.load(SeqCst), 1);
+    });
+}
+
+/// A future that is ready when another thread has said so.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<(Option<u32>, Option<Waker>)>>);
+
+impl Said {
+    fn say(&self, value: u32) {
+        let mut inner = self.0.lock().unwrap();
+        inner.0 = Some(value);
+        if let Some(waker) = inner.1.take() {
+            drop(inner);
+            waker.wake();
+        }
+    }
+}
+
+impl Future for Said {
+    type Output = u32;
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<u32> {
+        let mut inner = self.0.lock().unwrap();
+        match inner.0 {
+            Some(value) => Poll::Ready(value),
+            None => {
+                inner.1 = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+#[test]
+fn future_is_driven_by_wakes_from_anywhere() {
+    everywhere(|| {
+        let said = [(); 3].map(|()| Said::default());
+        let [one, two, three] = said.clone();
+        let sum = spawn(move || wait(async move { one.await + two.await + three.await }));
+        (0..3).for_each(|_| yield_now());
+        said[0].say(1);
+        let second = said[1].clone();
+        thread::spawn(move || second.say(2)).join().unwrap();
+        let third = said[2].clone();
+        spawn(move || third.say(3));
+        assert_eq!(sum.join().unwrap(), 6);
+    });
+    let said = Said::default();
+    let waiting = thread::spawn({
+        let said = said.clone();
+        move || wait(said)
+    });
+    said.say(4);
+    assert_eq!(waiting.join().unwrap(), 4, "on a plain thread, too");
+}
+
+#[test]
+fn future_of_a_cancelled_coroutine_is_dropped() {
+    everywhere(|| {
+        let dropped = Arc::new(AtomicU32::new(0));
+        let value = Counted(dropped.clone());
+        let never = Said::default();
+        let waiting = spawn(move || {
+            wait(async move {
+                let _value = value;
+                never.await
+            })
+        });
+        (0..3).for_each(|_| yield_now());
+        waiting.cancel().unwrap();
+        assert!(waiting.join().unwrap_err().is_cancelled());
+        assert_eq!(dropped.load(SeqCst), 1);
+    });
+}
+
+#[test]
+fn descriptors_of_others_can_be_waited_for_both_ways_with_a_timeout() {
+    everywhere(|| {
+        let (mut reader, mut writer) = std::io::pipe().unwrap();
+        let late = wait_readable(&reader, Some(SHORT)).unwrap_err();
+        assert_eq!(late.kind(), std::io::ErrorKind::TimedOut);
+        wait_writable(&writer, None).unwrap();
+        let reading = spawn(move || {
+            wait_readable(&reader, None).unwrap();
+            let mut byte = [0];
+            reader.read_exact(&mut byte).unwrap();
+            (byte, reader)
+        });
+        (0..3).for_each(|_| yield_now());
+        writer.write_all(b"x").unwrap();
+        let (byte, reader) = reading.join().unwrap();
+        assert_eq!(byte, *b"x");
+        let waiting = spawn(move || wait_readable(&reader, None));
+        (0..3).for_each(|_| yield_now());
+        waiting.cancel().unwrap();
+        assert!(waiting.join().unwrap_err().is_cancelled());
+        drop(writer);
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        let said = wait_readable(&file, None).unwrap_err().to_string();
+        assert!(said.contains("cannot wait for descriptor") && said.contains("always ready"), "{said}");
+    });
+    let said = wait_readable(&std::io::stdin().as_fd(), None).unwrap_err().to_string();
+    assert!(said.contains("outside a runtime"), "{said}");
+}
+
+#[test]
+fn signals_come_as_events_to_all_who_listen() {
+    everywhere(|| {
+        let listeners: Vec<_> = (0..3)
+            .map(|_| {
+                let mut signals = signal::listen(&[libc::SIGUSR1, libc::SIGUSR2]).unwrap();
+                spawn(move || {
+                    let mut got = [signals.wait().unwrap(), signals.wait().unwrap()];
+                    got.sort();
+                    got
+                })
+            })
+            .collect();
+        (0..3).for_each(|_| yield_now());
+        for number in [libc::SIGUSR1, libc::SIGUSR2] {
+            // SAFETY: both have handlers.
+            thread::spawn(move || unsafe { libc::raise(number) }).join().unwrap();
+        }
+        for listener in listeners {
+            assert_eq!(listener.join().unwrap(), [libc::SIGUSR1, libc::SIGUSR2]);
+        }
+    });
+    for bad in [libc::SIGKILL, libc::SIGSEGV, 0, -1, 65] {
+        assert!(signal::listen(&[bad]).unwrap_err().to_string().contains("can't be an event"));
+    }
+}
+
+#[test]
+fn who_waits_for_signals_can_be_cancelled_and_the_place_is_used_again() {
+    everywhere(|| {
+        for _ in 0..100 {
+            let mut signals = signal::listen(&[libc::SIGWINCH]).unwrap();
+            let waiting = spawn(move || signals.wait());
+            (0..2).for_each(|_| yield_now());
+            waiting.cancel().unwrap();
+            assert!(waiting.join().unwrap_err().is_cancelled());
+        }
+    });
+}
+
+#[test]
+fn child_process_is_waited_for_while_others_run() {
+    everywhere(|| {
+        let shell = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]).stdin(Stdio::piped());
+            process::spawn(&mut command).unwrap()
+        };
+        let waiting: Vec<_> = (0..5)
+            .map(|code| {
+                let mut child = shell(&format!("read line; exit {code}"));
+                spawn(move || child.wait().unwrap().code())
+            })
+            .collect();
+        for (code, waiting) in (0..).zip(waiting) {
+            assert_eq!(waiting.join().unwrap(), Some(code));
+        }
+        let mut stubborn = shell("exec sleep 1000");
+        let late = stubborn.wait_timeout(SHORT).unwrap_err();
+        assert!(
+            late.kind() == std::io::ErrorKind::TimedOut && late.to_string().contains("child process"),
+            "{late}"
+        );
+        assert!(timeout(SHORT, || stubborn.wait_timeout(LONG)).is_err());
+        stubborn.kill().unwrap();
+        assert!(!stubborn.wait().unwrap().success());
+        assert!(!stubborn.wait().unwrap().success(), "it is remembered");
+    });
+}
