@@ -40,6 +40,11 @@ impl Target {
         };
         self.record.requests.fetch_update(SeqCst, Relaxed, ask).is_ok()
     }
+
+    /// Whether the slot is still its own: it may have ended, but no other has come.
+    pub(crate) fn is_there(self) -> bool {
+        self.record.requests.load(SeqCst) >> request::BITS == self.id
+    }
 }
 
 #[inline]

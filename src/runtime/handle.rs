@@ -136,7 +136,7 @@ impl<T> JoinHandle<T> {
         CoroutineId(self.target.id)
     }
 
-    pub(super) fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         self.target
     }
 
