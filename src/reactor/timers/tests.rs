@@ -228,6 +228,26 @@ fn crowd_of_one_tick_is_fired_by_one_call_at_the_ticks_end() {
 }
 
 #[test]
+fn great_crowd_is_fired_every_four_ticks() {
+    let mut wheel = Wheel::new(START);
+    let first = START + 2 * TICK;
+    let keys: Vec<_> = (0..CROWD as u64).map(|n| wheel.arm(first + n * 3 * TICK, n)).collect();
+    let asked = wheel.next_deadline().unwrap();
+    assert_eq!(asked, first | (4 * TICK - 1));
+    assert!(asked - first < 4 * TICK);
+    let fired = wheel.expired(asked);
+    assert_eq!(
+        fired,
+        (0..=(asked - first) / (3 * TICK)).collect::<Vec<_>>(),
+        "what is due by then, and no more"
+    );
+    // One less: no crowd.
+    assert!(wheel.disarm(keys[CROWD - 1]).is_some());
+    let next = first + fired.len() as u64 * 3 * TICK;
+    assert_eq!(wheel.next_deadline().unwrap(), next, "it is alone in its tick");
+}
+
+#[test]
 fn poll_within_a_tick_fires_what_is_due_and_keeps_the_rest() {
     let mut pair = Pair::new(START);
     let tick = (START / TICK + 3) * TICK;
