@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use coro::net::{TcpListener, TcpStream};
+use coro::sync::Event;
 use coro::{Stopped, StreamServer, spawn, yield_now};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use pretty_assertions::assert_eq;
@@ -104,6 +105,43 @@ fn stop_cuts_those_off_who_do_not_finish() {
         for mut stream in streams {
             assert_eq!(stream.read(&mut [0]).unwrap(), 0);
         }
+    });
+}
+
+#[test]
+fn stop_cancels_who_waits_for_something_else_and_counts_who_holds_that_back() {
+    let _alone = alone();
+    run(|| {
+        let (go, ended) = (Arc::new(Event::new()), Arc::new(AtomicUsize::new(0)));
+        let handler = {
+            let (go, ended) = (go.clone(), ended.clone());
+            move |mut stream: TcpStream, _| {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                stream.write_all(b"begun").unwrap();
+                if byte == *b"h" {
+                    coro::shield(|| go.wait());
+                    ended.fetch_add(1, SeqCst);
+                }
+                coro::sleep(Duration::from_secs(1_000_000));
+                ended.fetch_add(100, SeqCst);
+            }
+        };
+        let server = StreamServer::bind(ANYWHERE, handler).unwrap().start().unwrap();
+        let streams = [b"s", b"s", b"h"].map(|what| {
+            let mut stream = TcpStream::connect(server.local_addr()).unwrap();
+            stream.write_all(what).unwrap();
+            stream.read_exact(&mut [0; 5]).unwrap();
+            stream
+        });
+        assert_eq!(server.stop(Duration::from_millis(1)), Stopped { finished: 0, cut: 3, left: 1 });
+        go.set();
+        drop(streams);
+        // Its cancel comes now.
+        while ended.load(SeqCst) < 1 {
+            coro::yield_now();
+        }
+        assert_eq!(ended.load(SeqCst), 1);
     });
 }
 

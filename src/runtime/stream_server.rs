@@ -14,11 +14,12 @@ use super::handle::JoinHandle;
 use super::spawn::CoroutineBuilder;
 use super::stats::stats;
 use crate::abi::wait::WaitReason;
+use crate::coroutine::cancel::Target;
 use crate::coroutine::waiter::Waiters;
 use crate::error::Result;
 use crate::net::{Closer, TcpListener, TcpStream, ToSocketAddrs};
 use crate::scheduler::park::{self, Wait};
-use crate::scheduler::worker;
+use crate::scheduler::{cancel, worker};
 use crate::sync::{self, Receiver, Sender};
 use crate::sys::clock;
 use crate::time;
@@ -27,7 +28,7 @@ use crate::time;
 /// back.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// How long a stop waits for those whose connections it has cut.
+/// How long a stop waits for those whose connections it has cut, and then for those whom it has cancelled.
 const AFTER_THE_CUT: Duration = Duration::from_secs(1);
 
 /// Connections at once, unless set.
@@ -180,7 +181,7 @@ pub struct Stopped {
     pub finished: usize,
     /// Connections that were cut off after it.
     pub cut: usize,
-    /// Those of them whose coroutines have not noticed: they wait for something else than the connection.
+    /// Those of them whose coroutines have not ended even so: they compute, or hold a cancel back.
     pub left: usize,
 }
 
@@ -201,22 +202,26 @@ impl ServerHandle {
     }
 
     /// Stops: accepts no more at once; connections that are being served may go on for as long as `grace`. Then they are
-    /// cut off: who waits on one, or uses it, gets an error.
+    /// cut off: who waits on one, or uses it, gets an error. Who has not ended a second later waits for something else, and is
+    /// [cancelled](crate::JoinHandle::cancel) (not under `panic = "abort"`).
     pub fn stop(self, grace: Duration) -> Stopped {
         self.shared.is_stopping.store(true, Release);
         self.listeners.iter().for_each(|listener| listener.close());
         let served = self.connections();
         self.shared.wait_until_all_have_ended(clock::after(grace));
-        let closers: Vec<Closer> = self.shared.state().connections.values().copied().collect();
-        closers.iter().for_each(|closer| closer.close());
-        if !closers.is_empty() {
+        let cut = self.shared.connections();
+        for connection in &cut {
+            connection.closer.close();
+        }
+        if !cut.is_empty() {
             self.shared.wait_until_all_have_ended(clock::after(AFTER_THE_CUT));
         }
-        Stopped {
-            finished: served.saturating_sub(closers.len()),
-            cut: closers.len(),
-            left: self.connections(),
+        let deaf = self.shared.connections();
+        if !deaf.is_empty() && !cfg!(panic = "abort") {
+            deaf.iter().filter_map(|connection| connection.target).for_each(cancel::cancel);
+            self.shared.wait_until_all_have_ended(clock::after(AFTER_THE_CUT));
         }
+        Stopped { finished: served.saturating_sub(cut.len()), cut: cut.len(), left: self.connections() }
     }
 }
 
@@ -238,8 +243,16 @@ pub(crate) struct Shared {
 #[derive(Default)]
 struct State {
     next: u64,
-    connections: HashMap<u64, Closer>,
+    connections: HashMap<u64, Connection>,
     waiting: Waiters,
+}
+
+/// One that is being served.
+#[derive(Clone, Copy)]
+struct Connection {
+    closer: Closer,
+    /// Its coroutine; `None`: it is being spawned.
+    target: Option<Target>,
 }
 
 impl Shared {
@@ -286,7 +299,7 @@ impl Shared {
         let mut state = self.state();
         state.next += 1;
         let number = state.next;
-        state.connections.insert(number, stream.closer());
+        state.connections.insert(number, Connection { closer: stream.closer(), target: None });
         drop(state);
         place.number = Some(number);
         let spawned = CoroutineBuilder::new().name(self.name.as_str()).spawn(move || {
@@ -294,10 +307,20 @@ impl Shared {
             let _place = place;
             handler(stream, peer);
         });
-        if spawned.is_err() {
+        match spawned {
+            // On another worker it may have ended already.
+            Ok(handle) => {
+                if let Some(connection) = self.state().connections.get_mut(&number) {
+                    connection.target = Some(handle.target());
+                }
+            }
             // No stack is free: the connection closed with the closure that owned it. The others need time to end.
-            time::sleep(BREATH);
+            Err(_) => time::sleep(BREATH),
         }
+    }
+
+    fn connections(&self) -> Vec<Connection> {
+        self.state().connections.values().copied().collect()
     }
 
     /// Waits, until a time, for the connections that there are.
