@@ -7,6 +7,7 @@ use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use super::readiness::Readiness;
 use super::registered::{Operation, Registered};
 use super::sockets::{socket, timeouts};
 use super::timeout::Timeout;

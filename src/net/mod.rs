@@ -13,12 +13,15 @@
 //! Any number of coroutines may use one socket at a time, also on several workers: one reads while another one writes;
 //! those who wait for the same are told in the order in which they came, and try again.
 //!
+//! `readable` and `writable` of a socket can be waited for beside channels, coroutines and time, in [`select!`](crate::select).
+//!
 //! [`BufferedSender`] is for who must not wait for a slow peer, nor hold more than so much for him.
 
 mod chunks;
 mod datagram;
 mod names;
 mod options;
+mod readiness;
 mod registered;
 mod sendbuf;
 mod sockets;
@@ -33,6 +36,7 @@ pub(crate) mod watch;
 
 pub use datagram::UnixDatagram;
 pub use names::ToSocketAddrs;
+pub use readiness::Readiness;
 pub(crate) use registered::Closer;
 pub use sendbuf::{BufferedSender, Crossing, SendsBytes, Unsent};
 pub use tcp::{Incoming, TcpListener, TcpStream};

@@ -142,6 +142,16 @@ macro_rules! timeouts {
                 Ok(clone)
             }
 
+            /// To be waited for in [`select!`](crate::select) until a read would not wait.
+            pub fn readable(&self) -> Readiness<'_> {
+                Readiness::new(&self.inner, Direction::Read, WaitReason::Read)
+            }
+
+            /// To be waited for in [`select!`](crate::select) until a write would not wait.
+            pub fn writable(&self) -> Readiness<'_> {
+                Readiness::new(&self.inner, Direction::Write, WaitReason::Write)
+            }
+
             fn reading(&self) -> Operation {
                 let timeout = self.read_timeout.get();
                 Operation { direction: Direction::Read, reason: WaitReason::Read, timeout }
@@ -244,6 +254,11 @@ macro_rules! incoming {
         }
 
         impl $listener {
+            /// To be waited for in [`select!`](crate::select) until there is a connection to accept.
+            pub fn readable(&self) -> Readiness<'_> {
+                Readiness::new(&self.inner, Direction::Read, WaitReason::Accept)
+            }
+
             /// The connections as they come; it ends only when the listener was closed.
             pub fn incoming(&self) -> $incoming<'_> {
                 $incoming { listener: self }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, sockopt};
 
 use super::names::ToSocketAddrs;
+use super::readiness::Readiness;
 use super::registered::{Closer, Operation, Registered};
 use super::sockets::{incoming, socket, stream, timeouts};
 use super::timeout::Timeout;

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use super::names::ToSocketAddrs;
+use super::readiness::Readiness;
 use super::registered::{Operation, Registered};
 use super::sockets::{socket, timeouts};
 use super::timeout::Timeout;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 
 use super::names;
+use super::readiness::Readiness;
 use super::registered::{Operation, Registered};
 use super::sockets::{incoming, socket, stream, timeouts};
 use super::timeout::Timeout;

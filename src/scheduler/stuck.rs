@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::team::{Seat, Sight};
 use super::worker::Worker;
-use crate::abi::objects::{ChannelHead, MutexHead, OWNER_IS_THREAD, SyncHead};
+use crate::abi::objects::{ChannelHead, MutexHead, OWNER_IS_THREAD, SelectHead, SyncHead, Thing};
 use crate::abi::record::{Kind, Record};
 use crate::abi::state::{State, Word};
 use crate::abi::wait::{ObjectKind, WaitReason};
@@ -25,6 +25,8 @@ use crate::registry;
 
 /// How many who wait are shown, and how many circles.
 const SHOWN: usize = 20;
+/// Of a select so many things are looked at.
+const MOST_THINGS: u64 = 1000;
 /// The name of the monitor's thread, which wakes nobody.
 pub(crate) const MONITOR: &str = "coro-monitor";
 
@@ -105,6 +107,9 @@ fn survey(worker: &Worker) -> Option<Vec<Waiting>> {
             if word.state() != State::Parked || reason.is_reactors() || is_for_elsewhere || deadline != 0 {
                 return None;
             }
+            if reason == WaitReason::Select && selects_reactors(record.wait_object.load(Relaxed)) {
+                return None;
+            }
             // The mains of other workers wait for the first one's.
             if reason == WaitReason::Shutdown {
                 continue;
@@ -115,6 +120,23 @@ fn survey(worker: &Worker) -> Option<Vec<Waiting>> {
         }
     }
     (!all.is_empty()).then_some(all)
+}
+
+/// Whether one of the things of a select is the reactor's; so it is said of what can't be read.
+fn selects_reactors(object: u64) -> bool {
+    let memory = OwnMemory::careful();
+    let word = |base: u64, offset: usize| memory.word(base.wrapping_add(offset as u64));
+    let things = || {
+        let count = word(object, offset_of!(SelectHead, count))?;
+        let first = word(object, offset_of!(SelectHead, things))?;
+        let reason = |n: u64| {
+            let thing = first.wrapping_add(n * size_of::<Thing>() as u64);
+            let number = word(thing, offset_of!(Thing, reason))?;
+            WaitReason::ALL.get(usize::try_from(number).ok()?).copied()
+        };
+        (0..count.min(MOST_THINGS)).map(reason).collect::<Option<Vec<WaitReason>>>()
+    };
+    things().is_none_or(|things| things.iter().any(|reason| reason.is_reactors()))
 }
 
 /// Who would have to act, and whether that is certain. What is there is read as a debugger reads it: it may go meanwhile.
@@ -230,4 +252,25 @@ fn line(text: &mut String, one: &Waiting) {
         let _ = write!(text, "{} #{owner}", if is_certain { " held by" } else { ", last used by" });
     }
     let _ = writeln!(text, " (spawned at {})", registry::spawn_site(one.record));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ptr;
+
+    use super::*;
+
+    #[test]
+    fn select_over_a_socket_is_no_deadlock_and_one_over_channels_may_be() {
+        let selects = |reasons: &[WaitReason]| {
+            let things: Vec<Thing> =
+                reasons.iter().map(|reason| Thing { reason: *reason as u64, object: 0 }).collect();
+            let head = SelectHead { count: things.len() as u64, things: things.as_ptr() };
+            selects_reactors(ptr::from_ref(&head).expose_provenance() as u64)
+        };
+        assert!(!selects(&[WaitReason::Receive, WaitReason::Send, WaitReason::Join]));
+        assert!(selects(&[WaitReason::Receive, WaitReason::Read]));
+        assert!(selects(&[WaitReason::Accept]));
+        assert!(selects_reactors(8), "what can't be read is no reason to speak of a deadlock");
+    }
 }

@@ -45,7 +45,8 @@ pub trait Sealed {}
 /// thing is there, and takes nothing of it.
 ///
 /// An [`Event`](super::Event) that is set, a [`JoinHandle`](crate::JoinHandle)'s coroutine that has ended, an [`After`] whose
-/// time has come; a channel's end that can send or receive (or never will).
+/// time has come; a channel's end that can send or receive (or never will); a socket that is
+/// [ready](crate::net::Readiness).
 pub trait Waitable: Sealed {
     /// Whether there is nothing to wait for any more.
     #[doc(hidden)]

@@ -1,9 +1,11 @@
 //! `select!`: exactly one arm is done, whoever else is told, and nothing is lost.
 
+use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use coro::net::{TcpListener, TcpStream, UnixStream};
 use coro::sync::{Event, RecvError, SendError, channel, oneshot};
 use coro::{Builder, select, spawn, yield_now};
 use pretty_assertions::assert_eq;
@@ -226,4 +228,139 @@ fn selects_meet_each_other() {
             join_all([play(a, to_b), play(b, to_a)]);
         })
         .unwrap();
+}
+
+#[test]
+fn socket_is_ready_when_a_read_or_a_write_would_not_wait() {
+    under_both(|| {
+        let (mut here, mut there) = UnixStream::pair().unwrap();
+        let may_read = |stream: &UnixStream| select! { wait(stream.readable()) => true, _ => false };
+        let may_write = |stream: &UnixStream| select! { wait(stream.writable()) => true, _ => false };
+        assert!(!may_read(&here) && may_write(&here));
+        there.write_all(b"x").unwrap();
+        assert!(may_read(&here) && may_read(&here), "nothing is taken");
+        here.read_exact(&mut [0]).unwrap();
+        assert!(!may_read(&here));
+        here.set_write_timeout(Some(Duration::from_millis(1))).unwrap();
+        let mut written = 0;
+        while let Ok(n) = here.write(&[0; 10_000]) {
+            written += n;
+        }
+        assert!(!may_write(&here));
+        let reads = spawn(move || {
+            there.read_exact(&mut vec![0; written]).unwrap();
+            there
+        });
+        select! { wait(here.writable()) => (), after(LONG) => panic!("it has room") }
+        drop(reads.join().unwrap());
+        select! { wait(here.readable()) => (), after(LONG) => panic!("the peer is gone") }
+        assert_eq!(here.read(&mut [0]).unwrap(), 0);
+    });
+}
+
+#[test]
+fn socket_and_channel_wake_the_same_wait_and_nobody_stays_on_a_list() {
+    under_both(|| {
+        let (mut here, there) = UnixStream::pair().unwrap();
+        let (send, receive) = channel(1);
+        let waits = spawn(move || {
+            let mut got = Vec::new();
+            for _ in 0..200 {
+                select! {
+                    wait(here.readable()) => {
+                        let mut byte = [0];
+                        here.read_exact(&mut byte).unwrap();
+                        got.push(byte[0]);
+                    }
+                    recv(receive) -> value => got.push(value.unwrap()),
+                }
+            }
+            got
+        });
+        let bytes = thread::spawn(move || {
+            let mut there = there.into_std().unwrap();
+            (0..100_u8).for_each(|n| there.write_all(&[n]).unwrap());
+        });
+        (100..200_u8).for_each(|n| send.send(n).unwrap());
+        let got = waits.join().unwrap();
+        bytes.join().unwrap();
+        for range in [0..100_u8, 100..200] {
+            let part: Vec<u8> = got.iter().copied().filter(|n| range.contains(n)).collect();
+            assert_eq!(part, range.collect::<Vec<_>>(), "each in its order, and once");
+        }
+    });
+}
+
+#[test]
+fn listener_and_a_socket_that_is_closed_by_who_shares_it_end_the_wait() {
+    under_both(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let connects = spawn(move || TcpStream::connect(address).unwrap());
+        select! { wait(listener.readable()) => (), after(LONG) => panic!("somebody connects") }
+        let (stream, _) = listener.accept().unwrap();
+        let stream = Arc::new(stream);
+        let waits = {
+            let stream = stream.clone();
+            spawn(move || {
+                select! { wait(stream.readable()) => (&*stream).read(&mut [0]).unwrap_err().kind(), after(LONG) => panic!("it is closed") }
+            })
+        };
+        yield_now();
+        stream.close();
+        assert_eq!(waits.join().unwrap(), ErrorKind::NotConnected);
+        drop(connects.join().unwrap());
+    });
+}
+
+#[test]
+fn wait_for_a_socket_is_left_by_a_cancel_and_by_a_timeout() {
+    under_both(|| {
+        let (here, _there) = UnixStream::pair().unwrap();
+        let here = Arc::new(here);
+        let late = coro::timeout(
+            Duration::from_millis(1),
+            || select! { wait(here.readable()) => (), after(LONG) => () },
+        );
+        assert!(late.is_err());
+        let waits = {
+            let here = here.clone();
+            spawn(move || select! { wait(here.readable()) => (), after(LONG) => () })
+        };
+        yield_now();
+        waits.cancel().unwrap();
+        assert!(waits.join().unwrap_err().is_cancelled());
+        // A debug build looks whether somebody is on a list that has no owner any more.
+        drop(here);
+    });
+}
+
+#[test]
+fn two_on_two_workers_are_both_told_of_one_socket() {
+    Builder::new()
+        .workers(2)
+        .run(|| {
+            let (here, mut there) = UnixStream::pair().unwrap();
+            let here = Arc::new(here);
+            let both: Vec<_> = (0..8)
+                .map(|_| {
+                    let here = here.clone();
+                    spawn(move || select! { wait(here.readable()) => true, after(LONG) => false })
+                })
+                .collect();
+            while coro::stats().unwrap().parked().all(|parked| parked != ("select", 8)) {
+                yield_now();
+            }
+            there.write_all(b"x").unwrap();
+            assert!(both.into_iter().all(|one| one.join().unwrap()));
+        })
+        .unwrap();
+}
+
+#[test]
+#[should_panic(expected = "waiting for a socket in `select!`")]
+fn socket_outside_a_runtime_is_refused() {
+    let stream = std::os::unix::net::UnixStream::pair().unwrap().0;
+    let stream = UnixStream::from_std(stream).unwrap();
+    select! { wait(stream.readable()) => (), after(LONG) => () }
 }
