@@ -14,6 +14,7 @@ use super::registered::Registered;
 use super::told::Told;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::current;
+use crate::error::Error;
 use crate::reactor::source::{Direction, Source};
 use crate::scheduler::worker;
 use crate::sync::select::{self, Sealed, Token, Waitable};
@@ -95,7 +96,7 @@ impl Sealed for Readiness<'_> {}
 impl Waitable for Readiness<'_> {
     fn is_ready(&self) -> bool {
         if worker::current().is_none() {
-            let error: crate::Error = current::outside("waiting for a socket in `select!`").into();
+            let error: Error = current::outside("waiting for a socket in `select!`").into();
             panic!("{error}");
         }
         let source = self.socket.source();
