@@ -79,6 +79,11 @@ def text(location, is_whole=False):
     return f"{function} at {_FOREIGN.sub('', location.file)}:{location.line}"
 
 
+def is_foreign(path):
+    """Whether a file is of Rust's own libraries, or of a crate from a registry."""
+    return bool(path) and _FOREIGN.match(path) is not None
+
+
 def has_source(location):
     """Whether a place says something to whoever looks for who did what: not one in the C library."""
     return bool(location.file) and not _C_LIBRARY.search(location.file)

@@ -5,7 +5,7 @@ import re
 
 import gdb
 
-from coro_debug import port
+from coro_debug import port, source
 from coro_debug.source import plain_function
 
 from . import selection
@@ -66,6 +66,15 @@ def stack_pointer(frame):
         return -1
 
 
+def _files(symtab):
+    """A file's name as it is shown, and its path; None for both if it isn't known. A crate's from a registry has a name
+    that is relative to that crate, and would be taken for the program's own: its path is its name."""
+    if symtab is None:
+        return None, None
+    file, path = symtab.filename, symtab.fullname()
+    return (path if source.is_foreign(path) else file), path
+
+
 def location(frame):
     """Where a frame stands in the source."""
     try:
@@ -73,7 +82,7 @@ def location(frame):
         place = frame.find_sal()
         symtab = place.symtab if place is not None else None
         line = place.line or None if symtab is not None else None
-        file, path = (symtab.filename, symtab.fullname()) if symtab is not None else (None, None)
+        file, path = _files(symtab)
     except (gdb.error, UnicodeError):
         name, file, line, path = None, None, None, None
     return port.Location(plain_function(name) if name else None, file, line, path)
@@ -127,7 +136,7 @@ def _by_blocks(pc):
     found = []
     while block is not None and not block.is_static and not block.is_global:
         if block.function is not None:
-            file, path = (symtab.filename, symtab.fullname()) if symtab is not None else (None, None)
+            file, path = _files(symtab)
             found.append(port.Location(plain_function(block.function.name), file, line, path))
             # Of the functions around it is known where they begin, not where they call.
             symtab, line = block.function.symtab, block.function.line or None

@@ -132,6 +132,19 @@ fn kernel_core() {
     check(&coro(&options, &commands()), Tells::Lines);
 }
 
+/// Its files have names that are relative to it, as the program's own are to the program.
+#[test]
+fn files_of_a_crate_from_a_registry_are_named_with_the_crate() {
+    let relay = program("relay", Profile::Debug);
+    let options = ["4", "20", "1000", "workers"].map(std::ffi::OsStr::new);
+    let options = [&["--args".as_ref(), relay.as_os_str()], &options[..]].concat();
+    let record = "&coro::abi::record::Record";
+    let place = format!("break 'crossbeam_deque::deque::Worker<{record}>::push<{record}>'");
+    let said = coro(&options, &[&place, "run", "coro bt -raw"]);
+    let newest = said.block("coro bt -raw").lines().nth(1).unwrap();
+    assert!(newest.contains("::push") && newest.contains(" at crossbeam-deque-"), "{said}");
+}
+
 /// The thread that has stopped is main's, and others run on until they wait.
 #[test]
 fn started_by_gdb() {

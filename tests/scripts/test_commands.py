@@ -120,6 +120,11 @@ class Source(unittest.TestCase):
             self.assertEqual(is_users(file, path), expected, file)
         self.assertFalse(is_users("src/app.rs", "/home/v/app/src/app.rs", None))
 
+    def test_whose_a_crate_is(self):
+        self.assertTrue(source.is_foreign("/home/u/.cargo/registry/src/index-1/crossbeam-deque-0.8.8/src/deque.rs"))
+        self.assertTrue(source.is_foreign("/rustc/0123abc/library/std/src/panic.rs"))
+        self.assertFalse(source.is_foreign("/home/v/app/src/app.rs") or source.is_foreign(None))
+
     def test_how_it_is_written(self):
         self.assertEqual(
             source.text(Location("f::h0123456789abcdef", "/rustc/0123abc/library/std/src/a.rs", 3)),
