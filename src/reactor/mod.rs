@@ -101,7 +101,6 @@ impl Reactor {
         };
         let mut events = self.events.borrow_mut();
         self.poller.wait(timeout, &mut events)?;
-        clock::look();
         let now = clock::now();
         self.clock.set(now);
         for event in events.drain(..) {
