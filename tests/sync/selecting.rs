@@ -280,10 +280,12 @@ fn socket_and_channel_wake_the_same_wait_and_nobody_stays_on_a_list() {
         let bytes = thread::spawn(move || {
             let mut there = there.into_std().unwrap();
             (0..100_u8).for_each(|n| there.write_all(&[n]).unwrap());
+            // Its end would be something to read, again and again.
+            there
         });
         (100..200_u8).for_each(|n| send.send(n).unwrap());
         let got = waits.join().unwrap();
-        bytes.join().unwrap();
+        drop(bytes.join().unwrap());
         for range in [0..100_u8, 100..200] {
             let part: Vec<u8> = got.iter().copied().filter(|n| range.contains(n)).collect();
             assert_eq!(part, range.collect::<Vec<_>>(), "each in its order, and once");
