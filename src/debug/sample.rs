@@ -263,4 +263,57 @@ mod tests {
         IS_OVER.store(false, Relaxed);
         running.join().unwrap();
     }
+
+    static ARE_OVER: AtomicBool = AtomicBool::new(false);
+
+    #[inline(never)]
+    fn turns_of_ann() {
+        while !ARE_OVER.load(Relaxed) {
+            (0..black_box(2_000)).for_each(|n| _ = black_box(n));
+            crate::yield_now();
+        }
+    }
+
+    #[inline(never)]
+    fn turns_of_bob() {
+        while !ARE_OVER.load(Relaxed) {
+            (0..black_box(2_000)).for_each(|n| _ = black_box(n));
+            crate::yield_now();
+        }
+    }
+
+    #[test]
+    fn one_who_gives_way_between_the_question_and_the_signal_is_not_taken_for_another() {
+        let (say, said) = channel();
+        let running = thread::spawn(move || {
+            crate::run(|| {
+                let ann = crate::spawn(turns_of_ann);
+                let bob = crate::spawn(turns_of_bob);
+                say.send((ann.id(), process::thread_id())).unwrap();
+                ann.join().unwrap();
+                bob.join().unwrap();
+            })
+            .unwrap();
+        });
+        let (ann, thread) = said.recv().unwrap();
+        let ann = record_of(ann.as_u64());
+        let (mut answered, mut refused) = (0, 0);
+        while answered < 5 || refused < 5 {
+            let word = ann.word();
+            let Some(frames) = take(ann, word, thread) else {
+                refused += 1;
+                continue;
+            };
+            answered += 1;
+            let text = frames.to_string();
+            // It may also be in the middle of a switch, or not yet have come to its function.
+            assert!(!text.contains("turns_of_bob"), "{text}");
+            assert!(
+                text.trim_end().lines().last().unwrap().contains("coro::scheduler::switch::start"),
+                "{text}"
+            );
+        }
+        ARE_OVER.store(true, Relaxed);
+        running.join().unwrap();
+    }
 }
