@@ -47,6 +47,7 @@
 //!
 //! # The life of a coroutine
 //!
+//! [`run`] starts a runtime, or [`#[coro::main]`](macro@main) does, and [`#[coro::test]`](macro@test) in tests.
 //! [`spawn`] takes a slot of the region, publishes the coroutine in the registry, and queues it. When its turn
 //! comes it runs, until it waits: in [`net`], [`time`], [`sync`] or [`JoinHandle::join`]. Then its record says what it
 //! waits for, and its worker goes on with the next one that is ready; an event, a timer or another coroutine makes it
@@ -86,6 +87,8 @@
 
 mod abi;
 mod arch;
+#[doc(hidden)]
+pub mod attributes;
 mod coroutine;
 mod error;
 mod future;
@@ -107,6 +110,7 @@ pub mod net;
 pub mod sync;
 pub mod time;
 
+pub use coro_macros::{main, test};
 pub use coroutine::current::{Coroutine, CoroutineId, current};
 pub use coroutine::defer::defer;
 pub use coroutine::join::JoinError;

@@ -24,6 +24,7 @@ same_with_mprotect=(
     crash_words  # GDB's and LLDB's words
     instructions # counts none of the kernel's
     stepping     # redzones are placed by system calls, in which nothing is stepped
+    attributes   # start a runtime as any program does
     scripts      # reads registries made by hand, and programs that wait
     gdb          # reads records and stacks; where the method matters, a test has both
     lldb         # the same
@@ -72,6 +73,7 @@ not_sanitized=(
     lwan_demo_guide    # GDB's words on usual builds
     deadlock           # GDB and LLDB on usual builds
     offload            # the same
+    attributes         # GDB on a usual build
     libraries          # runs the examples, which are usual builds
     agreement          # GDB and LLDB on usual builds
     cores              # where locals lie, which is in fake stacks then

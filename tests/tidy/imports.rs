@@ -7,7 +7,7 @@ use crate::Problem;
 use crate::source::{closing, code_of, is_word, leading_word, line_of, without_tests, words};
 
 /// The library's top modules. A module may use those before it and itself.
-pub(crate) const ORDER: [&str; 18] = [
+pub(crate) const ORDER: [&str; 19] = [
     "error",
     "arch",
     "abi",
@@ -24,6 +24,7 @@ pub(crate) const ORDER: [&str; 18] = [
     "time",
     "net",
     "runtime",
+    "attributes",
     "http",
     "bench",
 ];

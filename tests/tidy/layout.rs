@@ -10,7 +10,7 @@ const LONG: usize = 400;
 const TOO_LONG: usize = 700;
 
 /// All that may stand at the top level. Not everything must be there.
-const TOP_LEVEL: [&str; 22] = [
+const TOP_LEVEL: [&str; 23] = [
     ".cargo",
     ".ci",
     ".github",
@@ -28,6 +28,7 @@ const TOP_LEVEL: [&str; 22] = [
     "examples",
     "gdb",
     "lldb",
+    "macros",
     "main",
     "rust-toolchain.toml",
     "rustfmt.toml",
