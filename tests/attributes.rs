@@ -12,7 +12,7 @@ mod support;
 
 #[coro::test]
 fn body_is_the_main_coroutine() {
-    assert_eq!(coro::current().unwrap().name().as_deref(), Some("main"));
+    assert_eq!(coro::current().unwrap().name(), Some("main"));
     assert_eq!(coro::spawn(|| 7).join().unwrap(), 7);
 }
 

@@ -44,7 +44,7 @@ pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
 }
 
 /// A test whose body runs as the main coroutine of a runtime of its own; options as those of [`main`](macro@main). Other
-/// attributes (`#[should_panic]`, `#[ignore]`) are as with `#[test]`.
+/// attributes (`#[should_panic]`, say) are as with `#[test]`.
 ///
 /// A coroutine that is left when the test returns is ended, as at the end of any runtime.
 ///
