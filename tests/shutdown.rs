@@ -367,10 +367,87 @@ fn past_the_grace_period_who_does_not_end_is_named_and_waited_for() {
         assert!(ended.load(std::sync::atomic::Ordering::Relaxed));
         return;
     }
+    let (status, said) = as_child(NAME, "1");
+    assert_eq!(status, Some(0));
+    assert!(said.contains("1 coroutine has not ended in 5ms, and main waits for them:\n"), "{said}");
+    assert!(
+        said.contains("'stubborn' (spawned at tests/shutdown.rs:")
+            && said.contains(") waits: sleep, and holds the cancel back"),
+        "{said}"
+    );
+}
+
+/// Runs a test of this file as a process of its own: its status, and what it says on standard error.
+fn as_child(name: &str, what: &str) -> (Option<i32>, String) {
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", NAME, "--nocapture", "--test-threads=1"]).env(CHILD, "1");
+    child.args(["--exact", name, "--nocapture", "--test-threads=1"]).env("CORO_TEST_CHILD", what);
     let output = child.output().unwrap();
-    assert!(output.status.success());
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("1 coroutines have not ended in 5ms") && said.contains("'stubborn'"), "{said}");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[inline(never)]
+fn never_waits() {
+    loop {
+        std::hint::black_box(());
+    }
+}
+
+#[test]
+fn program_ends_with_mains_status_whatever_hangs_in_it() {
+    const NAME: &str = "program_ends_with_mains_status_whatever_hangs_in_it";
+    let late = |workers| Builder::new().workers(workers).grace(Duration::from_millis(5));
+    match std::env::var("CORO_TEST_CHILD").as_deref() {
+        Ok("alone") => {
+            // It is cancelled when main has returned, and never gives the one worker back.
+            struct Computes;
+            impl Drop for Computes {
+                fn drop(&mut self) {
+                    never_waits();
+                }
+            }
+            let main = || {
+                spawn(|| {
+                    let _value = Computes;
+                    coro::sleep(LONG);
+                });
+                yield_now();
+            };
+            late(1).run_program(main, |()| 42).unwrap();
+        }
+        Ok("beside") => {
+            let main = || {
+                spawn(never_waits);
+                // Till the other worker has it.
+                while coro::stats().unwrap().steals == 0 {
+                    std::hint::spin_loop();
+                }
+                Err::<(), u8>(1)
+            };
+            let _ = late(2).run_program(main, |result| if result.is_err() { 43 } else { 0 });
+        }
+        Ok("panicked") => {
+            let main = || {
+                spawn(|| coro::shield(|| coro::sleep(LONG)));
+                yield_now();
+                std::panic::resume_unwind(Box::new(()));
+            };
+            let _ = late(1).run_program(main, |()| 0);
+        }
+        Ok(_) => unreachable!("no such child"),
+        Err(_) => {
+            for (what, status, says) in [
+                ("alone", 42, "shutdown::never_waits"),
+                ("beside", 43, "shutdown::never_waits"),
+                ("panicked", 101, "waits: sleep, and holds the cancel back (coro::shield)"),
+            ] {
+                let (ended, said) = as_child(NAME, what);
+                assert_eq!(ended, Some(status), "{what}: {said}");
+                assert!(
+                    said.contains("1 coroutine has not ended in 5ms, and the process exits without them:"),
+                    "{what}: {said}"
+                );
+                assert!(said.contains(says), "{what}: {said}");
+            }
+        }
+    }
 }

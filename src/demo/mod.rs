@@ -75,7 +75,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Problem> {
 fn run_with_room_for<T>(coroutines: usize, main: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
     coro::Builder::new()
         .max_coroutines(coroutines)
-        .run(main)
+        .run_program(main, |result| i32::from(result.is_err()))
         .unwrap_or_else(|error| Err(Problem::new(error.to_string())))
 }
 

@@ -77,7 +77,7 @@ pub(super) fn run(options: &cli::Serve) -> Result<(), Problem> {
     coro::Builder::new()
         .workers(workers)
         .max_coroutines(MOST_CONNECTIONS + 100)
-        .run(main)
+        .run_program(main, |result| i32::from(result.is_err()))
         .unwrap_or_else(|error| Err(Problem::new(error.to_string())))
 }
 

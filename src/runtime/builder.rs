@@ -21,6 +21,8 @@ use crate::sys::{clock, fork, signal};
 
 /// How long the others may take to end before they are named.
 const GRACE: Duration = Duration::from_secs(5);
+/// The status of a program whose main has panicked, as std has it.
+const PANICKED: i32 = 101;
 
 /// Starts a runtime on this thread, runs `main` as its main coroutine, and ends all other coroutines when `main`
 /// has returned.
@@ -123,7 +125,7 @@ impl Builder {
     /// standard error: 5 s if it isn't set. They are waited for all the same, since they may use what would be gone: one
     /// that computes for ever, or swallows every cancel, keeps the runtime from ending.
     ///
-    /// It is looked at when coroutines switch: one that computes is not interrupted by it.
+    /// [`run_program`](Builder::run_program) doesn't wait for them.
     pub fn grace(mut self, grace: Duration) -> Builder {
         self.grace = Some(grace);
         self
@@ -180,6 +182,38 @@ impl Builder {
         Ok(result.unwrap_or_else(|payload| resume_unwind(payload)))
     }
 
+    /// As [`run`](Builder::run), for a whole program: who has not ended when the [grace](Builder::grace) period is over is
+    /// named and left behind, and the process exits with the status that `status` makes of what main returned (101 if main
+    /// panicked). So a program ends, whatever hangs in it.
+    ///
+    /// A coroutine that computes on main's own worker is noticed by the monitor, and not with `CORO_MONITOR=off`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let result = coro::Builder::new().grace(Duration::from_secs(10)).run_program(
+    ///     || coro::spawn(|| 7).join(),
+    ///     |result| i32::from(result.is_err()),
+    /// )?;
+    /// assert_eq!(result.unwrap(), 7);
+    /// # Ok::<(), coro::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run`](Builder::run).
+    ///
+    /// # Panics
+    /// As [`run`](Builder::run).
+    #[track_caller]
+    pub fn run_program<T>(self, main: impl FnOnce() -> T, status: impl FnOnce(&T) -> i32) -> Result<T> {
+        let mut started = self.start(Location::caller())?;
+        // As in `run`.
+        let result = catch_unwind(AssertUnwindSafe(main));
+        started.workers.exit_when_late(result.as_ref().map_or(PANICKED, status));
+        drop(started);
+        Ok(result.unwrap_or_else(|payload| resume_unwind(payload)))
+    }
+
     /// What is the same whatever main returns.
     fn start(self, caller: &'static Location<'static>) -> Result<Started> {
         if fork::is_child() {
@@ -227,13 +261,13 @@ impl Builder {
             grace: self.grace.unwrap_or(GRACE).as_nanos().try_into().unwrap_or(u64::MAX),
             caller,
         };
-        Ok(Started { _workers: Workers::start(count, settings)?, _stack: stack })
+        Ok(Started { workers: Workers::start(count, settings)?, _stack: stack })
     }
 }
 
 /// A runtime that runs on this thread, and perhaps others, until it is dropped.
 struct Started {
-    _workers: Workers,
+    workers: Workers,
     /// For its crashes: dropped when nobody runs any more.
     _stack: ThreadStack,
 }

@@ -12,7 +12,8 @@
 //!
 //! `CORO_MONITOR=off` does without: for tools which run every thread step by step.
 //!
-//! It also answers SIGQUIT, for programs that want a dump of their coroutines then, if no worker has between two looks.
+//! It also names those who keep a runtime from ending when its main has returned, and the grace period is over, if one of
+//! them keeps its worker busy ([`ending`]); and answers SIGQUIT, for programs that want a dump of their coroutines then, if no worker has between two looks.
 //!
 //! One thread for the process, from the first spawn on. A look costs a few microseconds; while all workers are idle it
 //! comes three times a second.
@@ -31,8 +32,8 @@ use crate::abi::state::State;
 use crate::debug::{quit, sample};
 use crate::error::{Kind, Result};
 use crate::registry::{self, Tenant};
-use crate::scheduler::remote;
 use crate::scheduler::stuck::MONITOR;
+use crate::scheduler::{ending, remote};
 use crate::stack::region::{self, Region};
 use crate::sys::{clock, signal};
 
@@ -89,6 +90,7 @@ fn watch() {
         if clock::now() - before > pause + GAP {
             watched.fill(Watched::default());
         }
+        ending::look_at_all(region);
         pause = IDLE;
         for ((index, row), watched) in (0..).zip(region.workers()).zip(&mut watched) {
             let Some(now) = Seen::of(index, row) else {

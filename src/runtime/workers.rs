@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::debug::crash::ThreadStack;
 use crate::error::{Kind, Result};
+use crate::scheduler::ending;
 use crate::scheduler::main::{Running, Settings};
 use crate::scheduler::remote::{self, Place};
 use crate::scheduler::team::{Seat, Team};
@@ -22,6 +23,12 @@ pub(super) struct Workers {
     /// The one on this thread.
     first: Option<Running>,
     others: Vec<JoinHandle<()>>,
+    /// All of them, by their numbers in the process.
+    indices: Vec<u32>,
+    /// How long they may take to end.
+    grace: u64,
+    /// With which status the process exits when they take longer.
+    late_status: Option<i32>,
 }
 
 impl Workers {
@@ -29,13 +36,16 @@ impl Workers {
     pub(super) fn start(count: usize, settings: Settings) -> Result<Workers> {
         let places: Vec<Place> = iter::repeat_with(remote::acquire).take(count).collect::<Result<_>>()?;
 
+        let indices = places.iter().map(|place| place.index).collect();
         let mut seats =
             if count == 1 { Vec::new() } else { Team::form(settings.region, &places) }.into_iter();
         let mut places = places.into_iter();
         let place = places.next().expect("there is at least one");
         let first = Running::start(settings, place, seats.next())?;
         // From here on a failure ends those that have started.
-        let mut workers = Workers { first: Some(first), others: Vec::new() };
+        let grace = settings.grace;
+        let mut workers =
+            Workers { first: Some(first), others: Vec::new(), indices, grace, late_status: None };
         let (say, started) = channel();
         for (number, (place, seat)) in places.zip(seats).enumerate() {
             workers.others.push(start_thread(number + 1, settings, place, seat, say.clone())?);
@@ -43,6 +53,13 @@ impl Workers {
         drop(say);
         started.into_iter().collect::<Result<()>>()?;
         Ok(workers)
+    }
+}
+
+impl Workers {
+    /// From now on, if the others have not ended when the grace period is over, the process exits with this status.
+    pub(super) fn exit_when_late(&mut self, status: i32) {
+        self.late_status = Some(status);
     }
 }
 
@@ -83,6 +100,7 @@ impl Drop for Workers {
             mem::forget(mem::take(&mut self.others));
             return;
         }
+        let _ending = ending::begin(mem::take(&mut self.indices), self.grace, self.late_status);
         if let Some(team) = self.first.as_ref().and_then(Running::team) {
             team.announce_end();
         }

@@ -7,15 +7,14 @@
 //! ```
 
 use std::cell::Cell;
-use std::io::Write as _;
 use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::time::Duration;
 use std::{io, marker, thread};
 
 use super::cancel;
+use super::ending;
 use super::park::{self, Wait};
 use super::policy::Policy;
 use super::queue::Queue;
@@ -198,7 +197,7 @@ impl Running {
             worker.last_one_out.set(Some(wait.token()));
             wait.park_until(patience.map(|patience| clock::now().saturating_add(patience)));
             if worker.alive() > 0 && patience.take().is_some() {
-                self.name_those_left();
+                ending::look(worker.region, worker.index);
             }
         }
     }
@@ -223,28 +222,6 @@ impl Running {
             cancel::cancel(Target::of(record));
         }
         None
-    }
-
-    /// Says, once, who keeps the runtime from ending.
-    fn name_those_left(&self) {
-        let worker = &*self.worker;
-        let names: Vec<String> = self
-            .users()
-            .take(10)
-            .map(|record| {
-                let name = record.name().unwrap_or_default();
-                format!("#{} '{name}' (spawned at {})", record.id(), registry::spawn_site(record))
-            })
-            .collect();
-        // Not `eprintln!`, which panics when nobody reads it.
-        let _ = writeln!(
-            io::stderr(),
-            "coro: main has returned, but {} coroutines have not ended in {:?}, and main waits for them: {}{}",
-            worker.alive(),
-            Duration::from_nanos(self.grace),
-            names.join(", "),
-            if worker.alive() > 10 { ", ..." } else { "" }
-        );
     }
 }
 

@@ -15,6 +15,7 @@
 //! - [`policy`]: who is next
 //! - [`park`]: waiting and waking
 //! - [`cancel`]: ending a coroutine from outside
+//! - [`ending`]: who keeps a runtime from ending
 //! - [`remote`]: what other threads send to a worker
 //! - [`sleep`]: how a worker falls asleep, and is woken
 //! - [`stuck`]: the notice that nobody can go on
@@ -23,6 +24,7 @@
 
 pub(crate) mod admit;
 pub(crate) mod cancel;
+pub(crate) mod ending;
 mod gate;
 pub(crate) mod io;
 pub(crate) mod main;
