@@ -19,6 +19,7 @@ mod channel;
 mod condvar;
 mod event;
 mod granting;
+mod ground;
 mod inflate;
 // loom leaks a little for each thread that uses it.
 #[cfg(all(test, not(feature = "sanitize")))]
