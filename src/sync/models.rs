@@ -65,6 +65,20 @@ pub(super) enum Planted {
     WakesNobody,
 }
 
+impl Planted {
+    /// Ends a wait, but for what is wrong; says whether it was the first to do so.
+    pub(super) fn wake(self, sleepers: &[Sleeper; 3], who: &Wait) -> bool {
+        match self {
+            Planted::Nothing => sleepers[who.0].end(who.1),
+            Planted::WakesTheDead => {
+                sleepers[who.0].end(who.1);
+                true
+            }
+            Planted::WakesNobody => false,
+        }
+    }
+}
+
 /// The ground of the models: threads that sleep.
 pub(super) struct Modelled {
     list: Mutex<VecDeque<Wait>>,
@@ -82,6 +96,8 @@ impl Modelled {
         self.sleepers[who.0].open(who.1);
         if enlist(who) {
             self.sleepers[who.0].sleep();
+        } else {
+            self.sleepers[who.0].end(who.1);
         }
     }
 }
@@ -93,13 +109,6 @@ impl Ground for Modelled {
         look(&mut self.list.lock().expect("nobody panics with it"))
     }
     fn wake(&self, who: &Wait) -> bool {
-        match self.planted {
-            Planted::Nothing => self.sleepers[who.0].end(who.1),
-            Planted::WakesTheDead => {
-                self.sleepers[who.0].end(who.1);
-                true
-            }
-            Planted::WakesNobody => false,
-        }
+        self.planted.wake(&self.sleepers, who)
     }
 }
