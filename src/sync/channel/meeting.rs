@@ -13,7 +13,8 @@
 use std::cell::Cell;
 use std::{fmt, mem};
 
-use super::protocol::{Core, Side, State, Who, wake_all};
+use super::protocol::{Core, Side, State, Who, wake, wake_all};
+use super::{TryRecvError, TrySendError};
 use crate::scheduler::park::Woken;
 use crate::sync::ground::List;
 
@@ -61,7 +62,7 @@ impl<T, L: List> State<T, L> {
     }
 
     /// Gives a value to the first receiver who can be won.
-    pub(super) fn give(&mut self, value: T, wins: impl FnMut(&L::Who) -> bool) -> Result<(), T> {
+    fn give(&mut self, value: T, wins: impl FnMut(&L::Who) -> bool) -> Result<(), T> {
         match self.win(Side::Receiver, wins) {
             Some(place) => {
                 *place = Some(value);
@@ -71,17 +72,34 @@ impl<T, L: List> State<T, L> {
         }
     }
 
-    /// Takes the value of the first sender who can be won.
-    pub(super) fn take(&mut self, wins: impl FnMut(&L::Who) -> bool) -> Option<T> {
-        self.win(Side::Sender, wins).and_then(Option::take)
-    }
-
     /// Wakes all of a side: they will find no partner.
     pub(super) fn wake_parties(&self, side: Side, wake: impl Fn(&L::Who) -> bool) {
         for party in &self.parties[side as usize] {
             wake(&party.who);
         }
     }
+}
+
+/// Gives a value to one who waits for it.
+#[inline(never)]
+pub(super) fn try_send<C: Core>(
+    core: &C,
+    mut state: C::Guard<'_>,
+    value: C::Value,
+) -> Result<(), TrySendError<C::Value>> {
+    state.give(value, |who| wake(core, who)).map_err(TrySendError::Full)?;
+    core.note(Side::Sender);
+    Ok(())
+}
+
+/// Takes the value of one who waits with it.
+#[inline(never)]
+pub(super) fn try_recv<C: Core>(core: &C, mut state: C::Guard<'_>) -> Result<C::Value, TryRecvError> {
+    if let Some(value) = state.win(Side::Sender, |who| wake(core, who)).and_then(Option::take) {
+        core.note(Side::Receiver);
+        return Ok(value);
+    }
+    Err(if state.is_over(Side::Receiver) { TryRecvError::Disconnected } else { TryRecvError::Empty })
 }
 
 impl<T, W> Party<T, W> {
@@ -117,47 +135,45 @@ impl<T> Part<T> {
 
     /// Puts a party there; `false`: there is no need to wait, since they have met, or will not, or it has been won elsewhere.
     pub(super) fn enlist<C: Core<Value = T>>(&self, core: &C, who: Who<C>) -> bool {
-        let watching = core.with(|state| {
-            if state.meets_none(self.side) {
-                return None;
-            }
-            if self.side == Side::Receiver && !state.values.is_empty() {
-                if core.wake(&who) {
-                    self.value.set(state.values.pop_front());
-                    self.is_done.set(true);
-                }
-                return None;
-            }
-            // Not with itself, as another arm of a `select!`.
-            if let Some(place) = state.win(self.side.other(), |other| *other != who && core.wake(other)) {
-                if core.wake(&who) {
-                    self.value.swap(Cell::from_mut(place));
-                    self.is_done.set(true);
-                }
-                return None;
-            }
-            state.parties[self.side as usize].push_back(Party { who, value: self.value.take() });
-            core.note(self.side);
-            Some(mem::take(&mut state.waiting[self.side.other() as usize]))
-        });
-        match watching {
-            Some(watching) => {
-                wake_all(core, watching);
-                true
-            }
-            None => false,
+        let mut locked = core.lock();
+        let state = &mut *locked;
+        if state.meets_none(self.side) {
+            return false;
         }
+        if self.side == Side::Receiver && !state.values.is_empty() {
+            if wake(core, &who) {
+                self.value.set(state.values.pop_front());
+                self.is_done.set(true);
+                core.tell(state);
+            }
+            return false;
+        }
+        // Not with itself, as another arm of a `select!`.
+        if let Some(place) = state.win(self.side.other(), |other| *other != who && wake(core, other)) {
+            if wake(core, &who) {
+                self.value.swap(Cell::from_mut(place));
+                self.is_done.set(true);
+                core.note(self.side);
+            }
+            return false;
+        }
+        state.parties[self.side as usize].push_back(Party { who, value: self.value.take() });
+        core.note(self.side);
+        let watching = mem::take(&mut state.waiting[self.side.other() as usize]);
+        drop(locked);
+        wake_all(core, watching);
+        true
     }
 
     /// Takes the party away; says whether it was not won.
     pub(super) fn delist<C: Core<Value = T>>(&self, core: &C, who: &Who<C>) -> bool {
-        core.with(|state| {
-            let parties = &mut state.parties[self.side as usize];
-            let Some(at) = parties.iter().position(|party| party.who == *who) else { return };
+        let mut state = core.lock();
+        let parties = &mut state.parties[self.side as usize];
+        if let Some(at) = parties.iter().position(|party| party.who == *who) {
             let party = parties.remove(at).expect("it was found there");
             self.is_done.set(!party.is_free(self.side));
             self.value.set(party.value);
-        });
+        }
         !self.is_done()
     }
 
@@ -167,14 +183,14 @@ impl<T> Part<T> {
             return;
         }
         let Some(value) = self.value.take() else { return };
-        let watching = core.with(|state| match state.give(value, |who| core.wake(who)) {
-            Ok(()) => C::List::default(),
-            Err(value) => {
-                state.values.push_back(value);
-                mem::take(&mut state.waiting[Side::Receiver as usize])
-            }
-        });
-        wake_all(core, watching);
+        let mut state = core.lock();
+        if let Err(value) = state.give(value, |who| wake(core, who)) {
+            state.values.push_back(value);
+            core.tell(&state);
+            let watching = mem::take(&mut state.waiting[Side::Receiver as usize]);
+            drop(state);
+            wake_all(core, watching);
+        }
     }
 
     /// Waits for a partner. `wait`: waits once, with this part.
@@ -184,7 +200,7 @@ impl<T> Part<T> {
             if self.is_done() {
                 return Met::Partner;
             }
-            if core.with(|state| state.meets_none(self.side)) {
+            if core.lock().meets_none(self.side) {
                 return Met::Over;
             }
             if woken == Woken::Deadline {

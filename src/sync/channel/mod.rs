@@ -10,7 +10,7 @@ mod sender;
 use std::fmt;
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use self::arms::{Receive, Send};
 pub use self::receiver::{IntoIter, Iter, Receiver, RecvError, RecvTimeoutError, TryIter, TryRecvError};
@@ -91,13 +91,15 @@ impl<T> Core for Shared<T> {
     type Value = T;
     type List = Waiters;
 
+    type Guard<'a>
+        = MutexGuard<'a, State<T, Waiters>>
+    where
+        T: 'a;
+
     #[inline(always)]
-    fn with<R>(&self, look: impl FnOnce(&mut State<T, Waiters>) -> R) -> R {
+    fn lock(&self) -> MutexGuard<'_, State<T, Waiters>> {
         // No code of the user's runs under the lock, so a panic under it left the state in order.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = look(&mut state);
-        self.head.length.store(state.values.len() as u64, Relaxed);
-        result
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[inline(always)]
@@ -117,6 +119,16 @@ impl<T> Core for Shared<T> {
             Side::Receiver => &self.head.last_receiver,
         };
         place.store(current::owner(), Relaxed);
+    }
+
+    #[inline(always)]
+    fn tell(&self, state: &State<T, Waiters>) {
+        self.head.length.store(state.values.len() as u64, Relaxed);
+    }
+
+    fn tell_ends(&self, state: &State<T, Waiters>) {
+        self.head.senders.store(state.ends[Side::Sender as usize] as u32, Relaxed);
+        self.head.receivers.store(state.ends[Side::Receiver as usize] as u32, Relaxed);
     }
 }
 
@@ -150,25 +162,19 @@ impl<T> Shared<T> {
     }
 
     fn is_ready(&self, side: Side) -> bool {
-        self.with(|state| !state.must_wait(side, self.capacity))
+        !self.lock().must_wait(side, self.capacity)
     }
 
     /// One end more.
     fn attach(&self, side: Side) {
-        self.with(|state| {
-            state.ends[side as usize] += 1;
-            self.count_ends(state);
-        });
+        let mut state = self.lock();
+        state.ends[side as usize] += 1;
+        self.tell_ends(&state);
     }
 
     /// One end less.
     fn detach(&self, side: Side) {
-        drop(protocol::detach(self, side, |state| self.count_ends(state)));
-    }
-
-    fn count_ends(&self, state: &State<T, Waiters>) {
-        self.head.senders.store(state.ends[Side::Sender as usize] as u32, Relaxed);
-        self.head.receivers.store(state.ends[Side::Receiver as usize] as u32, Relaxed);
+        drop(protocol::detach(self, side));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use loom::sync::Mutex;
+use loom::sync::{Mutex, MutexGuard};
 use loom::thread;
 
 use super::meeting::{Met, Part};
@@ -25,8 +25,10 @@ impl Core for Modelled {
     type Value = u32;
     type List = VecDeque<Wait>;
 
-    fn with<R>(&self, look: impl FnOnce(&mut State<u32, VecDeque<Wait>>) -> R) -> R {
-        look(&mut self.state.lock().expect("nobody panics with it"))
+    type Guard<'a> = MutexGuard<'a, State<u32, VecDeque<Wait>>>;
+
+    fn lock(&self) -> MutexGuard<'_, State<u32, VecDeque<Wait>>> {
+        self.state.lock().expect("nobody panics with it")
     }
     fn wake(&self, who: &Wait) -> bool {
         self.planted.wake(&*self.sleepers, who)
@@ -35,6 +37,8 @@ impl Core for Modelled {
         self.capacity
     }
     fn note(&self, _: Side) {}
+    fn tell(&self, _: &State<u32, VecDeque<Wait>>) {}
+    fn tell_ends(&self, _: &State<u32, VecDeque<Wait>>) {}
 }
 
 impl Modelled {
@@ -43,11 +47,10 @@ impl Modelled {
     }
 
     pub(in crate::sync) fn is_empty(&self) -> bool {
-        self.with(|state| {
-            state.values.is_empty()
-                && state.waiting.iter().all(VecDeque::is_empty)
-                && state.parties.iter().all(VecDeque::is_empty)
-        })
+        let state = self.lock();
+        state.values.is_empty()
+            && state.waiting.iter().all(VecDeque::is_empty)
+            && state.parties.iter().all(VecDeque::is_empty)
     }
 
     pub(in crate::sync) fn close(&self) {
@@ -117,7 +120,7 @@ fn closed_beside(capacity: usize, by_last_sender: bool, planted: Planted) {
     let sends = spawn(&channel, move |channel| {
         let sent: Vec<u32> = [1, 2].into_iter().filter(|value| channel.send(0, *value).is_ok()).collect();
         if by_last_sender {
-            protocol::detach(channel, Side::Sender, |_| ());
+            protocol::detach(channel, Side::Sender);
         }
         sent
     });
@@ -142,7 +145,7 @@ fn receiver_goes_beside(capacity: usize, planted: Planted) {
     let channel = channel(capacity, planted);
     let sends = spawn(&channel, |channel| [1, 2].map(|value| channel.send(0, value).is_ok()));
     let mut seen = Vec::from_iter(protocol::try_recv(&*channel));
-    seen.extend(protocol::detach(&*channel, Side::Receiver, |_| ()));
+    seen.extend(protocol::detach(&*channel, Side::Receiver));
     let sent = model::join(sends).into_iter().filter(|sent| *sent).count();
     assert_eq!(sent, seen.len(), "what was sent is received, or dropped with the last receiver");
     assert!(channel.is_empty(), "nobody waits");

@@ -12,8 +12,9 @@
 
 use std::collections::VecDeque;
 use std::mem;
+use std::ops::DerefMut;
 
-use super::meeting::Party;
+use super::meeting::{self, Party};
 use super::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
 use crate::abi::wait::WaitReason;
 use crate::scheduler::park::Woken;
@@ -73,7 +74,7 @@ impl<T, L: List> State<T, L> {
             Side::Sender => self.values.len() >= capacity,
             Side::Receiver => self.values.is_empty(),
         };
-        has_nothing && !self.is_over(side) && !self.has_party(side.other())
+        has_nothing && !self.is_over(side) && !(capacity == 0 && self.has_party(side.other()))
     }
 }
 
@@ -81,14 +82,21 @@ impl<T, L: List> State<T, L> {
 pub(in crate::sync) trait Core {
     type Value;
     type List: List;
+    type Guard<'a>: DerefMut<Target = State<Self::Value, Self::List>>
+    where
+        Self: 'a;
 
-    /// Locks, looks, and unlocks. `look` may neither panic nor wait.
-    fn with<R>(&self, look: impl FnOnce(&mut State<Self::Value, Self::List>) -> R) -> R;
+    /// Whoever has the lock may neither panic nor wait.
+    fn lock(&self) -> Self::Guard<'_>;
     /// Says whether it still waited.
     fn wake(&self, who: &Who<Self>) -> bool;
     fn capacity(&self) -> usize;
     /// Tells readers that the caller has sent or received, or begins to wait. Under the lock.
     fn note(&self, side: Side);
+    /// Tells readers what is in it. Under the lock.
+    fn tell(&self, state: &State<Self::Value, Self::List>);
+    /// Tells readers how many have an end of it. Under the lock.
+    fn tell_ends(&self, state: &State<Self::Value, Self::List>);
 }
 
 /// One who waits for a channel.
@@ -97,58 +105,57 @@ pub(in crate::sync) type Who<C> = <<C as Core>::List as List>::Who;
 /// Puts a value in if there is room, or somebody waits to take it.
 #[inline(always)]
 pub(super) fn try_send<C: Core>(core: &C, value: C::Value) -> Result<(), TrySendError<C::Value>> {
-    let next = core.with(|state| {
-        if state.is_over(Side::Sender) {
-            return Err(TrySendError::Disconnected(value));
-        }
-        if core.capacity() == 0 {
-            state.give(value, |who| core.wake(who)).map_err(TrySendError::Full)?;
-            core.note(Side::Sender);
-            return Ok(None);
-        }
-        if state.values.len() >= core.capacity() {
-            return Err(TrySendError::Full(value));
-        }
-        state.values.push_back(value);
-        core.note(Side::Sender);
-        Ok(state.waiting[Side::Receiver as usize].pop())
-    })?;
-    wake_first(core, Side::Receiver, next);
+    let mut state = core.lock();
+    if state.is_over(Side::Sender) {
+        return Err(TrySendError::Disconnected(value));
+    }
+    if state.values.len() >= core.capacity() {
+        return if core.capacity() == 0 {
+            meeting::try_send(core, state, value)
+        } else {
+            Err(TrySendError::Full(value))
+        };
+    }
+    state.values.push_back(value);
+    core.tell(&state);
+    core.note(Side::Sender);
+    wake_first(core, state, Side::Receiver);
     Ok(())
 }
 
 /// Takes a value out if there is one, or somebody waits to send one.
 #[inline(always)]
 pub(super) fn try_recv<C: Core>(core: &C) -> Result<C::Value, TryRecvError> {
-    let (value, next) = core.with(|state| {
-        let value = match state.values.pop_front() {
-            None if core.capacity() == 0 => state.take(|who| core.wake(who)),
-            value => value,
-        };
-        let Some(value) = value else {
-            let is_over = state.is_over(Side::Receiver);
-            return Err(if is_over { TryRecvError::Disconnected } else { TryRecvError::Empty });
-        };
-        core.note(Side::Receiver);
-        Ok((value, state.waiting[Side::Sender as usize].pop()))
-    })?;
-    wake_first(core, Side::Sender, next);
+    let mut state = core.lock();
+    let Some(value) = state.values.pop_front() else {
+        if core.capacity() == 0 {
+            return meeting::try_recv(core, state);
+        }
+        let is_over = state.is_over(Side::Receiver);
+        return Err(if is_over { TryRecvError::Disconnected } else { TryRecvError::Empty });
+    };
+    core.tell(&state);
+    core.note(Side::Receiver);
+    wake_first(core, state, Side::Sender);
     Ok(value)
 }
 
-/// Wakes one who came off a side's list, or if it waits no longer the first who does.
+/// Unlocks, and wakes the first of a side who still waits.
 #[inline(always)]
-fn wake_first<C: Core>(core: &C, side: Side, mut next: Option<Who<C>>) {
-    while let Some(who) = next
-        && !core.wake(&who)
-    {
-        next = core.with(|state| state.waiting[side as usize].pop());
+fn wake_first<'a, C: Core>(core: &'a C, mut state: C::Guard<'a>, side: Side) {
+    loop {
+        let next = state.waiting[side as usize].pop();
+        drop(state);
+        match next {
+            Some(who) if !core.wake(&who) => state = core.lock(),
+            _ => return,
+        }
     }
 }
 
 /// Wakes the first of a side who still waits.
 pub(super) fn wake_one<C: Core>(core: &C, side: Side) {
-    wake_first(core, side, core.with(|state| state.waiting[side as usize].pop()));
+    wake_first(core, core.lock(), side);
 }
 
 /// Puts a value in; `wait` waits for room, once.
@@ -188,57 +195,62 @@ pub(super) fn recv<C: Core>(core: &C, mut wait: impl FnMut() -> Woken) -> Result
 
 /// Puts one on a side's list, if it has to wait; says whether it does.
 pub(super) fn enlist<C: Core>(core: &C, side: Side, who: Who<C>) -> bool {
-    core.with(|state| {
-        // Under the lock under which values come and go.
-        let waits = state.must_wait(side, core.capacity());
-        if waits {
-            state.waiting[side as usize].push(who);
-            core.note(side);
-        }
-        waits
-    })
+    let mut state = core.lock();
+    // Under the lock under which values come and go.
+    let waits = state.must_wait(side, core.capacity());
+    if waits {
+        state.waiting[side as usize].push(who);
+        core.note(side);
+    }
+    waits
 }
 
 /// Takes one off a side's list; says whether it was still there.
 pub(super) fn delist<C: Core>(core: &C, side: Side, who: &Who<C>) -> bool {
-    core.with(|state| state.waiting[side as usize].remove(who))
+    core.lock().waiting[side as usize].remove(who)
 }
 
-/// One end less, of which `tell` tells readers; the last one of a side is the end for the other side. Returns values that
-/// nobody will take: their destructors are the user's, and not for the lock.
-pub(super) fn detach<C: Core>(
-    core: &C,
-    side: Side,
-    tell: impl FnOnce(&State<C::Value, C::List>),
-) -> VecDeque<C::Value> {
-    let (waiting, left) = core.with(|state| {
-        state.ends[side as usize] -= 1;
-        tell(state);
-        if state.ends[side as usize] > 0 {
-            return Default::default();
-        }
-        state.wake_parties(side.other(), |who| core.wake(who));
-        let left = if side == Side::Receiver { mem::take(&mut state.values) } else { VecDeque::new() };
-        (mem::take(&mut state.waiting[side.other() as usize]), left)
-    });
+/// One end less; the last one of a side is the end for the other side. Returns values that nobody will take: their
+/// destructors are the user's, and not for the lock.
+pub(super) fn detach<C: Core>(core: &C, side: Side) -> VecDeque<C::Value> {
+    let mut state = core.lock();
+    state.ends[side as usize] -= 1;
+    let mut left = VecDeque::new();
+    core.tell_ends(&state);
+    if state.ends[side as usize] > 0 {
+        return left;
+    }
+    if side == Side::Receiver {
+        mem::swap(&mut left, &mut state.values);
+    }
+    core.tell(&state);
+    state.wake_parties(side.other(), |who| wake(core, who));
+    let waiting = mem::take(&mut state.waiting[side.other() as usize]);
+    drop(state);
     wake_all(core, waiting);
     left
 }
 
 /// Nothing goes in any more, whoever has an end.
 pub(super) fn close<C: Core>(core: &C) {
-    let waiting = core.with(|state| {
-        state.is_closed = true;
-        for side in [Side::Sender, Side::Receiver] {
-            state.wake_parties(side, |who| core.wake(who));
-        }
-        mem::take(&mut state.waiting)
-    });
+    let mut state = core.lock();
+    state.is_closed = true;
+    for side in [Side::Sender, Side::Receiver] {
+        state.wake_parties(side, |who| wake(core, who));
+    }
+    let waiting = mem::take(&mut state.waiting);
+    drop(state);
     waiting.into_iter().for_each(|waiting| wake_all(core, waiting));
 }
 
 pub(super) fn wake_all<C: Core>(core: &C, mut waiting: C::List) {
     while let Some(who) = waiting.pop() {
-        core.wake(&who);
+        wake(core, &who);
     }
+}
+
+/// A call, so that it is small where it isn't the common case.
+#[inline(never)]
+pub(super) fn wake<C: Core>(core: &C, who: &Who<C>) -> bool {
+    core.wake(who)
 }
