@@ -6,13 +6,14 @@
 //! - [`selection`]: a selected coroutine in place of a thread's stack, and that it harms nothing
 //! - [`stepping`]: coro next, step, finish, skip
 //! - [`breaks`]: coro break, $coro()
+//! - [`primitives`]: locks, channels and the like, in each state
 //! - [`processes`]: several runtimes, forks, gdbserver, non-stop mode, programs that go on
 //! - [`damage`]: registries that were overwritten
 //! - [`load`]: programs stopped at any moment, and large ones
 //! - [`workers`]: four workers
 //! - [`words`]: help, completion, greeting, printers, a stack that overflows
 //!
-//! Each scenario is one run of GDB with many commands. The debuggees are tests/programs/seen.rs, host.rs,
+//! Each scenario is one run of GDB with many commands. The debuggees are tests/programs/seen.rs, primitives.rs, host.rs,
 //! library.rs, churn.rs and the demo.
 
 #[path = "gdb/breaks.rs"]
@@ -21,6 +22,8 @@ mod breaks;
 mod damage;
 #[path = "gdb/load.rs"]
 mod load;
+#[path = "gdb/primitives.rs"]
+mod primitives;
 #[path = "gdb/processes.rs"]
 mod processes;
 #[path = "gdb/seen.rs"]

@@ -3,18 +3,21 @@
 //! - [`seen`]: coroutines that wait, with the true values of their locals: live, attached, in cores; debug, release,
 //!   stripped, without the executable
 //! - [`threads`]: which coroutines are threads, and what LLDB's own commands make of them
+//! - [`primitives`]: locks, channels and the like, in each state
 //! - [`stepping`]: `next`, `finish` and `coro next` stay with a coroutine
 //! - [`editor`]: the same through lldb-dap, as an editor sees it
 //! - [`damage`]: registries that were overwritten
 //! - [`words`]: help, greeting, errors, summaries, a stack that overflows, detaching
 //!
-//! Each scenario is one run of LLDB with many commands. The debuggees are tests/programs/seen.rs, relay.rs, parked.rs and
+//! Each scenario is one run of LLDB with many commands. The debuggees are tests/programs/seen.rs, primitives.rs, relay.rs, parked.rs and
 //! the demo.
 
 #[path = "lldb/damage.rs"]
 mod damage;
 #[path = "lldb/editor.rs"]
 mod editor;
+#[path = "lldb/primitives.rs"]
+mod primitives;
 #[path = "lldb/seen.rs"]
 mod seen;
 #[path = "lldb/stepping.rs"]

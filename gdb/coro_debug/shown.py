@@ -40,6 +40,8 @@ def channel(registry, address):
     length, capacity = fields["length"], fields["capacity"]
     if capacity == waits.UNBOUNDED:
         filled = f"{length} in it, no bound" if length else "empty, no bound"
+    elif capacity == 0:
+        filled = f"no room, {length} left behind" if length else "no room"
     else:
         filled = f"{length} of {capacity}" if length else f"empty, room for {capacity}"
     parts = [filled, text.plural(fields["senders"], "sender"), text.plural(fields["receivers"], "receiver")]

@@ -237,11 +237,13 @@ def _channel_in_words(reason, wait):
     facts = []
     if "length" in wait and wait.get("capacity") == UNBOUNDED:
         facts.append(f"{wait['length']} in it" if wait["length"] else "empty")
+    elif wait.get("capacity") == 0:
+        facts.append("no room")
     elif "length" in wait and "capacity" in wait:
         length, capacity = wait["length"], wait["capacity"]
         how = (
             "empty"
-            if length == 0 and capacity
+            if length == 0
             else f"{length} of {capacity}" + (" full" if length >= capacity else "")
         )
         facts.append(how)

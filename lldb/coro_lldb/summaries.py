@@ -61,10 +61,19 @@ condvar, rwlock, semaphore, barrier, once, oncelock, event = (
         ("Once", "once"), ("OnceLock", "once"), ("Event", "event")))
 
 
-def rwlock_guard(value, _dictionary):
-    """`guard of RwLock (one writes, last #12 'name')`"""
-    return _said(value, lambda registry, raw: "guard of RwLock ("
-                 + shown.sync(registry, "write lock", _child(raw, "lock").GetValueAsUnsigned()) + ")")
+def _rwlock_guard(name):
+    """The summary of a guard that has such a lock."""
+
+    def summary(value, _dictionary):
+        return _said(value, lambda registry, raw: f"{name} ("
+                     + shown.sync(registry, "write lock", _child(raw, "lock").GetValueAsUnsigned()) + ")")
+
+    summary.__name__ = name.lower()
+    summary.__doc__ = f"`{name} (one writes, last #12 'name')`"
+    return summary
+
+
+rwlockreadguard, rwlockwriteguard = (_rwlock_guard(name) for name in ("RwLockReadGuard", "RwLockWriteGuard"))
 
 
 def permit(value, _dictionary):
@@ -103,7 +112,8 @@ TYPES = {
     r"^coro::sync::oneshot::OneshotReceiver<.*>$": oneshot_receiver,
     r"^coro::sync::condvar::Condvar$": condvar,
     r"^coro::sync::rwlock::RwLock<.*>$": rwlock,
-    r"^coro::sync::rwlock::RwLock(Read|Write)Guard<.*>$": rwlock_guard,
+    r"^coro::sync::rwlock::RwLockReadGuard<.*>$": rwlockreadguard,
+    r"^coro::sync::rwlock::RwLockWriteGuard<.*>$": rwlockwriteguard,
     r"^coro::sync::semaphore::Semaphore$": semaphore,
     r"^coro::sync::semaphore::SemaphorePermit$": permit,
     r"^coro::sync::barrier::Barrier$": barrier,
@@ -135,7 +145,7 @@ def register(debugger):
     category.SetEnabled(True)
 
 
-class MutexInside:
+class LockInside:
     """Of a lock only what is in it is the user's: its one child. `frame variable -R` shows all."""
 
     def __init__(self, value, _dictionary):
@@ -155,22 +165,34 @@ class MutexInside:
         return 0 if name == "value" else -1
 
     def get_child_at_index(self, _index):
-        inside = self._mutex().GetChildMemberWithName("value").GetChildMemberWithName("value")
+        inside = self._lock().GetChildMemberWithName("value").GetChildMemberWithName("value")
         return inside if inside.IsValid() else None
 
-    def _mutex(self):
+    def _lock(self):
         return self._value.GetNonSyntheticValue()
 
 
-class GuardInside(MutexInside):
+class GuardInside(LockInside):
     """The same, of the lock that a guard holds."""
 
-    def _mutex(self):
-        mutex_ = self._value.GetNonSyntheticValue().GetChildMemberWithName("mutex")
-        return mutex_.Dereference().GetNonSyntheticValue()
+    #: Its field that refers to the lock.
+    FIELD = "mutex"
+
+    def _lock(self):
+        lock = self._value.GetNonSyntheticValue().GetChildMemberWithName(self.FIELD)
+        return lock.Dereference().GetNonSyntheticValue()
 
 
-INSIDE.update({mutex: MutexInside, mutex_guard: GuardInside})
+class RwLockGuardInside(GuardInside):
+    """The same, of a guard of a lock for readers and writers."""
+
+    FIELD = "lock"
+
+
+INSIDE.update({
+    mutex: LockInside, mutex_guard: GuardInside, rwlock: LockInside,
+    rwlockreadguard: RwLockGuardInside, rwlockwriteguard: RwLockGuardInside,
+})
 
 
 def _said(value, words):

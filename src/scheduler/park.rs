@@ -295,7 +295,7 @@ pub(crate) fn spend() {
 
 /// Wakes whom the token names, if that wait is still open; says whether it was. `flags` are those of
 /// `transition::wake`.
-#[inline]
+#[inline(always)]
 pub(crate) fn unpark(token: WakeToken, flags: u64) -> bool {
     let Some(record) = registry::record_of(token) else { return false };
     match transition::wake(&record.state, token.key, flags) {
@@ -317,7 +317,7 @@ pub(crate) fn unpark(token: WakeToken, flags: u64) -> bool {
 }
 
 /// Wakes a coroutine or a thread; says whether it still waited.
-#[inline]
+#[inline(always)]
 pub(crate) fn wake(waiter: &Waiter) -> bool {
     match waiter {
         Waiter::Coroutine(token) => unpark(*token, 0),

@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use super::ground::{self, Ground, List};
 use super::mutex::{LockResult, MutexGuard};
 use crate::abi::objects::SyncHead;
 use crate::abi::wait::WaitReason;
@@ -131,24 +132,13 @@ impl Condvar {
     /// Wakes the first who waits, if anybody does.
     pub fn notify_one(&self) {
         self.head.owner.store(current::owner(), Relaxed);
-        self.wake_one();
+        ground::wake_one(&self.waiting);
     }
 
     /// Wakes all who wait.
     pub fn notify_all(&self) {
         self.head.owner.store(current::owner(), Relaxed);
-        let all = mem::take(&mut *self.list());
-        park::wake_all(all);
-    }
-
-    fn wake_one(&self) {
-        loop {
-            let next = self.list().pop();
-            match next {
-                Some(waiter) if !park::wake(&waiter) => {}
-                _ => return,
-            }
-        }
+        ground::wake_all(&self.waiting, || ());
     }
 
     fn wait_until<'a, T: ?Sized>(
@@ -164,10 +154,13 @@ impl Condvar {
             Err(error) => park::abort_unwinding_wait(&error.to_string()),
         }
     }
+}
 
-    fn list(&self) -> std::sync::MutexGuard<'_, Waiters> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Puts one on the list who has the lock until then.
+fn enlist<G: Ground>(waiting: &G, who: <G::List as List>::Who, unlock: impl FnOnce()) {
+    ground::enlist(waiting, who, || true);
+    // Only now: who changes what is guarded, and then notifies, finds us.
+    unlock();
 }
 
 impl Default for Condvar {
@@ -190,17 +183,19 @@ struct Listed<'a, 'g, T: ?Sized> {
 
 impl<T: ?Sized> WaitList for Listed<'_, '_, T> {
     fn enlist(&self, waiter: Waiter) -> bool {
-        self.condvar.list().push(waiter);
-        // Only now: who changes what is guarded, and then notifies, finds us.
-        drop(self.guard.take());
+        enlist(&self.condvar.waiting, waiter, || drop(self.guard.take()));
         true
     }
 
     fn delist(&self, waiter: &Waiter) -> bool {
-        self.condvar.list().remove(waiter)
+        ground::delist(&self.condvar.waiting, waiter)
     }
 
     fn pass_on(&self) {
-        self.condvar.wake_one();
+        ground::wake_one(&self.condvar.waiting);
     }
 }
+
+// loom leaks a little for each thread that uses it.
+#[cfg(all(test, not(feature = "sanitize")))]
+mod models;

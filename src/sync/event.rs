@@ -4,16 +4,18 @@ use std::cell::Cell;
 use std::fmt;
 use std::mem;
 use std::ptr;
+use std::sync::Mutex;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::ground::{self, Ground, List};
 use super::select::{Sealed, Token, Told, Waitable};
 use crate::abi::objects::SyncHead;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::current;
 use crate::coroutine::waiter::{Waiter, Waiters};
 use crate::scheduler::park::{self, WaitList, Woken};
+use crate::sys::atomic::Atomic;
 use crate::sys::clock;
 
 /// A flag for which others wait; as gevent's and Python's `Event`.
@@ -52,24 +54,18 @@ impl Event {
 
     /// Sets it. All who wait go on, even if it is cleared at once.
     pub fn set(&self) {
-        let mut list = self.list();
         self.head.owner.store(current::owner(), Relaxed);
-        // Release: pairs with `is_set`'s.
-        self.head.count.store(1, Release);
-        let all = mem::take(&mut *list);
-        drop(list);
-        park::wake_all(all);
+        set(&self.head.count, &self.waiting);
     }
 
     /// Clears it: who comes from now on waits until it is set again.
     pub fn clear(&self) {
-        let _list = self.list();
-        self.head.count.store(0, Relaxed);
+        clear(&self.head.count, &self.waiting);
     }
 
     /// Whether it is set.
     pub fn is_set(&self) -> bool {
-        self.head.count.load(Acquire) != 0
+        is_set(&self.head.count)
     }
 
     /// Waits until it is set.
@@ -96,21 +92,25 @@ impl Event {
         }
         true
     }
+}
 
-    fn list(&self) -> MutexGuard<'_, Waiters> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Sets the flag, and wakes all who wait for it.
+fn set(flag: &impl Atomic<u64>, waiting: &impl Ground) {
+    // Release: pairs with `is_set`'s.
+    ground::wake_all(waiting, || flag.store(1, Release));
+}
 
-    /// Puts one on the list, if it isn't set.
-    fn enlist(&self, waiter: Waiter) -> bool {
-        // Under the lock, as `set` is: either we see it, or it sees us.
-        let mut list = self.list();
-        let waits = !self.is_set();
-        if waits {
-            list.push(waiter);
-        }
-        waits
-    }
+fn clear(flag: &impl Atomic<u64>, waiting: &impl Ground) {
+    waiting.with(|_| flag.store(0, Relaxed));
+}
+
+fn is_set(flag: &impl Atomic<u64>) -> bool {
+    flag.load(Acquire) != 0
+}
+
+/// Puts one on the list, if the flag isn't set.
+fn enlist<G: Ground>(flag: &impl Atomic<u64>, waiting: &G, who: <G::List as List>::Who) -> bool {
+    ground::enlist(waiting, who, || !is_set(flag))
 }
 
 impl Default for Event {
@@ -133,11 +133,11 @@ struct Listed<'a> {
 
 impl WaitList for Listed<'_> {
     fn enlist(&self, waiter: Waiter) -> bool {
-        self.event.enlist(waiter)
+        enlist(&self.event.head.count, &self.event.waiting, waiter)
     }
 
     fn delist(&self, waiter: &Waiter) -> bool {
-        let was_there = self.event.list().remove(waiter);
+        let was_there = ground::delist(&self.event.waiting, waiter);
         self.has_left.set(was_there);
         was_there
     }
@@ -151,14 +151,18 @@ impl Waitable for Event {
     }
 
     fn enlist(&self, who: &Token) -> bool {
-        self.enlist(who.0.clone())
+        enlist(&self.head.count, &self.waiting, who.0.clone())
     }
 
     fn delist(&self, who: &Token) -> bool {
-        self.list().remove(&who.0)
+        ground::delist(&self.waiting, &who.0)
     }
 
     fn told(&self) -> Told {
         Told::new(WaitReason::Event, ptr::from_ref(&self.head).addr() as u64)
     }
 }
+
+// loom leaks a little for each thread that uses it.
+#[cfg(all(test, not(feature = "sanitize")))]
+mod models;

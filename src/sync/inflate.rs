@@ -52,6 +52,12 @@ impl<Q: Queue, A: Atomic<u64>> Inflatable<Q, A> {
         Inflatable { word, _queue: PhantomData }
     }
 
+    /// Whether nobody seems to wait. Who has just come may be missed.
+    #[inline(always)]
+    pub(super) fn seems_deflated(&self) -> bool {
+        self.word.load(Relaxed) == 0
+    }
+
     /// Locks it, looks, and unlocks it; what is empty then is deflated. `look` may neither panic nor wait.
     pub(super) fn with<R>(&self, look: impl FnOnce(&mut Locked<Q>) -> R) -> R {
         let mut round = 0;

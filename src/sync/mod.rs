@@ -5,7 +5,7 @@
 //! | one at a time | [`Mutex`], [`Condvar`] | std's |
 //! | many to read, one to write | [`RwLock`] | std's |
 //! | so many at a time | [`Semaphore`] | |
-//! | values from one to another | [`channel`], [`unbounded`], [`oneshot`] | std's `sync_channel`, `channel` |
+//! | values from one to another | [`channel`], [`unbounded`], [`oneshot`] | std's `sync_channel` (also without room), `channel` |
 //! | something that happens | [`Event`] | gevent's |
 //! | something done once | [`Once`], [`OnceLock`] | std's |
 //! | each other | [`Barrier`], [`WaitGroup`] | std's, crossbeam's |
@@ -19,6 +19,7 @@ mod channel;
 mod condvar;
 mod event;
 mod granting;
+mod ground;
 mod inflate;
 // loom leaks a little for each thread that uses it.
 #[cfg(all(test, not(feature = "sanitize")))]

@@ -4,15 +4,17 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::mem;
 use std::ptr;
+use std::sync::Mutex;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use super::ground::{self, Ground, List};
 use crate::abi::objects::SyncHead;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::{Waiter, Waiters};
 use crate::coroutine::{cancel, current};
 use crate::scheduler::park::{self, WaitList};
+use crate::sys::atomic::Atomic;
 
 /// Of the head's count.
 const TO_DO: u64 = 0;
@@ -82,33 +84,23 @@ impl Once {
     /// Whether it has been done.
     #[inline]
     pub fn is_completed(&self) -> bool {
-        // Acquire: pairs with the Release of who did it.
-        self.head.count.load(Acquire) == DONE
+        is_done(&self.head.count)
     }
 
     #[cold]
     #[track_caller]
     fn call(&self, is_forced: bool, f: impl FnOnce()) {
         loop {
-            {
-                let _list = self.list();
-                match self.head.count.load(Acquire) {
-                    DONE => return,
-                    BEING_DONE => {}
-                    POISONED if !is_forced => break,
-                    _ => {
-                        self.head.count.store(BEING_DONE, Relaxed);
-                        self.head.owner.store(current::owner(), Relaxed);
-                        break;
-                    }
-                }
+            match begin(&self.head.count, &self.waiting, is_forced) {
+                DONE => return,
+                TO_DO => break,
+                BEING_DONE => self.wait_for_change(&[BEING_DONE]),
+                _ => panic!(
+                    "coro::sync::Once: its function has panicked before; call_once_force calls another one"
+                ),
             }
-            self.wait_for_change(&[BEING_DONE]);
         }
-        assert!(
-            self.head.count.load(Relaxed) == BEING_DONE,
-            "coro::sync::Once: its function has panicked before; call_once_force calls another one"
-        );
+        self.head.owner.store(current::owner(), Relaxed);
         let attempt = Attempt(self);
         f();
         mem::forget(attempt);
@@ -117,12 +109,8 @@ impl Once {
 
     /// Says what has become of it.
     fn settle(&self, state: u64) {
-        let mut list = self.list();
         self.head.owner.store(0, Relaxed);
-        self.head.count.store(state, Release);
-        let all = mem::take(&mut *list);
-        drop(list);
-        park::wake_all(all);
+        settle(&self.head.count, &self.waiting, state);
     }
 
     fn wait_for_change(&self, states: &[u64]) {
@@ -131,10 +119,40 @@ impl Once {
             park::abort_unwinding_wait(&error.to_string());
         }
     }
+}
 
-    fn list(&self) -> MutexGuard<'_, Waiters> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Whether it has been done.
+#[inline(always)]
+fn is_done(state: &impl Atomic<u64>) -> bool {
+    // Acquire: pairs with `settle`'s Release.
+    state.load(Acquire) == DONE
+}
+
+/// Comes to do it; says in what state it was. `TO_DO`: the caller is the one who does it now, and settles it.
+fn begin(state: &impl Atomic<u64>, waiting: &impl Ground, is_forced: bool) -> u64 {
+    waiting.with(|_| match state.load(Acquire) {
+        POISONED if !is_forced => POISONED,
+        TO_DO | POISONED => {
+            state.store(BEING_DONE, Relaxed);
+            TO_DO
+        }
+        other => other,
+    })
+}
+
+/// Says what has become of it, and wakes all who wait for that.
+fn settle(state: &impl Atomic<u64>, waiting: &impl Ground, to: u64) {
+    ground::wake_all(waiting, || state.store(to, Release));
+}
+
+/// Puts one on the list as long as it is in one of the states.
+fn enlist<G: Ground>(
+    state: &impl Atomic<u64>,
+    waiting: &G,
+    who: <G::List as List>::Who,
+    states: &[u64],
+) -> bool {
+    ground::enlist(waiting, who, || states.contains(&state.load(Relaxed)))
 }
 
 impl Default for Once {
@@ -168,17 +186,11 @@ struct Listed<'a> {
 
 impl WaitList for Listed<'_> {
     fn enlist(&self, waiter: Waiter) -> bool {
-        // Under the lock, as a change is.
-        let mut list = self.once.list();
-        let waits = self.states.contains(&self.once.head.count.load(Relaxed));
-        if waits {
-            list.push(waiter);
-        }
-        waits
+        enlist(&self.once.head.count, &self.once.waiting, waiter, self.states)
     }
 
     fn delist(&self, waiter: &Waiter) -> bool {
-        self.once.list().remove(waiter)
+        ground::delist(&self.once.waiting, waiter)
     }
 }
 
@@ -315,3 +327,7 @@ impl<T: PartialEq> PartialEq for OnceLock<T> {
 }
 
 impl<T: Eq> Eq for OnceLock<T> {}
+
+// loom leaks a little for each thread that uses it.
+#[cfg(all(test, not(feature = "sanitize")))]
+mod models;

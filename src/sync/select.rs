@@ -1,18 +1,16 @@
 //! Waiting for the first of several things: [`select!`](crate::select).
 //!
-//! One token, of one wait, goes to the lists of all things. Whoever wakes it first has won, since a token can be woken
-//! once; the others find it stale, and go on to the next on their lists. Then it is taken off all lists, and the
-//! things are looked at again: exactly one of them is *done* (received, sent), and by nobody but the winner. A list from
-//! which it was taken, and whose thing it then didn't do, tells its next one.
-//!
-//! Where it begins to look changes from time to time, so that a thing which is always ready starves no other.
+//! [`selection`] says how exactly one of them is done. Where it begins to look changes from time to time, so that a thing
+//! which is always ready starves no other.
+
+pub(super) mod selection;
 
 use std::cell::Cell;
-use std::fmt;
 use std::ptr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::selection::{Listable, Selection};
 #[doc(hidden)]
 pub use super::channel::{Receive, Send};
 use crate::abi::objects::{SelectHead, Thing};
@@ -138,6 +136,10 @@ pub trait Arm {
     fn thing(&self) -> &dyn Waitable;
     /// Does it, if that is possible without waiting.
     fn attempt(&mut self) -> bool;
+    /// Whether somebody else has done it, who found it waiting.
+    fn is_done(&self) -> bool {
+        false
+    }
 }
 
 /// `wait(thing)`
@@ -162,34 +164,12 @@ impl<W> Wait<W> {
 #[doc(hidden)]
 pub fn run(arms: &mut [&mut dyn Arm], waits: bool) -> Option<usize> {
     let first = turn() % arms.len().max(1);
-    loop {
-        let mut numbers = (first..arms.len()).chain(0..first);
-        if let Some(done) = numbers.find(|number| arms[*number].attempt()) {
-            park::spend();
-            return Some(done);
-        }
-        if !waits {
-            return None;
-        }
-        let things: Vec<&dyn Waitable> = arms.iter().map(|arm| arm.thing()).collect();
-        let selection = Selection::new(things);
-        selection.wait();
-        // As above, but that whoever was told and isn't the one is passed on.
-        let mut numbers = (first..arms.len()).chain(0..first);
-        let told = selection.into_told();
-        // A list that was told first: what it has is ours, if nobody was faster.
-        let done = told
-            .iter()
-            .copied()
-            .find(|number| arms[*number].attempt())
-            .or_else(|| numbers.find(|number| arms[*number].attempt()));
-        told.iter()
-            .filter(|number| Some(**number) != done)
-            .for_each(|number| arms[*number].thing().pass_on());
-        if done.is_some() {
-            return done;
-        }
+    let done = selection::attempt(arms, first);
+    if done.is_some() {
+        park::spend();
+        return done;
     }
+    waits.then(|| selection::run(arms, first, wait))
 }
 
 /// A number that is another one each time.
@@ -200,83 +180,55 @@ fn turn() -> usize {
     TURN.with(|turn| turn.replace(turn.get().wrapping_add(1)))
 }
 
-/// A wait for several things.
-struct Selection<'a> {
-    things: Vec<&'a dyn Waitable>,
-    /// Of each: whether the token is, or was, on its list; and whether it was taken off by somebody else.
-    states: Vec<Cell<Listed>>,
-}
+impl Listable for &mut dyn Arm {
+    type Who = Token;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Listed {
-    No,
-    Yes,
-    Told,
-}
-
-impl<'a> Selection<'a> {
-    fn new(things: Vec<&'a dyn Waitable>) -> Selection<'a> {
-        let states = things.iter().map(|_| Cell::new(Listed::No)).collect();
-        Selection { things, states }
+    fn enlist(&self, who: &Token) -> bool {
+        self.thing().enlist(who)
     }
-
-    /// Waits until one of them may be ready; then the token is on no list any more.
-    fn wait(&self) {
-        let told: Vec<Thing> = self.things.iter().map(|thing| thing.told().0).collect();
-        let head = SelectHead { count: told.len() as u64, things: told.as_ptr() };
-        let deadline = self.things.iter().filter_map(|thing| thing.deadline()).min();
-        let object = ptr::from_ref(&head).expose_provenance() as u64;
-        if let Err(error) = park::block_until(WaitReason::Select, object, self, deadline) {
-            park::abort_unwinding_wait(&error.to_string());
-        }
+    fn delist(&self, who: &Token) -> bool {
+        self.thing().delist(who)
     }
-
-    /// The numbers of those from whose lists it was taken.
-    fn into_told(self) -> Vec<usize> {
-        (0..self.states.len()).filter(|number| self.states[*number].get() == Listed::Told).collect()
+    fn pass_on(&self) {
+        self.thing().pass_on();
+    }
+    fn attempt(&mut self) -> bool {
+        (**self).attempt()
+    }
+    fn is_done(&self) -> bool {
+        (**self).is_done()
     }
 }
 
-impl WaitList for Selection<'_> {
+/// Waits until one of them may be ready; then the token is on no list any more.
+fn wait(selection: &Selection<'_, &mut dyn Arm>) {
+    let things = || selection.arms().iter().map(|arm| arm.thing());
+    let told: Vec<Thing> = things().map(|thing| thing.told().0).collect();
+    let head = SelectHead { count: told.len() as u64, things: told.as_ptr() };
+    let deadline = things().filter_map(|thing| thing.deadline()).min();
+    let object = ptr::from_ref(&head).expose_provenance() as u64;
+    if let Err(error) = park::block_until(WaitReason::Select, object, selection, deadline) {
+        park::abort_unwinding_wait(&error.to_string());
+    }
+}
+
+impl WaitList for Selection<'_, &mut dyn Arm> {
     fn enlist(&self, waiter: Waiter) -> bool {
-        let token = Token(waiter);
-        for (thing, state) in self.things.iter().zip(&self.states) {
-            if !thing.enlist(&token) {
-                self.delist(&token.0);
-                return false;
-            }
-            state.set(Listed::Yes);
-        }
-        true
+        self.enlist_all(&Token(waiter))
     }
 
-    /// Takes it off all lists. `false`, so that it is always asked: what it was told it has to pass on itself.
+    /// `false`, so that it is always asked: what it was told it has to pass on itself.
     fn delist(&self, waiter: &Waiter) -> bool {
-        let token = Token(waiter.clone());
-        for (thing, state) in self.things.iter().zip(&self.states) {
-            if state.get() == Listed::Yes {
-                state.set(if thing.delist(&token) { Listed::No } else { Listed::Told });
-            }
-        }
+        self.delist_all(&Token(waiter.clone()));
         false
     }
 
     fn pass_on(&self) {
-        for (thing, state) in self.things.iter().zip(&self.states) {
-            if state.get() == Listed::Told {
-                thing.pass_on();
-            }
-        }
+        self.pass_all_on();
     }
 
     fn is_several(&self) -> bool {
         true
-    }
-}
-
-impl fmt::Debug for Selection<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Selection").field("things", &self.things.len()).finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,7 @@
 //! - [`image`]: the memory of another process, or of a core
 //! - [`page`]: a page of the documentation whose sessions are what the debugger says
 //! - [`parked`]: a process in which every coroutine waits
+//! - [`primitives`]: how debuggers show locks, channels and the like
 //! - [`registry_reader`]: the debug ABI as an outsider reads it; [`objects`]: what is waited for
 //! - [`started`]: a program that a page starts in the background
 //! - [`valgrind`]: where that is
@@ -25,6 +26,7 @@ pub(crate) mod image;
 pub(crate) mod objects;
 pub(crate) mod page;
 pub(crate) mod parked;
+pub(crate) mod primitives;
 pub(crate) mod program;
 pub(crate) mod registry_reader;
 pub(crate) mod started;

@@ -3,7 +3,10 @@
 mod cancelled;
 mod channels;
 mod locks;
+mod meeting;
 mod model;
+mod places;
+mod rendezvous;
 mod selecting;
 mod signals;
 mod timed;
@@ -273,12 +276,6 @@ fn values_that_nobody_takes_are_dropped() {
         drop((sender, receiver));
         assert_eq!(dropped.load(Relaxed), 7);
     });
-}
-
-#[test]
-#[should_panic(expected = "a channel needs room for at least one value")]
-fn channel_without_room_is_refused() {
-    channel::<()>(0);
 }
 
 /// A receiver that is cancelled after a value woke it, and a sender after room did, leave them to a thread.

@@ -1,10 +1,13 @@
-//! A channel: senders wait while it is full, receivers while it is empty. Both ends can be cloned.
+//! A channel: senders wait while it is full, receivers while it is empty. Both ends can be cloned. [`protocol`] says who gets
+//! what; [`meeting`], how it is without room, where a value goes from hand to hand.
 
-mod arms;
+pub(super) mod arms;
+mod meeting;
+mod protocol;
 mod receiver;
 mod sender;
 
-use std::collections::VecDeque;
+use std::fmt;
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +16,10 @@ pub use self::arms::{Receive, Send};
 pub use self::receiver::{IntoIter, Iter, Receiver, RecvError, RecvTimeoutError, TryIter, TryRecvError};
 pub use self::sender::{SendError, SendTimeoutError, Sender, TrySendError};
 
+use self::meeting::Part;
+use self::protocol::{Core, Side, State};
 use super::select::Told;
 use crate::abi::objects::ChannelHead;
-use crate::abi::wait::WaitReason;
 use crate::coroutine::current;
 use crate::coroutine::waiter::{Waiter, Waiters};
 use crate::scheduler::park::{self, WaitList, Woken};
@@ -23,8 +27,8 @@ use crate::scheduler::park::{self, WaitList, Woken};
 /// A channel for `capacity` values at a time; interface and errors as `std::sync::mpsc::sync_channel`, but that receivers
 /// can be cloned, too: each value goes to one of them.
 ///
-/// # Panics
-/// If `capacity` is zero: there is no place for a value to be in.
+/// With a capacity of 0, sender and receiver meet: `send` returns when a receiver has taken the value, and `try_send` succeeds
+/// only if one waits for it. If the channel is closed before, or nobody comes in time, the sender has its value back.
 ///
 /// ```
 /// coro::run(|| {
@@ -38,9 +42,18 @@ use crate::scheduler::park::{self, WaitList, Woken};
 /// })?;
 /// # Ok::<(), coro::Error>(())
 /// ```
-#[track_caller]
+///
+/// ```
+/// use std::time::Duration;
+/// use coro::sync::{SendTimeoutError, channel};
+///
+/// let (sender, receiver) = channel(0);
+/// assert_eq!(sender.send_timeout(1, Duration::from_millis(1)), Err(SendTimeoutError::Timeout(1)));
+/// let receives = std::thread::spawn(move || receiver.recv());
+/// sender.send(2).unwrap();
+/// assert_eq!(receives.join().unwrap(), Ok(2));
+/// ```
 pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    assert!(capacity > 0, "coro::sync::channel: a channel needs room for at least one value");
     ends(capacity)
 }
 
@@ -61,12 +74,7 @@ fn ends<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
         head: ChannelHead::new(capacity as u64),
         capacity,
-        state: Mutex::new(State {
-            values: VecDeque::new(),
-            ends: [1, 1],
-            is_closed: false,
-            waiting: [Waiters::new(), Waiters::new()],
-        }),
+        state: Mutex::new(State::new()),
     });
     (Sender { shared: shared.clone() }, Receiver { shared })
 }
@@ -76,65 +84,35 @@ struct Shared<T> {
     /// For readers: a copy of what is in the state, stored under its lock.
     head: ChannelHead,
     capacity: usize,
-    state: Mutex<State<T>>,
+    state: Mutex<State<T, Waiters>>,
 }
 
-struct State<T> {
-    values: VecDeque<T>,
-    /// How many senders and receivers there are: by `Side`.
-    ends: [usize; 2],
-    is_closed: bool,
-    /// By `Side`.
-    waiting: [Waiters; 2],
-}
+impl<T> Core for Shared<T> {
+    type Value = T;
+    type List = Waiters;
 
-/// Who waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    /// For room.
-    Sender = 0,
-    /// For a value.
-    Receiver = 1,
-}
+    type Guard<'a>
+        = MutexGuard<'a, State<T, Waiters>>
+    where
+        T: 'a;
 
-impl Side {
-    fn other(self) -> Side {
-        if self == Side::Sender { Side::Receiver } else { Side::Sender }
-    }
-
-    fn reason(self) -> WaitReason {
-        if self == Side::Sender { WaitReason::Send } else { WaitReason::Receive }
-    }
-}
-
-/// The waiters of one side, for `park::block`.
-struct List<'a, T> {
-    shared: &'a Shared<T>,
-    side: Side,
-}
-
-impl<T> State<T> {
-    /// Whether the other side is gone for good.
-    fn is_over(&self, side: Side) -> bool {
-        self.is_closed || self.ends[side.other() as usize] == 0
-    }
-
-    fn must_wait(&self, side: Side, capacity: usize) -> bool {
-        let has_nothing = match side {
-            Side::Sender => self.values.len() >= capacity,
-            Side::Receiver => self.values.is_empty(),
-        };
-        has_nothing && !self.is_over(side)
-    }
-}
-
-impl<T> Shared<T> {
-    fn state(&self) -> MutexGuard<'_, State<T>> {
+    #[inline(always)]
+    fn lock(&self) -> MutexGuard<'_, State<T, Waiters>> {
         // No code of the user's runs under the lock, so a panic under it left the state in order.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells readers who was the last of a side to come. Under the lock.
+    #[inline(always)]
+    fn wake(&self, who: &Waiter) -> bool {
+        park::wake(who)
+    }
+
+    #[inline(always)]
+    fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    #[inline(always)]
     fn note(&self, side: Side) {
         let place = match side {
             Side::Sender => &self.head.last_sender,
@@ -143,10 +121,32 @@ impl<T> Shared<T> {
         place.store(current::owner(), Relaxed);
     }
 
+    #[inline(always)]
+    fn tell(&self, state: &State<T, Waiters>) {
+        self.head.length.store(state.values.len() as u64, Relaxed);
+    }
+
+    fn tell_ends(&self, state: &State<T, Waiters>) {
+        self.head.senders.store(state.ends[Side::Sender as usize] as u32, Relaxed);
+        self.head.receivers.store(state.ends[Side::Receiver as usize] as u32, Relaxed);
+    }
+}
+
+impl<T> Shared<T> {
     /// Waits until the side may go on, until the deadline at the longest.
     #[inline(always)]
     fn wait(&self, side: Side, deadline: Option<u64>) -> Woken {
-        match park::block_until(side.reason(), self.object(), &List { shared: self, side }, deadline) {
+        self.block(side, &List { shared: self, side }, deadline)
+    }
+
+    /// Waits until a partner has come, until the deadline at the longest; or until there is none to come.
+    fn meet(&self, part: &Part<T>, deadline: Option<u64>) -> Woken {
+        self.block(part.side(), &Meeting { shared: self, part }, deadline)
+    }
+
+    #[inline(always)]
+    fn block(&self, side: Side, list: &impl WaitList, deadline: Option<u64>) -> Woken {
+        match park::block_until(side.reason(), self.object(), list, deadline) {
             Ok(woken) => woken,
             Err(error) => park::abort_unwinding_wait(&error.to_string()),
         }
@@ -162,86 +162,73 @@ impl<T> Shared<T> {
     }
 
     fn is_ready(&self, side: Side) -> bool {
-        !self.state().must_wait(side, self.capacity)
-    }
-
-    fn enlist(&self, side: Side, waiter: Waiter) -> bool {
-        let mut state = self.state();
-        // Under the lock under which values come and go.
-        let waits = state.must_wait(side, self.capacity);
-        if waits {
-            state.waiting[side as usize].push(waiter);
-            self.note(side);
-        }
-        waits
-    }
-
-    fn delist(&self, side: Side, waiter: &Waiter) -> bool {
-        self.state().waiting[side as usize].remove(waiter)
-    }
-
-    /// Unlocks, and wakes the first of a side who still waits.
-    #[inline]
-    fn wake_one<'a>(&'a self, mut state: MutexGuard<'a, State<T>>, side: Side) {
-        loop {
-            let next = state.waiting[side as usize].pop();
-            drop(state);
-            match next {
-                Some(waiter) if !park::wake(&waiter) => state = self.state(),
-                _ => return,
-            }
-        }
+        !self.lock().must_wait(side, self.capacity)
     }
 
     /// One end more.
     fn attach(&self, side: Side) {
-        let mut state = self.state();
+        let mut state = self.lock();
         state.ends[side as usize] += 1;
-        self.count_ends(&state);
+        self.tell_ends(&state);
     }
 
-    /// One end less; the last one of a side is the end for the other side.
+    /// One end less.
     fn detach(&self, side: Side) {
-        let mut state = self.state();
-        state.ends[side as usize] -= 1;
-        self.count_ends(&state);
-        if state.ends[side as usize] > 0 {
-            return;
-        }
-        let waiting = std::mem::take(&mut state.waiting[side.other() as usize]);
-        // Values that nobody will take are dropped here, and not under the lock: their destructors are the user's.
-        let left = (side == Side::Receiver).then(|| std::mem::take(&mut state.values));
-        self.head.length.store(state.values.len() as u64, Relaxed);
-        drop(state);
-        park::wake_all(waiting);
-        drop(left);
+        drop(protocol::detach(self, side));
     }
+}
 
-    /// Nothing goes in any more, whoever has an end.
-    fn close(&self) {
-        let mut state = self.state();
-        state.is_closed = true;
-        let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
-        waiting.into_iter().for_each(park::wake_all);
-    }
-
-    fn count_ends(&self, state: &State<T>) {
-        self.head.senders.store(state.ends[Side::Sender as usize] as u32, Relaxed);
-        self.head.receivers.store(state.ends[Side::Receiver as usize] as u32, Relaxed);
-    }
+/// The waiters of one side, for `park::block`.
+struct List<'a, T> {
+    shared: &'a Shared<T>,
+    side: Side,
 }
 
 impl<T> WaitList for List<'_, T> {
     fn enlist(&self, waiter: Waiter) -> bool {
-        self.shared.enlist(self.side, waiter)
+        protocol::enlist(self.shared, self.side, waiter)
     }
 
     fn delist(&self, waiter: &Waiter) -> bool {
-        self.shared.delist(self.side, waiter)
+        protocol::delist(self.shared, self.side, waiter)
     }
 
     fn pass_on(&self) {
-        self.shared.wake_one(self.shared.state(), self.side);
+        protocol::wake_one(self.shared, self.side);
     }
 }
+
+/// One who waits for a partner, for `park::block`.
+struct Meeting<'a, T> {
+    shared: &'a Shared<T>,
+    part: &'a Part<T>,
+}
+
+impl<T> WaitList for Meeting<'_, T> {
+    fn enlist(&self, waiter: Waiter) -> bool {
+        self.part.enlist(self.shared, waiter)
+    }
+
+    fn delist(&self, waiter: &Waiter) -> bool {
+        self.part.delist(self.shared, waiter)
+    }
+
+    fn pass_on(&self) {
+        self.part.pass_on(self.shared);
+    }
+
+    /// Who was told has to look what became of its part.
+    fn is_several(&self) -> bool {
+        true
+    }
+}
+
+impl<T> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("head", &self.head).finish_non_exhaustive()
+    }
+}
+
+// loom leaks a little for each thread that uses it.
+#[cfg(all(test, not(feature = "sanitize")))]
+pub(super) mod models;

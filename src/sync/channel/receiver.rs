@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, TryRecvError};
 
-use super::{Shared, Side};
-use crate::scheduler::park::Woken;
+use super::Shared;
+use super::meeting::{Met, Part};
+use super::protocol::{self, Side};
 use crate::sync::select::{Sealed, Token, Told, Waitable};
 use crate::sys::clock;
 
@@ -23,13 +23,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// If there is none and all senders are gone, or the channel is closed.
     pub fn recv(&self) -> Result<T, RecvError> {
-        loop {
-            match self.try_recv() {
-                Ok(value) => return Ok(value),
-                Err(TryRecvError::Disconnected) => return Err(RecvError),
-                Err(TryRecvError::Empty) => self.shared.wait(Side::Receiver, None),
-            };
-        }
+        self.recv_until(|| None).map_err(|_| RecvError)
     }
 
     /// Takes a value out; waits as long as there is none, for `timeout` at the longest.
@@ -47,17 +41,29 @@ impl<T> Receiver<T> {
     /// ```
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         let mut deadline = None;
-        let mut is_over = false;
-        loop {
-            match self.try_recv() {
-                Ok(value) => return Ok(value),
-                Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
-                Err(TryRecvError::Empty) if is_over => return Err(RecvTimeoutError::Timeout),
-                Err(TryRecvError::Empty) => {}
-            }
-            let deadline = *deadline.get_or_insert_with(|| clock::after(timeout));
-            // A last look, after the time has come.
-            is_over = self.shared.wait(Side::Receiver, Some(deadline)) == Woken::Deadline;
+        self.recv_until(|| Some(*deadline.get_or_insert_with(|| clock::after(timeout))))
+    }
+
+    #[inline(always)]
+    fn recv_until(&self, mut deadline: impl FnMut() -> Option<u64>) -> Result<T, RecvTimeoutError> {
+        if self.shared.capacity == 0 {
+            return self.meet(deadline);
+        }
+        protocol::recv(&*self.shared, || self.shared.wait(Side::Receiver, deadline()))
+    }
+
+    #[inline(never)]
+    fn meet(&self, mut deadline: impl FnMut() -> Option<u64>) -> Result<T, RecvTimeoutError> {
+        match self.try_recv() {
+            Ok(value) => return Ok(value),
+            Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+            Err(TryRecvError::Empty) => {}
+        }
+        let part = Part::receiver();
+        match part.meet(&*self.shared, || self.shared.meet(&part, deadline())) {
+            Met::Partner => Ok(part.take().expect("it was given")),
+            Met::Over => Err(RecvTimeoutError::Disconnected),
+            Met::Late => Err(RecvTimeoutError::Timeout),
         }
     }
 
@@ -67,15 +73,7 @@ impl<T> Receiver<T> {
     /// `Empty` if there is none, `Disconnected` if there will be none.
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        let mut state = self.shared.state();
-        let Some(value) = state.values.pop_front() else {
-            let is_over = state.is_over(Side::Receiver);
-            return Err(if is_over { TryRecvError::Disconnected } else { TryRecvError::Empty });
-        };
-        self.shared.head.length.store(state.values.len() as u64, Relaxed);
-        self.shared.note(Side::Receiver);
-        self.shared.wake_one(state, Side::Sender);
-        Ok(value)
+        protocol::try_recv(&*self.shared)
     }
 
     /// The values as they come, until all senders are gone, or the channel is closed.
@@ -90,7 +88,7 @@ impl<T> Receiver<T> {
 
     /// Closes the channel: nothing goes in any more. What is in it can still be received.
     pub fn close(&self) {
-        self.shared.close();
+        protocol::close(&*self.shared);
     }
 }
 
@@ -175,13 +173,13 @@ impl<T> Waitable for Receiver<T> {
         self.shared.is_ready(Side::Receiver)
     }
     fn enlist(&self, who: &Token) -> bool {
-        self.shared.enlist(Side::Receiver, who.0.clone())
+        protocol::enlist(&*self.shared, Side::Receiver, who.0.clone())
     }
     fn delist(&self, who: &Token) -> bool {
-        self.shared.delist(Side::Receiver, &who.0)
+        protocol::delist(&*self.shared, Side::Receiver, &who.0)
     }
     fn pass_on(&self) {
-        self.shared.wake_one(self.shared.state(), Side::Receiver);
+        protocol::wake_one(&*self.shared, Side::Receiver);
     }
     fn told(&self) -> Told {
         self.shared.told(Side::Receiver)

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 pub use std::sync::mpsc::{SendError, TrySendError};
 
-use super::{Shared, Side};
-use crate::scheduler::park::Woken;
+use super::Shared;
+use super::meeting::{Met, Part};
+use super::protocol::{self, Side};
 use crate::sync::select::{Sealed, Token, Told, Waitable};
 use crate::sys::clock;
 
@@ -26,21 +26,21 @@ pub enum SendTimeoutError<T> {
     Disconnected(T),
 }
 
+impl<T> SendTimeoutError<T> {
+    /// The value that was not sent.
+    pub fn into_inner(self) -> T {
+        let (SendTimeoutError::Timeout(value) | SendTimeoutError::Disconnected(value)) = self;
+        value
+    }
+}
+
 impl<T> Sender<T> {
-    /// Puts a value in; waits as long as the channel is full.
+    /// Puts a value in; waits as long as the channel is full; of a channel without room, until a receiver has taken it.
     ///
     /// # Errors
     /// If all receivers are gone, or the channel is closed; the value is in the error.
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
-        let mut value = value;
-        loop {
-            match self.try_send(value) {
-                Ok(()) => return Ok(()),
-                Err(TrySendError::Disconnected(value)) => return Err(SendError(value)),
-                Err(TrySendError::Full(back)) => value = back,
-            }
-            self.shared.wait(Side::Sender, None);
-        }
+        self.send_until(value, || None).map_err(|error| SendError(error.into_inner()))
     }
 
     /// Puts a value in; waits as long as the channel is full, for `timeout` at the longest.
@@ -58,41 +58,47 @@ impl<T> Sender<T> {
     /// # drop(receiver);
     /// ```
     pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        let mut value = value;
         let mut deadline = None;
-        let mut is_over = false;
-        loop {
-            match self.try_send(value) {
-                Ok(()) => return Ok(()),
-                Err(TrySendError::Disconnected(value)) => return Err(SendTimeoutError::Disconnected(value)),
-                Err(TrySendError::Full(value)) if is_over => return Err(SendTimeoutError::Timeout(value)),
-                Err(TrySendError::Full(back)) => value = back,
-            }
-            let deadline = *deadline.get_or_insert_with(|| clock::after(timeout));
-            // A last look, after the time has come.
-            is_over = self.shared.wait(Side::Sender, Some(deadline)) == Woken::Deadline;
-        }
+        self.send_until(value, || Some(*deadline.get_or_insert_with(|| clock::after(timeout))))
     }
 
-    /// Puts a value in if there is room.
+    #[inline(always)]
+    fn send_until(
+        &self,
+        value: T,
+        mut deadline: impl FnMut() -> Option<u64>,
+    ) -> Result<(), SendTimeoutError<T>> {
+        if self.shared.capacity == 0 {
+            return self.meet(value, deadline);
+        }
+        protocol::send(&*self.shared, value, || self.shared.wait(Side::Sender, deadline()))
+    }
+
+    #[inline(never)]
+    fn meet(&self, value: T, mut deadline: impl FnMut() -> Option<u64>) -> Result<(), SendTimeoutError<T>> {
+        let value = match self.try_send(value) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Disconnected(value)) => return Err(SendTimeoutError::Disconnected(value)),
+            Err(TrySendError::Full(value)) => value,
+        };
+        let part = Part::sender(value);
+        let met = part.meet(&*self.shared, || self.shared.meet(&part, deadline()));
+        let error = match met {
+            Met::Partner => return Ok(()),
+            Met::Over => SendTimeoutError::Disconnected,
+            Met::Late => SendTimeoutError::Timeout,
+        };
+        Err(error(part.take().expect("nobody took it")))
+    }
+
+    /// Puts a value in if there is room, or somebody who waits to take it.
     ///
     /// # Errors
-    /// `Full` if there is none, `Disconnected` if all receivers are gone or the channel is closed; the value is in the
+    /// `Full` if there is neither, `Disconnected` if all receivers are gone or the channel is closed; the value is in the
     /// error.
     #[inline]
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        let mut state = self.shared.state();
-        if state.is_over(Side::Sender) {
-            return Err(TrySendError::Disconnected(value));
-        }
-        if state.values.len() >= self.shared.capacity {
-            return Err(TrySendError::Full(value));
-        }
-        state.values.push_back(value);
-        self.shared.head.length.store(state.values.len() as u64, Relaxed);
-        self.shared.note(Side::Sender);
-        self.shared.wake_one(state, Side::Receiver);
-        Ok(())
+        protocol::try_send(&*self.shared, value)
     }
 
     /// Closes the channel for all senders: nothing goes in any more. What is in it can still be received.
@@ -105,7 +111,7 @@ impl<T> Sender<T> {
     /// assert_eq!(receiver.iter().collect::<Vec<_>>(), [1]);
     /// ```
     pub fn close(&self) {
-        self.shared.close();
+        protocol::close(&*self.shared);
     }
 }
 
@@ -130,13 +136,13 @@ impl<T> Waitable for Sender<T> {
         self.shared.is_ready(Side::Sender)
     }
     fn enlist(&self, who: &Token) -> bool {
-        self.shared.enlist(Side::Sender, who.0.clone())
+        protocol::enlist(&*self.shared, Side::Sender, who.0.clone())
     }
     fn delist(&self, who: &Token) -> bool {
-        self.shared.delist(Side::Sender, &who.0)
+        protocol::delist(&*self.shared, Side::Sender, &who.0)
     }
     fn pass_on(&self) {
-        self.shared.wake_one(self.shared.state(), Side::Sender);
+        protocol::wake_one(&*self.shared, Side::Sender);
     }
     fn told(&self) -> Told {
         self.shared.told(Side::Sender)

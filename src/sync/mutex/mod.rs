@@ -3,6 +3,8 @@
 //! While nobody waits it is a word: a compare-exchange locks it, another one unlocks it. The first who has to wait inflates
 //! it: see [`inflate`](super::inflate). [`protocol`] says who gets it then.
 
+#[cfg(test)]
+mod fairness;
 mod protocol;
 
 use std::cell::{Cell, RefCell, UnsafeCell};
@@ -213,8 +215,9 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     fn unlock(&self) {
         self.head.owner.store(0, Relaxed);
-        if !protocol::try_unlock(&self.head.word) {
-            protocol::unlock_contended(&Parts { head: &self.head, line: &self.line });
+        let parts = Parts { head: &self.head, line: &self.line };
+        if !protocol::try_unlock(&parts) {
+            protocol::unlock_contended(&parts);
         }
     }
 }
@@ -255,7 +258,9 @@ impl Core for Parts<'_> {
             && waiting.who.lives_on(worker.index)
         {
             // With one worker it waits because somebody had the lock over a switch.
-            return waiting.was_overtaken || worker.seat.is_none();
+            if waiting.was_overtaken || worker.seat.is_none() {
+                return true;
+            }
         }
         clock::now().saturating_sub(waiting.since) > PATIENCE
     }

@@ -11,6 +11,9 @@
 //! hand-over of Go's (its "starvation mode"): nobody overtakes one who has waited for long; nor a neighbour, for whom nothing
 //! is gained by going on, since it can't run meanwhile.
 //!
+//! Who overtakes one that was woken has the word without a mark. Nevertheless it looks at the list
+//! when it unlocks: the one that was woken may be long in coming, and others wait behind it.
+//!
 //! *Nobody is lost.* Who has to wait marks the word and goes on the list under the list's lock; who finds the mark when it
 //! unlocks looks there, under the same lock. Who was taken off the list and doesn't want the lock any more (it is
 //! cancelled) wakes the next one, or unlocks if the lock was handed to it. Who has it after others may be waiting has the
@@ -72,8 +75,12 @@ pub(super) fn try_lock(word: &impl Atomic<u64>) -> bool {
 
 /// Unlocks, if nobody waits; else [`unlock_contended`] is to be called.
 #[inline(always)]
-pub(super) fn try_unlock(word: &impl Atomic<u64>) -> bool {
-    word.compare_exchange(LOCKED, FREE, Release, Relaxed).is_ok()
+pub(super) fn try_unlock<C: Core>(core: &C) -> bool
+where
+    Line<C::Who>: Queue,
+{
+    // One who overtook finds no mark, though others wait: see below.
+    core.list().seems_deflated() && core.word().compare_exchange(LOCKED, FREE, Release, Relaxed).is_ok()
 }
 
 /// Unlocks, and wakes the first who waits, or hands the lock over to it.
@@ -84,8 +91,14 @@ where
 {
     // All under the list's lock: who comes now to wait comes before, and is found, or after, and finds the new word.
     let (first, is_handed) = core.list().with(|list| {
-        let first = list.queue().and_then(|line| line.0.pop_front());
-        let is_handed = first.as_ref().is_some_and(|first| core.is_overdue(first));
+        let line = list.queue().map(|line| &mut line.0);
+        let is_handed =
+            line.as_ref().and_then(|line| line.front()).is_some_and(|first| core.is_overdue(first));
+        // Without the mark, somebody was woken, and overtaken by us before it ran: it is on its way, and will mark the
+        // word for those behind it. But it may be long in coming (its thread is busy, perhaps with us): one of those
+        // is then handed the lock.
+        let is_marked = core.word().load(Relaxed) == CONTENDED;
+        let first = line.filter(|_| is_handed || is_marked).and_then(|line| line.pop_front());
         if let Some(first) = first.as_ref().filter(|_| is_handed) {
             core.set_owner(first.owner);
         }

@@ -108,7 +108,7 @@ impl<W: Word> Modelled<W> {
 
     fn unlock(&self) {
         self.set_owner(0);
-        if !try_unlock(&self.word) {
+        if !try_unlock(self) {
             unlock_contended(self);
         }
     }
