@@ -6,6 +6,7 @@
 //! model allows a load to give.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::time::Duration;
 use std::{hint, thread};
 
 /// An atomic word that holds a `T`.
@@ -64,12 +65,13 @@ impl Atomic<u64> for AtomicU32 {
     }
 }
 
-/// The other thread is mostly about to take its step; but it may have lost its CPU before.
+/// The other thread is mostly about to take its step; but it may have lost its CPU before, and not get it back from a thread of
+/// higher priority that only gives way.
 #[cold]
 fn give_way(round: u32) {
-    if round < 50 {
-        hint::spin_loop();
-    } else {
-        thread::yield_now();
+    match round {
+        0..50 => hint::spin_loop(),
+        50..100 => thread::yield_now(),
+        _ => thread::sleep(Duration::from_micros(50)),
     }
 }

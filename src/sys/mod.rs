@@ -1,5 +1,5 @@
 //! The kernel, one facility a file, over nix and libc; the checkers under which a program may run; and atomic words as
-//! a model checker can replace them. Nothing here knows of coroutines.
+//! a model checker can replace them, with a lock made of one. Nothing here knows of coroutines.
 
 #[cfg(feature = "sanitize")]
 pub(crate) mod asan;
@@ -11,6 +11,7 @@ pub(crate) mod eventfd;
 pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod loaded;
+pub(crate) mod lock;
 pub(crate) mod memory;
 #[cfg(all(test, not(feature = "sanitize")))]
 pub(crate) mod model;

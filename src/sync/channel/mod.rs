@@ -7,10 +7,11 @@ mod protocol;
 mod receiver;
 mod sender;
 
+use std::cell::Cell;
 use std::fmt;
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use self::arms::{Receive, Send};
 pub use self::receiver::{IntoIter, Iter, Receiver, RecvError, RecvTimeoutError, TryIter, TryRecvError};
@@ -23,6 +24,7 @@ use crate::abi::objects::ChannelHead;
 use crate::coroutine::current;
 use crate::coroutine::waiter::{Waiter, Waiters};
 use crate::scheduler::park::{self, WaitList, Woken};
+use crate::sys::lock::{Guard, Lock};
 
 /// A channel for `capacity` values at a time; interface and errors as `std::sync::mpsc::sync_channel`, but that receivers
 /// can be cloned, too: each value goes to one of them.
@@ -74,7 +76,7 @@ fn ends<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
         head: ChannelHead::new(capacity as u64),
         capacity,
-        state: Mutex::new(State::new()),
+        state: Lock::new(State::new()),
     });
     (Sender { shared: shared.clone() }, Receiver { shared })
 }
@@ -84,7 +86,7 @@ struct Shared<T> {
     /// For readers: a copy of what is in the state, stored under its lock.
     head: ChannelHead,
     capacity: usize,
-    state: Mutex<State<T, Waiters>>,
+    state: Lock<State<T, Waiters>>,
 }
 
 impl<T> Core for Shared<T> {
@@ -92,14 +94,13 @@ impl<T> Core for Shared<T> {
     type List = Waiters;
 
     type Guard<'a>
-        = MutexGuard<'a, State<T, Waiters>>
+        = Guard<'a, State<T, Waiters>>
     where
         T: 'a;
 
     #[inline(always)]
-    fn lock(&self) -> MutexGuard<'_, State<T, Waiters>> {
-        // No code of the user's runs under the lock, so a panic under it left the state in order.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Guard<'_, State<T, Waiters>> {
+        self.state.lock()
     }
 
     #[inline(always)]
@@ -110,6 +111,11 @@ impl<T> Core for Shared<T> {
     #[inline(always)]
     fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    #[inline(always)]
+    fn seems_empty(&self) -> bool {
+        self.head.length.load(Relaxed) == 0
     }
 
     #[inline(always)]
@@ -137,6 +143,12 @@ impl<T> Shared<T> {
     #[inline(always)]
     fn wait(&self, side: Side, deadline: Option<u64>) -> Woken {
         self.block(side, &List { shared: self, side }, deadline)
+    }
+
+    /// Waits until there is a value, until the deadline at the longest; or takes one at once.
+    #[inline(always)]
+    fn take(&self, taken: &Cell<Option<T>>, deadline: Option<u64>) -> Woken {
+        self.block(Side::Receiver, &Taking { shared: self, taken }, deadline)
     }
 
     /// Waits until a partner has come, until the deadline at the longest; or until there is none to come.
@@ -195,6 +207,27 @@ impl<T> WaitList for List<'_, T> {
 
     fn pass_on(&self) {
         protocol::wake_one(self.shared, self.side);
+    }
+}
+
+/// One who takes a value or waits for one, for `park::block`.
+struct Taking<'a, T> {
+    shared: &'a Shared<T>,
+    taken: &'a Cell<Option<T>>,
+}
+
+impl<T> WaitList for Taking<'_, T> {
+    #[inline(always)]
+    fn enlist(&self, waiter: Waiter) -> bool {
+        protocol::take_or_enlist(self.shared, waiter, self.taken)
+    }
+
+    fn delist(&self, waiter: &Waiter) -> bool {
+        protocol::delist(self.shared, Side::Receiver, waiter)
+    }
+
+    fn pass_on(&self) {
+        protocol::wake_one(self.shared, Side::Receiver);
     }
 }
 

@@ -7,7 +7,7 @@ use loom::sync::{Mutex, MutexGuard};
 use loom::thread;
 
 use super::meeting::{Met, Part};
-use super::protocol::{self, Core, Side, State};
+use super::protocol::{self, Core, Side, State, Taken};
 use super::{RecvTimeoutError, SendTimeoutError, TryRecvError};
 use crate::scheduler::park::Woken;
 use crate::sync::models::{Planted, Sleeper, Wait};
@@ -35,6 +35,9 @@ impl Core for Modelled {
     }
     fn capacity(&self) -> usize {
         self.capacity
+    }
+    fn seems_empty(&self) -> bool {
+        true
     }
     fn note(&self, _: Side) {}
     fn tell(&self, _: &State<u32, VecDeque<Wait>>) {}
@@ -75,6 +78,17 @@ impl Modelled {
         Woken::Event
     }
 
+    /// The same, of a receiver who takes what is there.
+    fn take(&self, me: usize, wait: u32, taken: &Taken<Modelled>) -> Woken {
+        self.sleepers[me].open(wait);
+        if protocol::take_or_enlist(self, (me, wait), taken) {
+            self.sleepers[me].sleep();
+        } else {
+            self.sleepers[me].end(wait);
+        }
+        Woken::Event
+    }
+
     pub(in crate::sync) fn send(&self, me: usize, value: u32) -> Result<(), SendTimeoutError<u32>> {
         let mut waits = 0..;
         if self.capacity > 0 {
@@ -91,7 +105,7 @@ impl Modelled {
     pub(in crate::sync) fn recv(&self, me: usize) -> Result<u32, RecvTimeoutError> {
         let mut waits = 0..;
         if self.capacity > 0 {
-            return protocol::recv(self, || self.wait(me, waits.next().unwrap(), Side::Receiver, None));
+            return protocol::recv(self, |taken| self.take(me, waits.next().unwrap(), taken));
         }
         let part = Part::receiver();
         let met = part.meet(self, || self.wait(me, waits.next().unwrap(), Side::Receiver, Some(&part)));

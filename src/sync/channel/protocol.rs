@@ -10,6 +10,7 @@
 //!
 //! Generic over lists and lock, so that a model checker can run this very code.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::mem;
 use std::ops::DerefMut;
@@ -91,6 +92,8 @@ pub(in crate::sync) trait Core {
     /// Says whether it still waited.
     fn wake(&self, who: &Who<Self>) -> bool;
     fn capacity(&self) -> usize;
+    /// Whether there is no value in it, as of some moment.
+    fn seems_empty(&self) -> bool;
     /// Tells readers that the caller has sent or received, or begins to wait. Under the lock.
     fn note(&self, side: Side);
     /// Tells readers what is in it. Under the lock.
@@ -178,19 +181,54 @@ pub(super) fn send<C: Core>(
     }
 }
 
-/// Takes a value out; `wait` waits for one, once.
+/// Takes a value out; `wait` waits for one, once, by [`take_or_enlist`], to which it hands the place.
+///
+/// Where there seems to be none there is no look before that one: it would be a lock more.
 #[inline(always)]
-pub(super) fn recv<C: Core>(core: &C, mut wait: impl FnMut() -> Woken) -> Result<C::Value, RecvTimeoutError> {
+pub(super) fn recv<C: Core>(
+    core: &C,
+    mut wait: impl FnMut(&Taken<C>) -> Woken,
+) -> Result<C::Value, RecvTimeoutError> {
+    let taken = Cell::new(None);
     let mut is_over = false;
+    let mut looks = !core.seems_empty();
     loop {
-        match try_recv(core) {
-            Ok(value) => return Ok(value),
-            Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
-            Err(TryRecvError::Empty) if is_over => return Err(RecvTimeoutError::Timeout),
-            Err(TryRecvError::Empty) => {}
+        if looks {
+            match try_recv(core) {
+                Ok(value) => return Ok(value),
+                Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+                Err(TryRecvError::Empty) if is_over => return Err(RecvTimeoutError::Timeout),
+                Err(TryRecvError::Empty) => {}
+            }
         }
-        is_over = wait() == Woken::Deadline;
+        looks = true;
+        is_over = wait(&taken) == Woken::Deadline;
+        if let Some(value) = taken.take() {
+            return Ok(value);
+        }
     }
+}
+
+/// The place for a value.
+pub(super) type Taken<C> = Cell<Option<<C as Core>::Value>>;
+
+/// Takes a value out, or puts one on the receivers' list, if he has to wait; says whether he does.
+#[inline(always)]
+pub(super) fn take_or_enlist<C: Core>(core: &C, who: Who<C>, taken: &Taken<C>) -> bool {
+    let mut state = core.lock();
+    if let Some(value) = state.values.pop_front() {
+        core.tell(&state);
+        core.note(Side::Receiver);
+        wake_first(core, state, Side::Sender);
+        taken.set(Some(value));
+        return false;
+    }
+    let waits = !state.is_over(Side::Receiver);
+    if waits {
+        state.waiting[Side::Receiver as usize].push(who);
+        core.note(Side::Receiver);
+    }
+    waits
 }
 
 /// Puts one on a side's list, if it has to wait; says whether it does.

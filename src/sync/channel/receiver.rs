@@ -49,7 +49,7 @@ impl<T> Receiver<T> {
         if self.shared.capacity == 0 {
             return self.meet(deadline);
         }
-        protocol::recv(&*self.shared, || self.shared.wait(Side::Receiver, deadline()))
+        protocol::recv(&*self.shared, |taken| self.shared.take(taken, deadline()))
     }
 
     #[inline(never)]
