@@ -1,6 +1,6 @@
 //! Waiting for the first of several things: [`select!`](crate::select).
 //!
-//! [`selection`] says how exactly one of them is done. Where it begins to look changes from time to time, so that a thing
+//! `selection` says how exactly one of them is done. Where it begins to look changes from time to time, so that a thing
 //! which is always ready starves no other.
 
 pub(super) mod selection;

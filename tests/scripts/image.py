@@ -72,6 +72,9 @@ CHANNEL = {
     "last_receiver": (8, 12),
 }
 JOB = {"file": (8, 2), "line": (4, 1), "column": (4, 1), "file_length": (4, 1), "thread": (4, 1)}
+SYNC = {"owner": (8, 12), "limit": (8, 1), "count": (8, 1)}
+SELECT = {"things": (8, 2), "count": (8, 1)}
+THING = {"object": (8, 1), "reason": (8, 1)}
 DESCRIPTOR = {"last_user": (8, 4), "role": (4, 1), "address_length": (4, 1), "address": (96, 13),
               "buffered": (8, 1), "low_watermark": (4, 1), "high_watermark": (4, 1)}
 FIELD_KINDS = ["unsigned", "address", "text", "coroutine id", "time", "record index", "context", "state word",
@@ -92,12 +95,22 @@ REASONS = {
     "shutdown": 11,
     "offload": 12,
     "future": 13,
+    "condvar": 14,
+    "read lock": 15,
+    "write lock": 16,
+    "semaphore": 17,
+    "barrier": 18,
+    "wait group": 19,
+    "once": 20,
+    "event": 21,
+    "select": 22,
 }
+SYNCS = ("condvar", "read lock", "write lock", "semaphore", "barrier", "wait group", "once", "event")
 OBJECTS_OF = {
     **dict.fromkeys(REASONS, 0),
     **dict.fromkeys(("read", "write", "accept", "connect"), 2),
     "join": 1,
-    **dict.fromkeys(("mutex", "send", "receive", "offload"), 3),
+    **dict.fromkeys(("mutex", "send", "receive", "offload", "select", *SYNCS), 3),
 }
 KINDS = {"user": 0, "main": 1, "switch": 2, "io": 3}
 STATE_BITS, FLAG_BITS, EPOCH_BITS, GENERATION_BITS = (8, 4), (12, 8), (20, 20), (40, 24)
@@ -133,7 +146,9 @@ class Row:
 ROWS = {"record": Row(RECORD), "class": Row(CLASS), "worker": Row(WORKER), "parked": Row(PARKED),
         # Behind the forty bytes that every reader knows.
         "header": Row(HEADER_FIELDS, 40),
-        "mutex": Row(MUTEX), "channel": Row(CHANNEL), "job": Row(JOB), "descriptor": Row(DESCRIPTOR)}
+        "mutex": Row(MUTEX), "channel": Row(CHANNEL), "job": Row(JOB), "descriptor": Row(DESCRIPTOR),
+        # Things lie one behind the other, with nothing in between.
+        "sync": Row(SYNC), "select": Row(SELECT), "thing": Row(THING, 0)}
 
 
 def state_word(state, flags=(), generation=0):
@@ -216,6 +231,14 @@ class Image:
     def put_job(self, **values):
         return self._put(ROWS["job"].bytes(**values))
 
+    def put_sync(self, **values):
+        return self._put(ROWS["sync"].bytes(**values))
+
+    def put_select(self, rows, **values):
+        """`rows`: (reason, object) of each thing."""
+        data = b"".join(ROWS["thing"].bytes(reason=REASONS[reason], object=value)[:16] for reason, value in rows)
+        return self._put(ROWS["select"].bytes(**{"count": len(rows), "things": self._put(data), **values}))
+
     def put_descriptor(self, fd, role, address, last_user=0, **values):
         self.descriptors[fd] = ROWS["descriptor"].bytes(
             role=role, address=address, address_length=len(address), last_user=last_user, **values
@@ -246,7 +269,8 @@ class Image:
         rows_of = {"header": "header", "record": "record", "class": "class", "worker": "worker"}
         if self.has_objects:
             rows_of.update(
-                mutex="mutex", channel="channel", job="job", descriptor="descriptor", parked="parked"
+                mutex="mutex", channel="channel", job="job", descriptor="descriptor", parked="parked",
+                sync="sync", select="select", thing="thing",
             )
         for kind in rows_of:
             block(f"{kind} fields", ROWS[kind].table(), 40)

@@ -130,12 +130,62 @@ class Waits(unittest.TestCase):
                 "empty, 1 sender, last thread 12",
             ),
             ("receive", {"capacity": 4, "length": 2, "senders": 0}, "2 of 4, 0 senders"),
+            ("send", {"receivers": 1, "last_receiver": 1}, "no room, last received by #1"),
+            ("receive", {"senders": 2}, "no room, 2 senders"),
+            ("receive", {"capacity": waits.UNBOUNDED, "senders": 1}, "empty, 1 sender"),
+            ("send", {"capacity": waits.UNBOUNDED, "length": 7, "receivers": 1}, "7 in it"),
         ):
             at = image.put_channel(**fields)
             self.assertEqual(
                 words_of(image, image.add(reason=reason, value=at)),
                 f"{reason} on channel {at:#x} ({expected})",
             )
+
+    def test_counts(self):
+        image = Image()
+        image.add("peer", state="ready")
+        for reason, fields, expected in (
+            ("condvar", {}, ""),
+            ("condvar", {"owner": 1}, " (last #1 'peer')"),
+            ("read lock", {"limit": 1, "owner": 1}, " held by #1 'peer' (one writes)"),
+            ("write lock", {"count": 1, "owner": 9}, " held by #9 (ended) (1 read)"),
+            # One of them, and not for certain one who still reads.
+            ("write lock", {"count": 3, "owner": 1}, " (3 read, last #1 'peer')"),
+            ("read lock", {}, " (free)"),
+            ("semaphore", {"count": 1, "limit": 1500, "owner": 1}, " (1 of 1,500 permits left, last #1 'peer')"),
+            ("barrier", {"count": 2, "limit": 3, "owner": PLAIN_THREAD | 12}, " (2 of 3 have come, last thread 12)"),
+            ("wait group", {"count": 1}, " (1 member not done)"),
+            ("wait group", {"count": 2}, " (2 members not done)"),
+            ("once", {}, " (to be done)"),
+            ("once", {"count": 1, "owner": 1}, " held by #1 'peer' (being done)"),
+            ("once", {"count": 2}, " (done)"),
+            ("once", {"count": 3}, " (poisoned)"),
+            ("once", {"count": 4}, ""),
+            ("event", {}, " (not set)"),
+            ("event", {"count": 1, "owner": 1}, " (set, last #1 'peer')"),
+        ):
+            at = image.put_sync(**fields)
+            self.assertEqual(words_of(image, image.add(reason=reason, value=at)), f"{reason} {at:#x}{expected}")
+            lost = image.add(reason=reason, value=0xdead0000)
+            self.assertEqual(words_of(image, lost), f"{reason} 0xdead0000")
+
+    def test_selects(self):
+        image = Image()
+        image.add("peer", state="ready")
+        channel, event = image.put_channel(capacity=4, senders=1), image.put_sync(count=0)
+        both = [("receive", channel), ("event", event)]
+        receive, wait = f"receive on channel {channel:#x} (empty, 1 sender)", f"event {event:#x} (not set)"
+        for things, values, expected in (
+            (both, {}, f"select on 2 things ({receive}; {wait})"),
+            ([*both, ("sleep", NOW + SECOND)], {}, f"select on 3 things ({receive}; {wait}; a moment)"),
+            ([("join", 1)], {}, "select on 1 thing (join #1 'peer')"),
+            ([("send", 0xdead0000)], {}, "select on 1 thing (send on channel 0xdead0000)"),
+            # What can't be read is left out.
+            (both, {"count": 1}, f"select on 1 thing ({receive})"),
+            (both, {"things": 0xdead0000}, "select on 0 things"),
+        ):
+            at = image.put_select(things, **values)
+            self.assertEqual(words_of(image, image.add(reason="select", value=at)), expected)
 
     def test_programs_without_these_tables_are_read_too(self):
         image = Image(has_objects=False)

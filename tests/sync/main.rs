@@ -6,6 +6,7 @@ mod locks;
 mod meeting;
 mod model;
 mod places;
+mod random;
 mod rendezvous;
 mod selecting;
 mod signals;

@@ -61,7 +61,9 @@ impl Modelled {
     }
 
     /// Waits once, as `park::block` does.
-    fn wait(&self, me: usize, wait: u32, side: Side, part: Option<&Part<u32>>) -> Woken {
+    fn wait(&self, me: usize, waits: &mut u32, side: Side, part: Option<&Part<u32>>) -> Woken {
+        let wait = *waits;
+        *waits += 1;
         self.sleepers[me].open(wait);
         let waits = match part {
             Some(part) => part.enlist(self, (me, wait)),
@@ -79,7 +81,9 @@ impl Modelled {
     }
 
     /// The same, of a receiver who takes what is there.
-    fn take(&self, me: usize, wait: u32, taken: &Taken<Modelled>) -> Woken {
+    fn take(&self, me: usize, waits: &mut u32, taken: &Taken<Modelled>) -> Woken {
+        let wait = *waits;
+        *waits += 1;
         self.sleepers[me].open(wait);
         if protocol::take_or_enlist(self, (me, wait), taken) {
             self.sleepers[me].sleep();
@@ -90,12 +94,12 @@ impl Modelled {
     }
 
     pub(in crate::sync) fn send(&self, me: usize, value: u32) -> Result<(), SendTimeoutError<u32>> {
-        let mut waits = 0..;
+        let mut waits = 0;
         if self.capacity > 0 {
-            return protocol::send(self, value, || self.wait(me, waits.next().unwrap(), Side::Sender, None));
+            return protocol::send(self, value, || self.wait(me, &mut waits, Side::Sender, None));
         }
         let part = Part::sender(value);
-        let met = part.meet(self, || self.wait(me, waits.next().unwrap(), Side::Sender, Some(&part)));
+        let met = part.meet(self, || self.wait(me, &mut waits, Side::Sender, Some(&part)));
         match met {
             Met::Partner => Ok(()),
             _ => Err(SendTimeoutError::Disconnected(part.take().expect("nobody took it"))),
@@ -103,12 +107,12 @@ impl Modelled {
     }
 
     pub(in crate::sync) fn recv(&self, me: usize) -> Result<u32, RecvTimeoutError> {
-        let mut waits = 0..;
+        let mut waits = 0;
         if self.capacity > 0 {
-            return protocol::recv(self, |taken| self.take(me, waits.next().unwrap(), taken));
+            return protocol::recv(self, |taken| self.take(me, &mut waits, taken));
         }
         let part = Part::receiver();
-        let met = part.meet(self, || self.wait(me, waits.next().unwrap(), Side::Receiver, Some(&part)));
+        let met = part.meet(self, || self.wait(me, &mut waits, Side::Receiver, Some(&part)));
         match met {
             Met::Partner => Ok(part.take().expect("it was given")),
             _ => Err(RecvTimeoutError::Disconnected),
@@ -208,7 +212,7 @@ fn one_gives_up(capacity: usize, how: GivesUp, planted: Planted) {
         protocol::close(channel);
         value
     });
-    channel.send(2, 7).unwrap();
+    channel.send(2, 7).expect("it is not closed yet");
     let first = model::join(gives_up);
     // It was received by the one, and the other one still waits.
     if first.is_some() {

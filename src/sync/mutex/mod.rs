@@ -3,9 +3,9 @@
 //! While nobody waits it is a word: a compare-exchange locks it, another one unlocks it. The first who has to wait inflates
 //! it: see [`inflate`](super::inflate). [`protocol`] says who gets it then.
 
-#[cfg(test)]
-mod fairness;
 mod protocol;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::VecDeque;

@@ -133,7 +133,7 @@ fn another_one_gets_what_it_does_not_take(capacity: usize, planted: Planted, fla
     let pair = Pair::new(capacity, planted, flaw);
     let selects = spawn(&pair, |pair| pair.select(0, [pair.receive(1), pair.receive(0)]));
     let receives = spawn(&pair, |pair| pair.channels[0].recv(1).ok());
-    pair.channels[0].send(2, 7).unwrap();
+    pair.channels[0].send(2, 7).expect("it is not closed yet");
     pair.channels[1].close();
     let (done, result) = model::join(selects);
     if done == 1 {
@@ -151,7 +151,7 @@ fn two_receive(capacity: usize, planted: Planted, flaw: Flaw) {
     let pair = Pair::new(capacity, planted, flaw);
     let both = [0, 1].map(|me| spawn(&pair, move |pair| pair.select(me, [pair.receive(0), pair.receive(1)])));
     for channel in [0, 1] {
-        pair.channels[channel].send(2, channel as u32).unwrap();
+        pair.channels[channel].send(2, channel as u32).expect("nobody closes it");
     }
     let mut done = both.map(|one| {
         let (done, result) = model::join(one);
