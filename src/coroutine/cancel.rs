@@ -94,7 +94,7 @@ fn unwind_if_due(record: &Record) {
         return;
     }
     let extra = extra::get(record);
-    let shields = extra.map_or(0, |extra| extra.shields.get());
+    let shields = extra.map_or(0, |extra| extra.head.shields.load(Relaxed));
     if shields == 0 && is_requested(record) {
         note(record, request::UNWINDING, 0);
         resume_unwind(Box::new(Cancelled));
@@ -120,15 +120,16 @@ pub(crate) fn shield<R>(record: &Record, f: impl FnOnce() -> R) -> R {
     struct Lowered<'a>(&'a Record);
     impl Drop for Lowered<'_> {
         fn drop(&mut self) {
-            let shields = &extra::get_or_make(self.0).shields;
-            shields.set(shields.get() - 1);
-            if shields.get() == 0 {
+            let shields = &extra::get_or_make(self.0).head.shields;
+            let left = shields.load(Relaxed) - 1;
+            shields.store(left, Relaxed);
+            if left == 0 {
                 note(self.0, 0, request::SHIELD);
             }
         }
     }
-    let shields = &extra::get_or_make(record).shields;
-    shields.set(shields.get() + 1);
+    let shields = &extra::get_or_make(record).head.shields;
+    shields.store(shields.load(Relaxed) + 1, Relaxed);
     note(record, request::SHIELD, 0);
     let _lowered = Lowered(record);
     f()

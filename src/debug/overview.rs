@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::backtrace::{self, Backtrace};
+use super::waits;
 use crate::abi::layout::ClassName;
 use crate::abi::record::{Kind, Record};
 use crate::abi::state::State;
@@ -123,6 +124,16 @@ fn alive(region: &'static Region) -> impl Iterator<Item = &'static Record> {
     })
 }
 
+/// The record of a coroutine that is alive.
+pub(super) fn find(id: u64) -> Option<&'static Record> {
+    alive(region::get()?).find(|record| record.id() == id)
+}
+
+/// One coroutine in one line, as [`dump`] has it.
+pub(super) fn line(record: &Record) -> String {
+    registry::tenant(record).map_or(String::new(), |tenant| Line(record, &tenant).to_string())
+}
+
 /// A coroutine that doesn't run, from where it was left.
 fn backtrace_of(record: &Record) -> Backtrace {
     let sp = record.context.sp() as u64;
@@ -158,7 +169,10 @@ impl fmt::Display for Line<'_> {
                 ObjectKind::Nothing => {}
                 ObjectKind::CoroutineId => write!(f, " of #{object}")?,
                 ObjectKind::FileDescriptor => write!(f, " of descriptor {object}")?,
-                ObjectKind::Address => write!(f, " at {object:#x}")?,
+                ObjectKind::Address => match family(reason, object) {
+                    Some(family) => write!(f, " of {family}")?,
+                    None => write!(f, " at {object:#x}")?,
+                },
             }
         }
         let age = clock::now().saturating_sub(record.since.load(Relaxed)) / 1_000_000;
@@ -169,6 +183,12 @@ impl fmt::Display for Line<'_> {
             parent => write!(f, " by #{parent}"),
         }
     }
+}
+
+/// The family for which one waits.
+fn family(reason: &WaitReason, object: u64) -> Option<waits::Family> {
+    let is_for_one = matches!(reason, WaitReason::Group | WaitReason::Place);
+    is_for_one.then(|| waits::Family::read(object)).flatten()
 }
 
 /// The coroutines that led to one: its creator, the creator's creator, up to main; those that still live are named.

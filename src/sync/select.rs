@@ -226,7 +226,7 @@ impl<'a> Selection<'a> {
         let deadline = self.things.iter().filter_map(|thing| thing.deadline()).min();
         let object = ptr::from_ref(&head).expose_provenance() as u64;
         if let Err(error) = park::block_until(WaitReason::Select, object, self, deadline) {
-            park::abort_unwinding_wait(&error.to_string());
+            park::abort_unwinding_wait(WaitReason::Select, object, &error);
         }
     }
 

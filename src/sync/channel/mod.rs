@@ -148,7 +148,7 @@ impl<T> Shared<T> {
     fn wait(&self, side: Side, deadline: Option<u64>) -> Woken {
         match park::block_until(side.reason(), self.object(), &List { shared: self, side }, deadline) {
             Ok(woken) => woken,
-            Err(error) => park::abort_unwinding_wait(&error.to_string()),
+            Err(error) => park::abort_unwinding_wait(side.reason(), self.object(), &error),
         }
     }
 
