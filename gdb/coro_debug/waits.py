@@ -159,9 +159,10 @@ def words(coroutine):
     """The column WAITS FOR; '' when it doesn't wait."""
     if coroutine.is_running:
         number = coroutine.thread.number if coroutine.thread is not None else None
-        return f"running on thread {number}" if number is not None else ""
-    wait = wait_of(coroutine)
-    text = in_words(wait) if wait else ""
+        text = f"running on thread {number}" if number is not None else ""
+    else:
+        wait = wait_of(coroutine)
+        text = in_words(wait) if wait else ""
     # A timeout is told by the time left.
     asked = [request for request in coroutine.requests if request != "timeout"]
     if not text and coroutine.state not in ("new", "ready"):

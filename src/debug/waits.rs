@@ -147,12 +147,13 @@ pub(crate) fn chain(reason: WaitReason, object: u64) -> String {
     let mut text = String::new();
     let (mut next, mut seen) = (edges(reason, object), Vec::new());
     while seen.len() < STEPS && !next.to.is_empty() {
-        let how = if next.is_certain { "which waits for" } else { "which probably waits for" };
+        let probably = if next.is_certain { "" } else { "probably " };
+        let how = if seen.is_empty() { "" } else { "which waits for " };
         let mut followed = None;
         for (number, id) in next.to.iter().take(NAMED).enumerate() {
             let found = overview::find(*id);
             let line = found.map_or(format!("#{id} (ended)"), overview::line);
-            let _ = writeln!(text, "  {how} {line}");
+            let _ = writeln!(text, "  {how}{probably}{line}");
             if number == 0 {
                 followed = found;
             }

@@ -17,8 +17,8 @@ def run(session, arguments):
     """coro deadlock
 
     Looks for coroutines that wait for each other in a circle. They may do so by mutexes, joins, scopes,
-    groups, pools, and channels of which one end is left. It also says when all of the program is stuck: nobody is ready or runs, and no
-    descriptor or deadline is waited for.
+    groups, pools, and channels of which one end is left. It also says when all of the program is stuck:
+    nobody is ready or runs, and nothing from outside is waited for.
     """
     options = options_.parse(arguments)
     registry = session.registry(options.runtime)
