@@ -69,8 +69,15 @@ fn all_told() -> Vec<Told> {
             .info(&[&format!("member of     {scope}")]),
         Told::parked(
             "of-group",
-            "group 0x* (2 members alive)",
-            &["  #4 has waited*: sleep, for ever", sleeps, "  #6 has waited*: sleep, for ever", sleeps],
+            "group 0x* (3 members alive)",
+            &[
+                "  #4 has waited*: sleep, for ever",
+                sleeps,
+                "  #6 has waited*: sleep, for ever",
+                sleeps,
+                "  #21 is ready for *",
+                "    it can go on: nothing holds it up",
+            ],
         ),
         Told::parked(
             "of-pool",
@@ -148,8 +155,12 @@ fn check(said: &Transcript, list: &str) {
             assert!(block.lines().any(|line| is_like(line, &like)), "{name}: {like:?} is missing in {block}");
         }
     }
-    // Those whom two wait for are members of just these.
-    for (number, of, kind, marker) in [(4, "of-group", "group", "GROUP"), (5, "of-pool", "pool", "POOL")] {
+    // Those whom two wait for are members of just these, also the one that has not begun.
+    for (number, of, kind, marker) in [
+        (4, "of-group", "group", "GROUP"),
+        (21, "of-group", "group", "GROUP"),
+        (5, "of-pool", "pool", "POOL"),
+    ] {
         let waits = cell(list, of, "WAITS FOR").unwrap_or_default();
         let words = waits.strip_prefix("place in ").unwrap_or(waits);
         let line = format!("member of     {words}, made at {}", place(marker));
@@ -174,7 +185,7 @@ fn look(options: &[String], is_gdb: bool) {
     for Told { name, .. } in all_told() {
         commands.extend([format!("coro why {name}"), format!("coro info {name}")]);
     }
-    commands.extend(["coro info 4".into(), "coro info 5".into()]);
+    commands.extend([4, 5, 21].map(|number| format!("coro info {number}")));
     let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
     let said = if is_gdb { gdb_with(options, &commands) } else { lldb_with(options, &commands) };
     check(&said, said.block("coro list"));
@@ -211,7 +222,7 @@ fn a_circle_through_a_scope_is_noticed_and_found() {
     let expected = [
         "coro: nobody can go on: *".to_owned(),
         "coro: deadlock: 2 coroutines wait for each other in a circle".to_owned(),
-        format!("  #* 'keeper' waits for scope at {scope} (2 alive: #*, #*) (spawned at {SOURCE}:*)"),
+        format!("  #* 'keeper' waits for scope at {scope} (3 alive: #*, #*, #*) (spawned at {SOURCE}:*)"),
         format!("  #* 'ann' waits for mutex 0x* held by #* (spawned at {SOURCE}:*)"),
     ];
     let options = ["-p".to_owned(), child.id().to_string()];
@@ -228,7 +239,7 @@ fn a_circle_through_a_scope_is_noticed_and_found() {
         let circle: Vec<&str> = by.block("coro deadlock").lines().take(3).collect();
         let expected = [
             "deadlock: 2 coroutines wait for each other in a circle".to_owned(),
-            format!("  #* 'keeper' has waited *: scope at {scope} (2 alive) (spawned at {SOURCE}:*)"),
+            format!("  #* 'keeper' has waited *: scope at {scope} (3 alive) (spawned at {SOURCE}:*)"),
             format!("  #* 'ann' has waited *: mutex 0x* held by #* 'keeper' (spawned at {SOURCE}:*)"),
         ];
         assert!(are_like(&circle, &expected), "{by}");

@@ -147,6 +147,21 @@ fn backtrace_of(record: &Record) -> Backtrace {
     backtrace::take(&registers, false)
 }
 
+/// What a wait is for, behind its reason.
+struct Object(WaitReason, u64);
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Object(reason, object) = self;
+        match reason.object() {
+            ObjectKind::Nothing => Ok(()),
+            ObjectKind::CoroutineId => write!(f, " of #{object}"),
+            ObjectKind::FileDescriptor => write!(f, " of descriptor {object}"),
+            ObjectKind::Address => write!(f, " at {object:#x}"),
+        }
+    }
+}
+
 /// One coroutine in one line.
 struct Line<'a>(&'a Record, &'a Tenant);
 
@@ -163,16 +178,10 @@ impl fmt::Display for Line<'_> {
         if state == State::Parked
             && let Some(reason) = WaitReason::ALL.get(reason)
         {
-            write!(f, " in {}", reason.name())?;
             let object = record.wait_object.load(Relaxed);
-            match reason.object() {
-                ObjectKind::Nothing => {}
-                ObjectKind::CoroutineId => write!(f, " of #{object}")?,
-                ObjectKind::FileDescriptor => write!(f, " of descriptor {object}")?,
-                ObjectKind::Address => match family(reason, object) {
-                    Some(family) => write!(f, " of {family}")?,
-                    None => write!(f, " at {object:#x}")?,
-                },
+            match waits::family_in_words(*reason, object) {
+                Some(family) => write!(f, " in {family}")?,
+                None => write!(f, " in {}{}", reason.name(), Object(*reason, object))?,
             }
         }
         let age = clock::now().saturating_sub(record.since.load(Relaxed)) / 1_000_000;
@@ -183,12 +192,6 @@ impl fmt::Display for Line<'_> {
             parent => write!(f, " by #{parent}"),
         }
     }
-}
-
-/// The family for which one waits.
-fn family(reason: &WaitReason, object: u64) -> Option<waits::Family> {
-    let is_for_one = matches!(reason, WaitReason::Group | WaitReason::Place);
-    is_for_one.then(|| waits::Family::read(object)).flatten()
 }
 
 /// The coroutines that led to one: its creator, the creator's creator, up to main; those that still live are named.

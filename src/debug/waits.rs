@@ -84,7 +84,7 @@ fn half_word(object: u64, offset: usize) -> Option<u64> {
 
 /// What the head of a scope, a group or a pool tells. Its text is `scope at src/a.rs:3 (2 alive: #4, #5)`.
 #[derive(Debug)]
-pub(crate) struct Family {
+struct Family {
     address: u64,
     kind: Option<FamilyKind>,
     made: String,
@@ -96,7 +96,7 @@ pub(crate) struct Family {
 
 impl Family {
     /// Of the head at an address; `None`: it can't be read.
-    pub(crate) fn read(address: u64) -> Option<Family> {
+    fn read(address: u64) -> Option<Family> {
         let kind = half_word(address, offset_of!(FamilyHead, kind))?;
         let length = half_word(address, offset_of!(FamilyHead, file_length))?.min(LONGEST_PATH);
         let mut file = vec![0; length as usize];
@@ -138,6 +138,16 @@ impl fmt::Display for Family {
             write!(f, "{} #{id}", if number == 0 { ":" } else { "," })?;
         }
         f.write_str(if members.len() > NAMED { ", ...)" } else { ")" })
+    }
+}
+
+/// What one waits for who waits for members of a family: `scope at src/a.rs:3 (2 alive: #4, #5)`, `place in pool ...`.
+/// `None`: it waits for something else, or the family can't be read.
+pub(crate) fn family_in_words(reason: WaitReason, object: u64) -> Option<String> {
+    match reason {
+        WaitReason::Group => Family::read(object).map(|family| family.to_string()),
+        WaitReason::Place => Family::read(object).map(|family| format!("place in {family}")),
+        _ => None,
     }
 }
 

@@ -17,7 +17,7 @@ use super::worker::Worker;
 use crate::abi::record::{Kind, Record};
 use crate::abi::state::{State, Word};
 use crate::abi::wait::{ObjectKind, WaitReason};
-use crate::debug::waits::{self, Edges, Family};
+use crate::debug::waits::{self, Edges};
 use crate::registry;
 
 /// How many who wait are shown, and how many circles.
@@ -199,10 +199,8 @@ fn notice(waiting: &[Waiting], circles: &[Vec<usize>], is_alone: bool) -> String
 fn line(text: &mut String, one: &Waiting) {
     let name = |record: &Record| record.name().map_or(String::new(), |name| format!(" '{name}'"));
     let _ = write!(text, "  #{}{} waits for ", one.id, name(one.record));
-    let is_for_family = matches!(one.reason, WaitReason::Group | WaitReason::Place);
-    if let Some(family) = is_for_family.then(|| Family::read(one.object)).flatten() {
-        let place = if one.reason == WaitReason::Place { "place in " } else { "" };
-        let _ = writeln!(text, "{place}{family} (spawned at {})", registry::spawn_site(one.record));
+    if let Some(family) = waits::family_in_words(one.reason, one.object) {
+        let _ = writeln!(text, "{family} (spawned at {})", registry::spawn_site(one.record));
         return;
     }
     text.push_str(one.reason.name());

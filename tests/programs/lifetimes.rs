@@ -1,10 +1,10 @@
 //! One coroutine for each way to wait for what ends or begins elsewhere, and for each way to be ended, to be seen by
 //! debuggers (tests/lifetimes.rs has their words). `lifetimes [circle|dropped]`.
 //!
-//! When all of them wait, one is cancelled that has not begun, and main stays on its thread, so that it doesn't. Prints
-//! `parked` then.
+//! When all of them wait, one is cancelled that has not begun, and one more comes to a group; main stays on its thread, so
+//! that neither begins. Prints `parked` then.
 //!
-//! circle: two members of a scope want the lock that the coroutine has which waits for the scope: nobody can go on.
+//! circle: two of a scope's three members want the lock that the coroutine has which waits for the scope: nobody can go on.
 //! dropped: a destructor waits while a panic unwinds, which ends the process.
 
 use std::future::pending;
@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
 use std::{env, hint, thread};
 
-use coro::sync::{Mutex, Receiver, channel};
+use coro::sync::{Event, Mutex, Receiver, channel};
 use coro::{CoroutineBuilder, Group, JoinHandle, Pool};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -40,6 +40,7 @@ fn main() {
 
 fn wait_in_all_ways() {
     let group = Group::new(); // line GROUP
+    let grown = group.clone();
     let pool = Pool::new(2); // line POOL
     let (end, kept) = std::io::pipe().expect("a pipe can be had");
     let (child_input, child_kept) = std::io::pipe().expect("a pipe can be had");
@@ -78,6 +79,7 @@ fn wait_in_all_ways() {
     coro::yield_now();
     let fresh = spawn("fresh", || unreachable!("it is not run"));
     fresh.cancel().unwrap();
+    grown.spawn(|| ());
     all.extend([shielded, fresh]);
     println!("parked");
     loop {
@@ -130,6 +132,8 @@ fn wait_in_a_circle() {
 }
 
 fn want<'scope>(scope: &'scope coro::Scope<'scope, '_>, lock: &'scope Mutex<u64>) {
+    // It is in nobody's way.
+    drop(CoroutineBuilder::new().name("idle").spawn_scoped(scope, || Event::new().wait()));
     for name in ["ann", "bob"] {
         drop(CoroutineBuilder::new().name(name).spawn_scoped(scope, move || *lock.lock().unwrap() += 1));
     }
