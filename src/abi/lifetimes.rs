@@ -117,6 +117,9 @@ pub(crate) struct TimeoutRow {
     pub(crate) shields: u64,
 }
 
+const _: () = assert!(size_of::<MemberRow>() == 16, "a reader takes rows to end with their last field");
+const _: () = assert!(size_of::<TimeoutRow>() == 24, "as above");
+
 /// Adds a row to those that `first` and `count` tell of, so that a reader who stops the program anywhere in between finds
 /// rows, and no memory that was given back.
 pub(crate) fn push_row<T: Copy>(rows: &mut Vec<T>, row: T, first: &AtomicPtr<T>, count: &AtomicU64) {

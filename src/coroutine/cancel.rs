@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn request_is_made_once_and_never_of_the_slots_next_tenant() {
         // SAFETY: all zero is a record that never had a tenant.
-        let record: &Record = Box::leak(Box::new(unsafe { MaybeUninit::zeroed().assume_init() }));
+        static RECORD: Record = unsafe { MaybeUninit::zeroed().assume_init() };
+        let record = &RECORD;
         record.requests.store(request::nothing(5) | request::SHIELD, Relaxed);
         let target = Target { record, id: 5 };
         assert!(target.request() && !target.request());
