@@ -52,8 +52,8 @@ pub fn wait<F: IntoFuture>(future: F) -> F::Output {
             return output;
         }
         while !alarm.state().is_rung {
-            if park::block(WaitReason::Future, 0, &*alarm).is_err() {
-                park::abort_unwinding_wait(WaitReason::Future.verb());
+            if let Err(error) = park::block(WaitReason::Future, 0, &*alarm) {
+                park::abort_unwinding_wait(WaitReason::Future, 0, &error);
             }
         }
         // A future that wakes itself at once is a loop of its own: others get their turn.

@@ -52,7 +52,7 @@ fn stripped_program_has_the_note_and_no_symbol() {
     assert!(gdb.block("info address coro_debug_v1").contains("No symbol"), "{gdb}");
     let parked = Parked::start(Profile::Stripped);
     let image = parked.image();
-    assert_eq!(registry(&image).header().version, (1, 2));
+    assert_eq!(registry(&image).header().version, (1, 3));
 }
 
 #[test]
@@ -69,11 +69,15 @@ fn header_leads_to_every_table() {
         "descriptor roles",
         "descriptors",
         "events",
+        "extra fields",
+        "family fields",
+        "family kinds",
         "field kinds",
         "flags",
         "header fields",
         "job fields",
         "kinds",
+        "member fields",
         "mutex fields",
         "object kinds",
         "parked",
@@ -90,6 +94,7 @@ fn header_leads_to_every_table() {
         "states",
         "sync fields",
         "thing fields",
+        "timeout fields",
         "wait objects",
         "wait reasons",
         "worker fields",
@@ -100,6 +105,7 @@ fn header_leads_to_every_table() {
     assert_eq!(values("states"), ["free", "new", "ready", "running", "parked", "exited"]);
     assert_eq!(values("flags"), ["waiting", "notified", "timed out", "lent"]);
     assert_eq!(values("kinds"), ["user", "main", "switch", "io"]);
+    assert_eq!(values("family kinds"), ["scope", "group", "pool"]);
     assert_eq!(values("policies"), ["fair", "backtrack"]);
     assert_eq!(values("descriptor roles"), ["none", "stream", "listener", "datagram", "other"]);
     let reasons = values("wait reasons");

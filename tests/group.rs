@@ -63,6 +63,73 @@ fn members_of_a_group_are_cancelled_together_and_nobody_else() {
     });
 }
 
+/// Also of one that never runs, whose values' destructors wait.
+#[test]
+fn group_is_waited_for_until_the_values_of_its_members_are_gone() {
+    struct Slow(Arc<AtomicUsize>);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            sleep(SHORT);
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    coro::run(|| {
+        let (group, gone) = (Group::new(), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..3 {
+            let value = Slow(gone.clone());
+            group.spawn(move || drop(value));
+        }
+        group.cancel().unwrap();
+        group.wait().unwrap();
+        assert_eq!((gone.load(SeqCst), group.len()), (3, 0));
+    })
+    .unwrap();
+}
+
+/// Places are taken again in any order, by many, while others are cancelled.
+#[test]
+fn places_of_a_large_group_are_given_back_and_taken_again() {
+    everywhere(|| {
+        let (group, count) = (Group::new(), Arc::new(AtomicUsize::new(0)));
+        for n in 0..2000 {
+            let count = count.clone();
+            let member = group.spawn(move || {
+                (0..n % 7).for_each(|_| yield_now());
+                count.fetch_add(1, SeqCst);
+            });
+            if n % 50 == 0 {
+                member.cancel().unwrap();
+                yield_now();
+            }
+        }
+        group.wait().unwrap();
+        assert!(group.is_empty() && (1960..=2000).contains(&count.load(SeqCst)));
+        let late: Vec<_> = (0..100).map(|_| group.spawn(|| sleep(LONG))).collect();
+        assert_eq!(group.len(), 100);
+        group.cancel().unwrap();
+        group.wait().unwrap();
+        assert!(late.into_iter().all(|member| member.join().unwrap_err().is_cancelled()));
+    });
+}
+
+#[test]
+fn dump_names_the_members_that_are_waited_for() {
+    coro::run(|| {
+        let group = Group::new();
+        let members = [(); 2].map(|()| group.spawn(|| sleep(LONG)).id());
+        let waited = group.clone();
+        let waiting = spawn(move || waited.wait());
+        yield_now();
+        let text = coro::dump();
+        let ids = members.map(|id| id.to_string()).join(", ");
+        assert!(text.contains(&format!(" (2 members alive: {ids}) for ")), "{text}");
+        assert!(text.contains(&format!("{} parked in group 0x", waiting.id())), "{text}");
+        group.cancel().unwrap();
+        waiting.join().unwrap().unwrap();
+    })
+    .unwrap();
+}
+
 #[test]
 fn panic_of_a_member_is_its_own() {
     everywhere(|| {
@@ -138,7 +205,10 @@ fn map_borrows_keeps_the_order_and_the_bound_and_tells_each_ones_panic() {
     everywhere(|| {
         let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let words: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+        let line = line!() + 1;
         let lengths = Pool::new(4).map(&words, |word| {
+            let spawned = coro::current().unwrap().spawn_site().to_owned();
+            assert!(spawned.starts_with(&format!("{}:{line}:", file!())), "{spawned}");
             most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
             sleep(Duration::from_micros(100));
             now.fetch_sub(1, SeqCst);

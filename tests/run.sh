@@ -37,6 +37,7 @@ same_with_mprotect=(
     debugger_backtrace # steps through the switch, which places no redzones
     deadlock     # who waits for whom
     offload      # GDB's and LLDB's words of who waits
+    lifetimes    # the same
     libraries    # other people's code over sockets
     monitor      # who computes for how long
     sanitizer    # what AddressSanitizer says of planted bugs
@@ -74,6 +75,7 @@ not_sanitized=(
     deadlock           # GDB and LLDB on usual builds
     offload            # the same
     attributes         # GDB on a usual build
+    lifetimes          # the same
     libraries          # runs the examples, which are usual builds
     agreement          # GDB and LLDB on usual builds
     cores              # where locals lie, which is in fake stacks then

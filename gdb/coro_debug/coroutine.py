@@ -84,6 +84,18 @@ class Coroutine:
         return [name for bit, name in self.registry.layout.requests.items() if bits & bit]
 
     @property
+    def extra(self):
+        """What is known of its heap part, a dictionary; None: it has none, or it can't be read."""
+        address = self._optional("extra")
+        return self.registry.extra(address) if address and self.state != FREE else None
+
+    @property
+    def family(self):
+        """The scope, group or pool whose member it is, an `objects.Family`, or None."""
+        extra = self.extra
+        return self.registry.family(extra["family"]) if extra and extra.get("family") else None
+
+    @property
     def context(self):
         """Where it was left, (sp, pc). Of one that runs it says nothing."""
         data = self._field("context")

@@ -1,7 +1,7 @@
 """Who waits for whom: edges between coroutines, chains along them, and cycles. Values in, values out.
 
-An edge is *certain* where the object names who has to act: a mutex its holder, a join its coroutine. It is
-*probable* where there is only a trace: of a channel, who last used the other end, and only if that end is the
+An edge is *certain* where the object names who has to act: a mutex its holder, a join its coroutine, a scope all of its
+members. It is *probable* where there is only a trace: of a channel, who last used the other end, and only if that end is the
 last one left.
 """
 
@@ -49,6 +49,16 @@ def edge_of(waiter, wait):
     return None
 
 
+def edges_of(waiter, wait):
+    """All edges that a wait makes: one, or none; or one to each member of a scope, a group or a pool."""
+    if wait is not None and "members" in wait:
+        # All have to end; or one of them, and of one alone it is known which.
+        is_certain = wait["reason"] == "group" or wait["alive"] == 1
+        return [Edge(waiter, member, is_certain=is_certain, why=wait["reason"]) for member in wait["members"]]
+    edge = edge_of(waiter, wait)
+    return [edge] if edge is not None else []
+
+
 def _edge_to(waiter, somebody, is_certain, why):
     if somebody is None or somebody.get("has_ended"):
         return None
@@ -57,10 +67,10 @@ def _edge_to(waiter, somebody, is_certain, why):
     return Edge(waiter, somebody["coroutine"], is_certain=is_certain, why=why)
 
 
-def chain(start, edge_from):
+def chain(start, edge_from, before=()):
     """The edges from a coroutine on, to where nobody in particular is waited for, or to the first that comes
-    again: (edges, id at which the cycle begins or None)."""
-    edges, seen, at = [], {start}, start
+    again, one of those `before` or of the chain: (edges, id at which the cycle begins or None)."""
+    edges, seen, at = [], {start, *before}, start
     while True:
         edge = edge_from(at)
         if edge is None:
@@ -75,18 +85,36 @@ def chain(start, edge_from):
 
 
 def cycles(edges):
-    """All cycles of edges of which each waiter has one: lists of edges, each from its lowest id on, in the
-    order of these ids."""
-    by_waiter = {edge.waiter: edge for edge in edges}
-    found, state = [], {}
+    """The cycles: lists of edges, each from its lowest id on, in the order of these ids. Of those that share
+    somebody one is told."""
+    by_waiter = {}
+    for edge in edges:
+        by_waiter.setdefault(edge.waiter, []).append(edge)
+    found, seen, told = [], set(), set()
     for start in sorted(by_waiter):
-        path, at = [], start
-        while at in by_waiter and at not in state:
-            state[at] = start
-            path.append(at)
-            at = by_waiter[at].target
-        if at in by_waiter and state.get(at) == start and at in path:
-            members = path[path.index(at):]
-            first = members.index(min(members))
-            found.append([by_waiter[number] for number in members[first:] + members[:first]])
+        if start in seen:
+            continue
+        seen.add(start)
+        # The way that is gone along: how deep each lies in it, by which edges, and what is left to be tried.
+        depth, way, left = {start: 0}, [], [iter(by_waiter[start])]
+        while left:
+            edge = next(left[-1], None)
+            if edge is None:
+                left.pop()
+                if way:
+                    del depth[way.pop().target]
+                continue
+            at = edge.target
+            if at in depth:
+                cycle = [*way[depth[at]:], edge]
+                members = [step.waiter for step in cycle]
+                if told.isdisjoint(members):
+                    told.update(members)
+                    first = members.index(min(members))
+                    found.append(cycle[first:] + cycle[:first])
+            elif at in by_waiter and at not in seen:
+                seen.add(at)
+                way.append(edge)
+                depth[at] = len(way)
+                left.append(iter(by_waiter[at]))
     return sorted(found, key=lambda cycle: cycle[0].waiter)

@@ -65,6 +65,55 @@ def things(memory, layout, address):
     return found
 
 
+#: More places in one family are not looked at.
+MOST_PLACES = 1 << 16
+
+
+def rows(memory, row, address, count):
+    """An array of rows, as dictionaries; none when it can't be read."""
+    if row is None or not count or not 0 < address < 1 << 64:
+        return []
+    try:
+        data = memory.read(address, row.stride * count)
+    except Unreadable:
+        return []
+    return [row.unpack(data, row.stride * i) for i in range(count)]
+
+
+class Family:
+    """The members of a scope, a group or a pool."""
+
+    def __init__(self, address, kind, values, members):
+        self.address, self.kind = address, kind
+        #: For how many there is room, 0: for any number; how many have not ended.
+        self.capacity, self.alive = values.get("capacity", 0), values.get("count", 0)
+        self.values = values
+        #: The ids of those that are known, the lowest first.
+        self.members = members
+
+
+def family(memory, layout, address):
+    """The family whose head is there; None: it can't be read."""
+    head = read(memory, layout.family, address)
+    if head is None:
+        return None
+    kind = layout.family_kinds.get(head.get("kind", 0))
+    if kind is None:
+        return None
+    places = rows(memory, layout.member, head.get("members", 0), min(head.get("places", 0), MOST_PLACES))
+    return Family(address, kind, head, sorted(place["coroutine"] for place in places if place.get("coroutine")))
+
+
+#: A coroutine in more timeout scopes is damage.
+MOST_TIMEOUTS = 256
+
+
+def timeouts(memory, layout, extra):
+    """The timeout scopes of a coroutine's heap part (the fields of its head), the outermost first."""
+    count = min(extra.get("timeout_count", 0), MOST_TIMEOUTS)
+    return rows(memory, layout.timeout, extra.get("timeouts", 0), count)
+
+
 def owner(value):
     """Of a field of the kind `owner`: ("coroutine", id), ("thread", tid), or None for nobody."""
     if not value:

@@ -40,6 +40,7 @@ class Registry:
         #: Field of a record -> its place in a row.
         self.index = self.layout.record.index
         self._texts = {}
+        self._families = {}
         self._has_told_of_strange = False
         self._by_index = {}
         self._index_by_id = None
@@ -367,6 +368,20 @@ class Registry:
     def job(self, address):
         """The fields of the offloaded work there, a dictionary; None when it can't be read."""
         return objects.read(self.memory, self.layout.job, address)
+
+    def family(self, address):
+        """The scope, group or pool whose head is there, an `objects.Family`; None when it can't be read."""
+        if address not in self._families:
+            self._families[address] = objects.family(self.memory, self.layout, address)
+        return self._families[address]
+
+    def extra(self, address):
+        """The fields of a coroutine's heap part there, a dictionary; None when it can't be read."""
+        return objects.read(self.memory, self.layout.extra, address)
+
+    def timeouts(self, extra):
+        """The timeout scopes of such a part, the outermost first: dictionaries."""
+        return objects.timeouts(self.memory, self.layout, extra)
 
     def sync(self, address):
         """The fields of another object that coroutines wait for, a dictionary; None when it can't be read."""

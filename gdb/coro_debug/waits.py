@@ -16,7 +16,8 @@ def wait_of(coroutine):
     """What a coroutine waits for, a dictionary; None when it doesn't wait. Keys: `reason`; `fd`, `peer`,
     `own`, `buffered`, `low`, `high` (a sender's buffer and its watermarks); `coroutine`, `name`, `has_ended`;
     `address`, `holder`, `is_free`; `capacity`, `length`, `senders`, `receivers`, `last_sender`, `last_receiver`;
-    `count`, `limit`, `last`; `place`, `thread`; `things` (of a select: a list of such dictionaries); `left`
+    `count`, `limit`, `last`; `place`, `thread`; `family` (scope, group or pool), `made`, `alive`, `room`, `members`
+    (ids); `things` (of a select: a list of such dictionaries); `left`
     (nanoseconds to the deadline)."""
     if coroutine.state in ("free", "new", "ready", "exited") or coroutine.is_running:
         return None
@@ -46,6 +47,8 @@ def _describe(registry, wait, kind, value):
             wait["things"] = [_thing(registry, *thing) for thing in registry.things(value)]
         elif reason == "offload":
             _describe_job(registry, wait, value)
+        elif reason in ("group", "place"):
+            _describe_family(registry, wait, value)
         else:
             _describe_sync(registry, wait, value)
 
@@ -113,6 +116,23 @@ def _describe_job(registry, wait, address):
         wait["thread"] = job["thread"]
 
 
+def _describe_family(registry, wait, address):
+    family = registry.family(address)
+    if family is None:
+        return
+    wait.update(family=family.kind, alive=family.alive, room=family.capacity, members=family.members)
+    made = made_at(registry, family)
+    if made:
+        wait["made"] = made
+
+
+def made_at(registry, family):
+    """`src/app.rs:12`: where a scope, a group or a pool was made; '' when not known."""
+    values = family.values
+    file = registry.source_text(values.get("file", 0), values.get("file_length", 0))
+    return f"{file}:{values.get('line', 0)}" if file else ""
+
+
 def person(registry, value):
     """Of a field of the kind `owner`: {"coroutine": id, "name": …} or {"thread": tid}; None: nobody."""
     found = objects.owner(value)
@@ -139,12 +159,15 @@ def words(coroutine):
     """The column WAITS FOR; '' when it doesn't wait."""
     if coroutine.is_running:
         number = coroutine.thread.number if coroutine.thread is not None else None
-        return f"running on thread {number}" if number is not None else ""
-    wait = wait_of(coroutine)
-    text = in_words(wait) if wait else ""
+        text = f"running on thread {number}" if number is not None else ""
+    else:
+        wait = wait_of(coroutine)
+        text = in_words(wait) if wait else ""
     # A timeout is told by the time left.
     asked = [request for request in coroutine.requests if request != "timeout"]
-    return f"{text} [{', '.join(asked)}]" if text and asked else text
+    if not text and coroutine.state not in ("new", "ready"):
+        return ""
+    return f"{text} [{', '.join(asked)}]".lstrip() if asked else text
 
 
 def in_words(wait):
@@ -170,6 +193,9 @@ def in_words(wait):
             text += f", on thread {wait['thread']}"
         elif "place" in wait:
             text += ", no thread yet"
+    elif "family" in wait:
+        text = ("place in " if reason == "place" else "") + family_in_words(
+            wait["family"], wait["address"], wait.get("made"), wait["alive"], wait["room"])
     elif reason == "sleep":
         text = "sleep" if "left" in wait else "sleep, for ever"
     elif "things" in wait:
@@ -185,6 +211,15 @@ def in_words(wait):
         late = f"{duration(left)} left" if left >= 0 else f"{duration(-left)} late"
         text = f"{text}, {late}" if text else late
     return text
+
+
+def family_in_words(kind, address, made, alive, room):
+    """`scope at src/app.rs:12 (2 alive)`, `group 0x... (3 members alive)`, `pool 0x... (8 of 8 busy)`"""
+    if kind == "scope" and made:
+        return f"scope at {made} ({alive:,} alive)"
+    if kind == "pool":
+        return f"pool {address:#x} ({alive:,} of {room:,} busy)"
+    return f"{kind} {address:#x} ({plural(alive, 'member')} alive)"
 
 
 def _holder_in_words(wait):

@@ -9,9 +9,9 @@
 //!                               └─> `events`                                 Name[]: name, address of code
 //! ```
 //!
-//! The tables `mutex fields`, `channel fields`, `sync fields`, `select fields` and `job fields` are of rows that lie
-//! anywhere: at the address for which a coroutine waits; that of `thing fields` of rows to which a row of `select fields`
-//! leads.
+//! The tables `mutex fields`, `channel fields`, `sync fields`, `select fields`, `job fields` and `family fields` are of rows
+//! that lie anywhere: at the address for which a coroutine waits; that of `extra fields` at a record's `extra`; those of
+//! `thing fields`, `member fields` and `timeout fields` are of rows to which one of these leads.
 //!
 //! They lie in the region and not in read-only data because a kernel core has the region's pages, but not
 //! those of the executable.
@@ -20,6 +20,7 @@ use std::mem::offset_of;
 
 use super::DebugHeader;
 use super::layout::{CLASS_COUNT, Class, Parked, WORKER_COUNT, Worker};
+use super::lifetimes::{ExtraHead, FamilyHead, FamilyKind, MemberRow, TimeoutRow};
 use super::objects::{
     ADDRESS_LENGTH, ChannelHead, Descriptor, JobHead, MutexHead, Role, SelectHead, SyncHead, Thing,
 };
@@ -130,12 +131,12 @@ const HEADER_FIELDS: [Field; 9] = fields!(DebugHeader:
     header_size 4 Unsigned,
 );
 
-const RECORD_FIELDS: [Field; 21] = fields!(Record:
+const RECORD_FIELDS: [Field; 22] = fields!(Record:
     link 8 Address, context 16 Context, state 8 StateWord, wait_reason 4 Unsigned, worker 4 Unsigned,
     wait_object 8 Unsigned, wait_deadline 8 Time, since 8 Time,
     id 8 CoroutineId, parent 8 CoroutineId, stack_limit 8 Address, stack_top 8 Address,
     spawn_file 8 Address, spawn_file_length 4 Unsigned, spawn_line 4 Unsigned, spawn_column 2 Unsigned,
-    kind 2 Unsigned, spawned_at 8 Time, name 32 Text, next_free 4 RecordIndex, requests 1 Unsigned,
+    kind 2 Unsigned, spawned_at 8 Time, name 32 Text, next_free 4 RecordIndex, requests 1 Unsigned, extra 8 Address,
 );
 
 const CLASS_FIELDS: [Field; 10] = fields!(Class:
@@ -180,6 +181,19 @@ const JOB_FIELDS: [Field; 5] = fields!(JobHead:
     file 8 Address, file_length 4 Unsigned, line 4 Unsigned, column 4 Unsigned, thread 4 Unsigned,
 );
 
+const FAMILY_FIELDS: [Field; 9] = fields!(FamilyHead:
+    kind 4 Unsigned, file 8 Address, file_length 4 Unsigned, line 4 Unsigned, column 4 Unsigned,
+    capacity 8 Unsigned, count 8 Unsigned, members 8 Address, places 8 Unsigned,
+);
+
+const MEMBER_FIELDS: [Field; 2] = fields!(MemberRow: coroutine 8 CoroutineId, record 8 Address);
+
+const EXTRA_FIELDS: [Field; 4] = fields!(ExtraHead:
+    timeouts 8 Address, timeout_count 8 Unsigned, family 8 Address, shields 4 Unsigned,
+);
+
+const TIMEOUT_FIELDS: [Field; 3] = fields!(TimeoutRow: scope 8 Unsigned, deadline 8 Time, shields 8 Unsigned);
+
 const DESCRIPTOR_FIELDS: [Field; 7] = fields!(Descriptor:
     role 4 Unsigned, address_length 4 Unsigned, address 96 SocketAddress, last_user 8 CoroutineId,
     buffered 8 Unsigned, low_watermark 4 Unsigned, high_watermark 4 Unsigned,
@@ -221,6 +235,7 @@ macro_rules! names {
 const STATES: [Name; State::ALL.len()] = names!(State::ALL, state => state.name(), state as u64);
 const FLAGS: [Name; flag::ALL.len()] = names!(flag::ALL, flag => flag.1, flag.0);
 const DESCRIPTOR_ROLES: [Name; Role::ALL.len()] = names!(Role::ALL, role => role.name(), role as u64);
+const FAMILY_KINDS: [Name; FamilyKind::ALL.len()] = names!(FamilyKind::ALL, kind => kind.name(), kind as u64);
 const KINDS: [Name; Kind::ALL.len()] = names!(Kind::ALL, kind => kind.name(), kind as u64);
 const REQUESTS: [Name; request::ALL.len()] = names!(request::ALL, bit => bit.1, bit.0);
 const WAIT_REASONS: [Name; WaitReason::ALL.len()] = names!(WaitReason::ALL, why => why.name(), why as u64);
@@ -276,7 +291,7 @@ pub(crate) const POLICIES: [Name; 2] = [name("fair", 0), name("backtrack", 1)];
 const SOURCE_EXCEPTIONS: [Name; 3] = [name("main.rs", 0), name("demo/", 0), name("bin/", 0)];
 
 /// How many tables there are.
-pub(crate) const TABLE_COUNT: usize = 32;
+pub(crate) const TABLE_COUNT: usize = 37;
 
 /// The start of the region: a copy of the header, by which a reader can make sure of it, and all tables but
 /// the records and the descriptors, which follow.
@@ -296,6 +311,10 @@ pub(crate) struct Head {
     select_fields: [Field; SELECT_FIELDS.len()],
     thing_fields: [Field; THING_FIELDS.len()],
     job_fields: [Field; JOB_FIELDS.len()],
+    family_fields: [Field; FAMILY_FIELDS.len()],
+    member_fields: [Field; MEMBER_FIELDS.len()],
+    extra_fields: [Field; EXTRA_FIELDS.len()],
+    timeout_fields: [Field; TIMEOUT_FIELDS.len()],
     descriptor_fields: [Field; DESCRIPTOR_FIELDS.len()],
     registers: [Field; SAVED_REGISTERS.len()],
     states: [Name; STATES.len()],
@@ -307,6 +326,7 @@ pub(crate) struct Head {
     descriptor_roles: [Name; DESCRIPTOR_ROLES.len()],
     events: [Name; EVENTS.len()],
     source_exceptions: [Name; SOURCE_EXCEPTIONS.len()],
+    family_kinds: [Name; FAMILY_KINDS.len()],
     kinds: [Name; KINDS.len()],
     requests: [Name; REQUESTS.len()],
     redzone_methods: [Name; REDZONE_METHODS.len()],
@@ -339,6 +359,10 @@ impl Head {
         head.select_fields = SELECT_FIELDS;
         head.thing_fields = THING_FIELDS;
         head.job_fields = JOB_FIELDS;
+        head.family_fields = FAMILY_FIELDS;
+        head.member_fields = MEMBER_FIELDS;
+        head.extra_fields = EXTRA_FIELDS;
+        head.timeout_fields = TIMEOUT_FIELDS;
         head.descriptor_fields = DESCRIPTOR_FIELDS;
         head.registers = const { registers() };
         head.states = STATES;
@@ -351,6 +375,7 @@ impl Head {
         // Addresses of code are known only when the program is loaded.
         head.source_exceptions = SOURCE_EXCEPTIONS;
         head.events = EVENTS.map(|(event, code)| name(event, code as *const () as u64));
+        head.family_kinds = FAMILY_KINDS;
         head.kinds = KINDS;
         head.requests = REQUESTS;
         head.redzone_methods = REDZONE_METHODS;
@@ -373,6 +398,10 @@ impl Head {
             table("select fields", &head.select_fields),
             table("thing fields", &head.thing_fields),
             table("job fields", &head.job_fields),
+            table("family fields", &head.family_fields),
+            table("member fields", &head.member_fields),
+            table("extra fields", &head.extra_fields),
+            table("timeout fields", &head.timeout_fields),
             table("descriptor fields", &head.descriptor_fields),
             table("saved registers", &head.registers),
             table("states", &head.states),
@@ -384,6 +413,7 @@ impl Head {
             table("descriptor roles", &head.descriptor_roles),
             table("events", &head.events),
             table("source exceptions", &head.source_exceptions),
+            table("family kinds", &head.family_kinds),
             table("kinds", &head.kinds),
             table("requests", &head.requests),
             table("redzone methods", &head.redzone_methods),

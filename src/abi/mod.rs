@@ -11,6 +11,7 @@
 //! - [`record`]: one coroutine
 //! - [`layout`]: the stack classes and the workers
 //! - [`objects`]: what coroutines wait for: mutexes, channels, other means to wait for each other, file descriptors
+//! - [`lifetimes`]: to what family a coroutine belongs, and what ends it early
 //! - [`descriptor`]: all of it as data
 //!
 //! Nothing here touches the machine. A change that a reader could notice raises `MINOR` (new fields, new
@@ -18,6 +19,7 @@
 
 pub(crate) mod descriptor;
 pub(crate) mod layout;
+pub(crate) mod lifetimes;
 pub(crate) mod objects;
 pub(crate) mod record;
 pub(crate) mod state;
@@ -32,7 +34,7 @@ pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"COROABI\0");
 /// Raised when a reader of an older version would misread this one.
 pub(crate) const MAJOR: u32 = 1;
 /// Raised when there is more to read.
-pub(crate) const MINOR: u32 = 2;
+pub(crate) const MINOR: u32 = 3;
 
 /// Where reading starts. All zero until the first runtime of the process has laid out the region; the magic
 /// is stored last.

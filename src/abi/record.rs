@@ -89,10 +89,10 @@ pub(crate) struct Record {
     pub(crate) spawned_at: AtomicU64,
     /// UTF-8, filled up with NULs; cut at a character's end when longer.
     pub(crate) name: [AtomicU64; NAME_LENGTH / 8],
-    // The runtime's own.
+    // The runtime's own, but for how `extra` begins.
     /// What it is to run: the two words of a `coroutine::entry::Task` pointer.
     pub(crate) task: [AtomicPtr<()>; 2],
-    /// Its locals and deferred functions: a `coroutine::local::Extra`, or null.
+    /// What only some have, a `coroutine::extra::Extra`, which begins with an `abi::lifetimes::ExtraHead`; or null.
     pub(crate) extra: AtomicPtr<()>,
 }
 

@@ -51,12 +51,15 @@ pub(crate) enum WaitReason {
     Offload = 21,
     /// Until a future's waker is woken.
     Future = 22,
-    /// Until the members of a scope, a group or a pool have ended, or one of them.
+    /// Until the members of a scope, a group or a pool have ended; the object is the address of its
+    /// `lifetimes::FamilyHead`.
     Group = 23,
     /// For a signal; the object is the number of a descriptor that says so.
     Signal = 24,
     /// Until a child process ends; the object is its pidfd's number.
     Process = 25,
+    /// Until one of a pool's members ends and leaves its place; the object is as of `Group`.
+    Place = 26,
 }
 
 /// What a `wait_object` is.
@@ -71,7 +74,7 @@ pub(crate) enum ObjectKind {
 
 impl WaitReason {
     /// All reasons, in the order of their numbers.
-    pub(crate) const ALL: [WaitReason; 26] = [
+    pub(crate) const ALL: [WaitReason; 27] = [
         WaitReason::None,
         WaitReason::Turn,
         WaitReason::Sleep,
@@ -98,6 +101,7 @@ impl WaitReason {
         WaitReason::Group,
         WaitReason::Signal,
         WaitReason::Process,
+        WaitReason::Place,
     ];
 
     /// The name that every reader shows.
@@ -129,6 +133,7 @@ impl WaitReason {
             WaitReason::Group => "group",
             WaitReason::Signal => "signal",
             WaitReason::Process => "process",
+            WaitReason::Place => "place",
         }
     }
 
@@ -139,7 +144,6 @@ impl WaitReason {
             | WaitReason::Turn
             | WaitReason::Sleep
             | WaitReason::Shutdown
-            | WaitReason::Group
             | WaitReason::Future => ObjectKind::Nothing,
             WaitReason::Join => ObjectKind::CoroutineId,
             WaitReason::Read
@@ -160,7 +164,9 @@ impl WaitReason {
             | WaitReason::Once
             | WaitReason::Event
             | WaitReason::Select
-            | WaitReason::Offload => ObjectKind::Address,
+            | WaitReason::Offload
+            | WaitReason::Group
+            | WaitReason::Place => ObjectKind::Address,
         }
     }
 
@@ -207,6 +213,7 @@ impl WaitReason {
             WaitReason::Group => "a wait for a group or a scope",
             WaitReason::Signal => "Signals::wait",
             WaitReason::Process => "Child::wait",
+            WaitReason::Place => "a wait for a pool's place",
         }
     }
 }

@@ -99,7 +99,7 @@ fn unwind_if_due(record: &Record) {
         return;
     }
     let extra = extra::get(record);
-    let shields = extra.map_or(0, |extra| extra.shields.get());
+    let shields = extra.map_or(0, |extra| extra.head.shields.load(Relaxed));
     if shields == 0 && is_requested(record) {
         note(record, request::UNWINDING, 0);
         resume_unwind(Box::new(Cancelled));
@@ -125,15 +125,16 @@ pub(crate) fn shield<R>(record: &Record, f: impl FnOnce() -> R) -> R {
     struct Lowered<'a>(&'a Record);
     impl Drop for Lowered<'_> {
         fn drop(&mut self) {
-            let shields = &extra::get_or_make(self.0).shields;
-            shields.set(shields.get() - 1);
-            if shields.get() == 0 {
+            let shields = &extra::get_or_make(self.0).head.shields;
+            let left = shields.load(Relaxed) - 1;
+            shields.store(left, Relaxed);
+            if left == 0 {
                 note(self.0, 0, request::SHIELD);
             }
         }
     }
-    let shields = &extra::get_or_make(record).shields;
-    shields.set(shields.get() + 1);
+    let shields = &extra::get_or_make(record).head.shields;
+    shields.store(shields.load(Relaxed) + 1, Relaxed);
     note(record, request::SHIELD, 0);
     let _lowered = Lowered(record);
     f()
@@ -151,7 +152,8 @@ mod tests {
         // Reachable, so that the leak checker doesn't mind.
         static RECORD: OnceLock<Box<Record>> = OnceLock::new();
         // SAFETY: all zero is a record that never had a tenant.
-        let record: &Record = RECORD.get_or_init(|| Box::new(unsafe { MaybeUninit::zeroed().assume_init() }));
+        static RECORD: Record = unsafe { MaybeUninit::zeroed().assume_init() };
+        let record = &RECORD;
         record.requests.store(request::nothing(5) | request::SHIELD, Relaxed);
         let target = Target { record, id: 5 };
         assert!(target.request() && !target.request());

@@ -1,4 +1,4 @@
-//! The heap part of a coroutine: what only some have, and what no debugger needs.
+//! The heap part of a coroutine: what only some have. It begins with what a debugger may want to know of it.
 //!
 //! Made when first needed, by the coroutine itself (or by its creator, before it runs), on the one thread to
 //! which it belongs; freed when it is retired. So nothing in it has to be `Send`.
@@ -9,22 +9,23 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::timeout;
+use crate::abi::lifetimes::{ExtraHead, TimeoutRow};
 use crate::abi::record::Record;
 
 /// See the module.
 #[derive(Default)]
+#[repr(C)]
 pub(crate) struct Extra {
+    /// First: readers find it at the address in the record.
+    pub(crate) head: ExtraHead,
     /// `coroutine_local!` values, by their keys' addresses, in the order of their making. Raw, because
     /// references to them are out while the vector grows.
     pub(super) locals: RefCell<Vec<(usize, NonNull<dyn Any>)>>,
     /// Set when the locals are being dropped: from then on none is made.
     pub(super) locals_ended: Cell<bool>,
     pub(super) deferred: RefCell<Vec<Box<dyn FnOnce()>>>,
-    /// Cancel, and the timeouts that began outside the shield, are held back while this isn't zero.
-    pub(super) shields: Cell<u32>,
-    /// The timeout scopes that it is in, the outermost first.
-    pub(super) scopes: RefCell<Vec<timeout::Scope>>,
+    /// The timeout scopes that it is in, the outermost first; the head tells where they lie.
+    pub(super) timeouts: RefCell<Vec<TimeoutRow>>,
     /// What is to be dropped as the very last, when the coroutine's result and all its locals are gone.
     pub(crate) kept: RefCell<Vec<Box<dyn Any>>>,
     /// Under `Policy::Backtrack`: to whom control goes when this one waits.

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::cancel;
 use super::extra::{self, Extra};
+use crate::abi::lifetimes::{TimeoutRow, pop_row, push_row};
 use crate::abi::record::{Record, request};
 use crate::sys::clock;
 
@@ -31,15 +32,6 @@ impl fmt::Debug for ScopeId {
 /// What unwinds to a scope whose time has passed.
 pub(crate) struct TimedOut(pub(crate) ScopeId);
 
-/// A part of a coroutine that has a deadline.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Scope {
-    id: ScopeId,
-    deadline: u64,
-    /// How many shields there were when it began: further ones hold it back.
-    shields: u32,
-}
-
 /// A scope that has begun; it ends when this is dropped.
 pub(crate) struct Begun {
     record: &'static Record,
@@ -51,7 +43,8 @@ pub(crate) fn begin(record: &'static Record, deadline: u64) -> Begun {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let id = ScopeId(NEXT.fetch_add(1, Relaxed));
     let extra = extra::get_or_make(record);
-    extra.scopes.borrow_mut().push(Scope { id, deadline, shields: extra.shields.get() });
+    let row = TimeoutRow { scope: id.0, deadline, shields: shields(extra) };
+    push_row(&mut extra.timeouts.borrow_mut(), row, &extra.head.timeouts, &extra.head.timeout_count);
     tell(record, extra);
     Begun { record, id }
 }
@@ -59,15 +52,20 @@ pub(crate) fn begin(record: &'static Record, deadline: u64) -> Begun {
 impl Drop for Begun {
     fn drop(&mut self) {
         let extra = extra::get_or_make(self.record);
-        let ended = extra.scopes.borrow_mut().pop();
-        debug_assert!(ended.is_some_and(|scope| scope.id == self.id), "scopes end in the order of a stack");
+        let ended = pop_row(&mut extra.timeouts.borrow_mut(), &extra.head.timeout_count);
+        debug_assert!(ended.is_some_and(|row| row.scope == self.id.0), "scopes end in the order of a stack");
         tell(self.record, extra);
     }
 }
 
+/// In how many shields the coroutine is: more than at a scope's beginning hold that back.
+fn shields(extra: &Extra) -> u64 {
+    extra.head.shields.load(Relaxed).into()
+}
+
 /// Says in the record whether there is a scope.
 fn tell(record: &Record, extra: &Extra) {
-    if extra.scopes.borrow().is_empty() {
+    if extra.timeouts.borrow().is_empty() {
         cancel::note(record, 0, request::TIMEOUT);
     } else {
         cancel::note(record, request::TIMEOUT, 0);
@@ -85,16 +83,16 @@ pub(crate) fn limit(record: &Record, own: Option<u64>) -> Option<u64> {
 fn limit_by_scopes(record: &Record, own: Option<u64>) -> Option<u64> {
     // Nothing unwinds twice: the scopes end the next wait.
     let Some(extra) = extra::get(record).filter(|_| !std::thread::panicking()) else { return own };
-    let shields = extra.shields.get();
-    let scopes = extra.scopes.borrow();
-    let open = scopes.iter().filter(|scope| scope.shields == shields).map(|scope| scope.deadline);
+    let shields = shields(extra);
+    let scopes = extra.timeouts.borrow();
+    let open = scopes.iter().filter(|row| row.shields == shields).map(|row| row.deadline);
     open.chain(own).min()
 }
 
 /// The outermost scope whose time has passed, and which isn't held back.
 pub(super) fn passed(extra: &Extra) -> Option<ScopeId> {
     let now = clock::now();
-    let shields = extra.shields.get();
-    let scopes = extra.scopes.borrow();
-    scopes.iter().find(|scope| scope.shields == shields && scope.deadline <= now).map(|scope| scope.id)
+    let shields = shields(extra);
+    let scopes = extra.timeouts.borrow();
+    scopes.iter().find(|row| row.shields == shields && row.deadline <= now).map(|row| ScopeId(row.scope))
 }

@@ -7,6 +7,7 @@
 //! - [`dump`], [`stack_report`]: all coroutines at a glance; `quit`: the same on SIGQUIT
 //! - `sample`: the frames of a coroutine that runs on another thread
 //! - `crash`: what is said when a stack overflows, or a redzone is hit in another way
+//! - `waits`: who would have to act so that one who waits can go on
 //! - `memory`: the reads, which can't fault
 //! - `modules`: the program and its libraries, as they are in memory
 //! - `unwind`: from a frame to its caller
@@ -29,6 +30,7 @@ mod symbolize;
 #[cfg(test)]
 mod tests;
 mod unwind;
+pub(crate) mod waits;
 
 pub use backtrace::{Backtrace, BacktraceCall, BacktraceFrame, backtrace};
 pub use crash::CrashReport;

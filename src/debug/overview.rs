@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::backtrace::{self, Backtrace};
+use super::waits;
 use crate::abi::layout::ClassName;
 use crate::abi::record::{Kind, Record};
 use crate::abi::state::State;
@@ -123,6 +124,16 @@ fn alive(region: &'static Region) -> impl Iterator<Item = &'static Record> {
     })
 }
 
+/// The record of a coroutine that is alive.
+pub(super) fn find(id: u64) -> Option<&'static Record> {
+    alive(region::get()?).find(|record| record.id() == id)
+}
+
+/// One coroutine in one line, as [`dump`] has it.
+pub(super) fn line(record: &Record) -> String {
+    registry::tenant(record).map_or(String::new(), |tenant| Line(record, &tenant).to_string())
+}
+
 /// A coroutine that doesn't run, from where it was left.
 fn backtrace_of(record: &Record) -> Backtrace {
     let sp = record.context.sp() as u64;
@@ -134,6 +145,21 @@ fn backtrace_of(record: &Record) -> Backtrace {
         registers[usize::from(register.dwarf)] = value;
     }
     backtrace::take(&registers, false)
+}
+
+/// What a wait is for, behind its reason.
+struct Object(WaitReason, u64);
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Object(reason, object) = self;
+        match reason.object() {
+            ObjectKind::Nothing => Ok(()),
+            ObjectKind::CoroutineId => write!(f, " of #{object}"),
+            ObjectKind::FileDescriptor => write!(f, " of descriptor {object}"),
+            ObjectKind::Address => write!(f, " at {object:#x}"),
+        }
+    }
 }
 
 /// One coroutine in one line.
@@ -152,13 +178,10 @@ impl fmt::Display for Line<'_> {
         if state == State::Parked
             && let Some(reason) = WaitReason::ALL.get(reason)
         {
-            write!(f, " in {}", reason.name())?;
             let object = record.wait_object.load(Relaxed);
-            match reason.object() {
-                ObjectKind::Nothing => {}
-                ObjectKind::CoroutineId => write!(f, " of #{object}")?,
-                ObjectKind::FileDescriptor => write!(f, " of descriptor {object}")?,
-                ObjectKind::Address => write!(f, " at {object:#x}")?,
+            match waits::family_in_words(*reason, object) {
+                Some(family) => write!(f, " in {family}")?,
+                None => write!(f, " in {}{}", reason.name(), Object(*reason, object))?,
             }
         }
         let age = clock::now().saturating_sub(record.since.load(Relaxed)) / 1_000_000;

@@ -2,10 +2,16 @@
 //!
 //! The list is under a lock of the system's, held for a few instructions and never over a switch. A member leaves it as
 //! the last thing that its coroutine does, when its result has its place and all that it has deferred has run.
+//!
+//! Readers find all of it: who waits for a family waits at the address of its head, which leads to the members; and a
+//! member's record leads to the head, from before the member is queued.
 
-use std::collections::HashMap;
+use std::panic::Location;
+use std::ptr;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::abi::lifetimes::{FamilyHead, FamilyKind, MemberRow, push_row};
 use crate::abi::wait::WaitReason;
 use crate::coroutine::cancel::Target;
 use crate::coroutine::waiter::Waiter;
@@ -15,17 +21,19 @@ use crate::scheduler::cancel;
 use crate::scheduler::park::{self, WaitList};
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Family {
+    head: FamilyHead,
     members: Mutex<Members>,
 }
 
 #[derive(Debug, Default)]
 struct Members {
-    next_key: u64,
-    /// `None`: it is being spawned.
-    alive: HashMap<u64, Option<Target>>,
-    /// Those who wait until so few are left.
+    /// One for each place; the head tells where they lie.
+    rows: Vec<MemberRow>,
+    /// The places that nobody has.
+    vacant: Vec<usize>,
+    /// Those who wait until fewer than so many are left.
     waiting: Vec<(usize, Waiter)>,
     /// Whoever comes from now on is cancelled, too.
     is_over: bool,
@@ -37,17 +45,34 @@ struct Members {
 #[derive(Debug)]
 pub(super) struct Member {
     family: Arc<Family>,
-    key: u64,
+    place: usize,
+}
+
+impl Members {
+    /// How many have not ended.
+    fn count(&self) -> usize {
+        self.rows.len() - self.vacant.len()
+    }
 }
 
 impl Family {
+    /// One without members; with room for `capacity`, 0: for any number.
+    pub(super) fn new(kind: FamilyKind, capacity: usize, made: &'static Location<'static>) -> Arc<Family> {
+        Arc::new(Family { head: FamilyHead::new(kind, capacity, made), members: Mutex::default() })
+    }
+
+    /// By what a wait for it is told of.
+    pub(super) fn object(&self) -> u64 {
+        ptr::from_ref(&self.head).expose_provenance() as u64
+    }
+
     fn lock(&self) -> MutexGuard<'_, Members> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many members there are.
     pub(super) fn len(&self) -> usize {
-        self.lock().alive.len()
+        self.lock().count()
     }
 
     /// Takes in one more.
@@ -58,32 +83,39 @@ impl Family {
     /// Takes in one more if there are fewer than `limit`.
     pub(super) fn enter_if_below(self: &Arc<Family>, limit: usize) -> Option<Member> {
         let mut members = self.lock();
-        if members.alive.len() >= limit {
+        if members.count() >= limit {
             return None;
         }
-        let key = members.next_key;
-        members.next_key += 1;
-        members.alive.insert(key, None);
-        Some(Member { family: Arc::clone(self), key })
+        let place = members.vacant.pop().unwrap_or_else(|| {
+            push_row(&mut members.rows, MemberRow::VACANT, &self.head.members, &self.head.places);
+            members.rows.len() - 1
+        });
+        self.head.count.store(members.count() as u64, Relaxed);
+        Some(Member { family: Arc::clone(self), place })
     }
 
-    /// Waits until there are at most so many members.
-    pub(super) fn wait_until_at_most(&self, limit: usize) -> Result<()> {
-        while self.len() > limit {
-            park::block(WaitReason::Group, 0, &FewerThan { family: self, limit })?;
+    /// Waits until there are none.
+    pub(super) fn wait(&self) -> Result<()> {
+        while self.len() > 0 {
+            self.wait_once()?;
         }
         Ok(())
     }
 
+    /// Waits until there are fewer than `limit`, or something else wakes this coroutine.
+    pub(super) fn wait_for_place(&self, limit: usize) -> Result<()> {
+        park::block(WaitReason::Place, self.object(), &FewerThan { family: self, limit })
+    }
+
     /// Waits until there are none, or something else wakes this coroutine.
     pub(super) fn wait_once(&self) -> Result<()> {
-        park::block(WaitReason::Group, 0, &FewerThan { family: self, limit: 0 })
+        park::block(WaitReason::Group, self.object(), &FewerThan { family: self, limit: 1 })
     }
 
     /// Cancels all who are members now.
     pub(super) fn cancel(&self) {
         // Collected first: who is woken on this worker is only queued, but the lock isn't needed for it.
-        let targets: Vec<Target> = self.lock().alive.values().flatten().copied().collect();
+        let targets: Vec<Target> = self.lock().rows.iter().filter_map(target_of).collect();
         targets.into_iter().for_each(cancel::cancel);
     }
 
@@ -114,10 +146,14 @@ impl Family {
     }
 }
 
+fn target_of(row: &MemberRow) -> Option<Target> {
+    row.record.map(|record| Target { record, id: row.coroutine })
+}
+
 impl Member {
-    /// By what it can be [introduced](introduce) when it has gone to its coroutine.
-    pub(super) fn key_of(&self) -> (Arc<Family>, u64) {
-        (Arc::clone(&self.family), self.key)
+    /// The same place, by which its coroutine can be introduced when the member has gone into what that is to run.
+    pub(super) fn place(&self) -> Place {
+        Place { family: Arc::clone(&self.family), number: self.place }
     }
 
     /// Keeps the place until the running coroutine has ended.
@@ -128,24 +164,59 @@ impl Member {
     }
 }
 
-/// Says which coroutine has a place, if it still has it.
-pub(super) fn introduce((family, key): &(Arc<Family>, u64), target: Target) {
-    let mut members = family.lock();
-    let Some(place) = members.alive.get_mut(key) else { return };
-    *place = Some(target);
-    let is_over = members.is_over;
-    drop(members);
-    if is_over {
-        cancel::cancel(target);
+/// Which place of which family: see [`Member::place`].
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) family: Arc<Family>,
+    number: usize,
+}
+
+impl Place {
+    /// Says which coroutine has the place. To be called when it has its record, and before it is queued: so the place can't
+    /// have been given back yet.
+    pub(super) fn introduce(&self, target: Target) {
+        let head = ptr::from_ref(&self.family.head).cast_mut();
+        extra::get_or_make(target.record).head.family.store(head, Relaxed);
+        let mut members = self.family.lock();
+        members.rows[self.number] = MemberRow { coroutine: target.id, record: Some(target.record) };
+        let is_over = members.is_over;
+        drop(members);
+        if is_over {
+            cancel::cancel(target);
+        }
+    }
+}
+
+/// What a member runs. The fields are dropped in their order: of one that never runs, too, the place is given back last.
+pub(super) struct Run<F> {
+    pub(super) f: F,
+    pub(super) member: Member,
+}
+
+impl<F: FnOnce() -> T, T> Run<F> {
+    /// Runs it, in the member's coroutine.
+    pub(super) fn run(self) -> T {
+        let Run { f, member } = self;
+        member.keep();
+        f()
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
+        let head = ptr::from_ref(&self.family.head).cast_mut();
+        // Of the member itself, as long as it is one: nobody is to be led to a head that is gone.
+        if let Some(extra) = current::running().and_then(extra::get)
+            && extra.head.family.load(Relaxed) == head
+        {
+            extra.head.family.store(ptr::null_mut(), Relaxed);
+        }
         let mut members = self.family.lock();
-        members.alive.remove(&self.key);
-        let left = members.alive.len();
-        let (woken, waiting) = members.waiting.drain(..).partition(|(limit, _)| left <= *limit);
+        members.rows[self.place] = MemberRow::VACANT;
+        members.vacant.push(self.place);
+        let left = members.count();
+        self.family.head.count.store(left as u64, Relaxed);
+        let (woken, waiting) = members.waiting.drain(..).partition(|(limit, _)| left < *limit);
         members.waiting = waiting;
         drop(members);
         let woken: Vec<(usize, Waiter)> = woken;
@@ -155,7 +226,7 @@ impl Drop for Member {
     }
 }
 
-/// Those who wait until there are few enough.
+/// Those who wait until there are fewer.
 struct FewerThan<'a> {
     family: &'a Family,
     limit: usize,
@@ -164,7 +235,7 @@ struct FewerThan<'a> {
 impl WaitList for FewerThan<'_> {
     fn enlist(&self, waiter: Waiter) -> bool {
         let mut members = self.family.lock();
-        let must_wait = members.alive.len() > self.limit;
+        let must_wait = members.count() >= self.limit;
         if must_wait {
             members.waiting.push((self.limit, waiter));
         }

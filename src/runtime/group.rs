@@ -5,10 +5,11 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::family::{self, Family, Member};
+use super::family::{Family, Member, Run};
 use super::handle::JoinHandle;
 use super::scope::scope;
 use super::spawn::CoroutineBuilder;
+use crate::abi::lifetimes::FamilyKind;
 use crate::coroutine::join::JoinError;
 use crate::error::Result;
 use crate::time::sleep;
@@ -61,15 +62,16 @@ where
 /// })??;
 /// # Ok::<(), coro::Error>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Group {
     family: Arc<Family>,
 }
 
 impl Group {
     /// One without members.
+    #[track_caller]
     pub fn new() -> Group {
-        Group::default()
+        Group { family: Family::new(FamilyKind::Group, 0, Location::caller()) }
     }
 
     /// Spawns a member: see [`spawn`](crate::spawn). Its handle may be dropped.
@@ -91,7 +93,7 @@ impl Group {
     /// # Errors
     /// In a destructor during a panic, when it would have to wait.
     pub fn wait(&self) -> Result<()> {
-        self.family.wait_until_at_most(0)
+        self.family.wait()
     }
 
     /// Cancels those who are members now: see [`JoinHandle::cancel`].
@@ -110,6 +112,13 @@ impl Group {
     /// Whether all have ended.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Default for Group {
+    #[track_caller]
+    fn default() -> Group {
+        Group::new()
     }
 }
 
@@ -145,7 +154,7 @@ impl Pool {
     #[track_caller]
     pub fn new(capacity: usize) -> Pool {
         assert!(capacity > 0, "coro::Pool::new: a pool for 0 coroutines could never run one");
-        Pool { family: Arc::default(), capacity }
+        Pool { family: Family::new(FamilyKind::Pool, capacity, Location::caller()), capacity }
     }
 
     /// Waits for a place, and spawns a member.
@@ -178,17 +187,15 @@ impl Pool {
         T: Send,
         R: Send,
     {
-        let f = &f;
+        let (f, caller) = (&f, Location::caller());
         scope(|scope| {
             let spawn = |item| {
-                let place = self.place().unwrap_or_else(|error| panic!("Pool::map: {error}"));
-                let key = place.key_of();
-                let handle = scope.spawn(move || {
-                    place.keep();
-                    f(item)
-                });
-                family::introduce(&key, handle.target());
-                handle
+                let member = self.place().unwrap_or_else(|error| panic!("Pool::map: {error}"));
+                let place = member.place();
+                let run = Run { f: move || f(item), member };
+                CoroutineBuilder::new()
+                    .spawn_scoped_at(scope, || run.run(), caller, |target| place.introduce(target))
+                    .unwrap_or_else(|error| panic!("Pool::map: {error}"))
             };
             let handles: Vec<_> = items.into_iter().map(spawn).collect();
             handles.into_iter().map(super::scope::ScopedJoinHandle::join).collect()
@@ -200,7 +207,7 @@ impl Pool {
             if let Some(place) = self.family.enter_if_below(self.capacity) {
                 return Ok(place);
             }
-            self.family.wait_until_at_most(self.capacity - 1)?;
+            self.family.wait_for_place(self.capacity)?;
         }
     }
 
@@ -209,7 +216,7 @@ impl Pool {
     /// # Errors
     /// In a destructor during a panic, when it would have to wait.
     pub fn wait(&self) -> Result<()> {
-        self.family.wait_until_at_most(0)
+        self.family.wait()
     }
 
     /// Cancels those who are members now: see [`JoinHandle::cancel`].
@@ -242,17 +249,12 @@ impl fmt::Debug for Pool {
     }
 }
 
-fn spawn_member<F, T>(place: Member, f: F, caller: &'static Location<'static>) -> Result<JoinHandle<T>>
+fn spawn_member<F, T>(member: Member, f: F, caller: &'static Location<'static>) -> Result<JoinHandle<T>>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let key = place.key_of();
-    let run = move || {
-        place.keep();
-        f()
-    };
-    let handle = CoroutineBuilder::new().spawn_at(run, caller)?;
-    family::introduce(&key, handle.target());
-    Ok(handle)
+    let place = member.place();
+    let run = Run { f, member };
+    CoroutineBuilder::new().spawn_introduced(|| run.run(), caller, |target| place.introduce(target))
 }

@@ -13,9 +13,11 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::family::{self, Family, Member};
+use super::family::{Family, Member};
 use super::handle::JoinHandle;
 use super::spawn::CoroutineBuilder;
+use crate::abi::lifetimes::FamilyKind;
+use crate::abi::wait::WaitReason;
 use crate::coroutine::cancel::{self, Cancelled, Target};
 use crate::coroutine::current::{self, CoroutineId};
 use crate::coroutine::join::JoinError;
@@ -57,13 +59,17 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
-    let scope = Scope { family: Arc::default(), scope: PhantomData, env: PhantomData };
+    let scope = Scope {
+        family: Family::new(FamilyKind::Scope, 0, Location::caller()),
+        scope: PhantomData,
+        env: PhantomData,
+    };
     let family = Arc::clone(&scope.family);
     // Unwind safety: whatever unwinds goes on when all coroutines have ended.
     let result = catch_unwind(AssertUnwindSafe(|| {
         let result = f(&scope);
         // Not shielded: a cancel, or a timeout, is to reach the coroutines. (An error: it could not wait, nor can it below.)
-        let _ = family.wait_until_at_most(0);
+        let _ = family.wait();
         result
     }));
     let is_ended_early =
@@ -91,9 +97,9 @@ fn wait_shielded(family: &Arc<Family>) {
                 is_handed_on = true;
                 family.cancel_for_good();
             }
-            if family.wait_once().is_err() {
+            if let Err(error) = family.wait_once() {
                 // They may have borrowed: there is no going on without them.
-                park::abort_unwinding_wait("the end of a scope's coroutines");
+                park::abort_unwinding_wait(WaitReason::Group, family.object(), &error);
             }
         }
     };
@@ -150,19 +156,34 @@ impl CoroutineBuilder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let caller = Location::caller();
+        self.spawn_scoped_at(scope, f, Location::caller(), |_| ())
+    }
+
+    /// The same, for callers who have the place, and something to say before it is queued.
+    pub(super) fn spawn_scoped_at<'scope, 'env, F, T>(
+        self,
+        scope: &'scope Scope<'scope, 'env>,
+        f: F,
+        caller: &'static Location<'static>,
+        introduce: impl FnOnce(Target),
+    ) -> Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
         let member = scope.family.enter();
-        let place = member.key_of();
+        let place = member.place();
         let result = Arc::new(Mutex::new(None));
         let child = Child { f, result: Arc::clone(&result), member };
         let run: Box<dyn FnOnce() + Send + 'scope> = Box::new(move || child.run());
         // SAFETY: all that it borrows lives until the scope's family is empty, and what it consists of is dropped before
         // its member leaves that: see the module.
         let run: Box<dyn FnOnce() + Send + 'static> = unsafe { mem::transmute(run) };
-        let handle = self.spawn_at(run, caller)?;
-        family::introduce(&place, handle.target());
-        let (family, _) = place;
-        Ok(ScopedJoinHandle { handle, result, family, scope: PhantomData })
+        let handle = self.spawn_introduced(run, caller, |target| {
+            place.introduce(target);
+            introduce(target);
+        })?;
+        Ok(ScopedJoinHandle { handle, result, family: place.family, scope: PhantomData })
     }
 }
 
@@ -185,9 +206,8 @@ impl<F: FnOnce() -> T, T> Child<F, T> {
             }
         }
         let Child { f, result, member } = self;
-        let (family, _) = member.key_of();
+        let _watch = Watch(member.place().family);
         member.keep();
-        let _watch = Watch(family);
         let value = f();
         *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
     }
@@ -227,10 +247,6 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// In a program with `panic = "abort"`.
     pub fn cancel(&self) -> Result<()> {
         self.handle.cancel()
-    }
-
-    pub(super) fn target(&self) -> Target {
-        self.handle.target()
     }
 
     /// Whether it has ended, so that `join` would not wait.

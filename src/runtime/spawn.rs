@@ -17,6 +17,7 @@ use crate::registry::{self, Identity};
 use crate::scheduler::admit::{self, Home};
 use crate::scheduler::main::prepare_stack;
 use crate::scheduler::park;
+use crate::scheduler::worker::Worker;
 use crate::stack::geometry::{LARGEST_STACK, class_for};
 
 /// Starts a coroutine that runs `f`; as `std::thread::spawn`.
@@ -139,6 +140,24 @@ impl CoroutineBuilder {
         Ok(JoinHandle::new(half, target))
     }
 
+    /// The same, with something to be done when the coroutine has its record and is not queued yet: it can't have begun.
+    pub(super) fn spawn_introduced<F, T>(
+        self,
+        f: F,
+        caller: &'static Location<'static>,
+        introduce: impl FnOnce(Target),
+    ) -> Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (task, half) = packet(f);
+        let (worker, target) = prepare(&self, task, Home::Any, caller)?;
+        introduce(target);
+        admit::admit(worker, target.record, Home::Any);
+        Ok(JoinHandle::new(half, target))
+    }
+
     /// Starts the coroutine on this thread, where it stays: see [`spawn_local`](crate::spawn_local).
     ///
     /// # Errors
@@ -163,6 +182,19 @@ fn start(
     home: Home,
     caller: &'static Location<'static>,
 ) -> Result<Target> {
+    let (worker, target) = prepare(options, task, home, caller)?;
+    admit::admit(worker, target.record, home);
+    Ok(target)
+}
+
+/// Makes a coroutine, which is to be admitted then.
+#[inline(always)]
+fn prepare<'a>(
+    options: &CoroutineBuilder,
+    task: TaskHalf,
+    home: Home,
+    caller: &'static Location<'static>,
+) -> Result<(&'a Worker, Target)> {
     if options.name.contains('\0') {
         return Err(Kind::Name { name: options.name.clone() }.into());
     }
@@ -195,9 +227,7 @@ fn start(
     );
     arch::spawned(ptr::from_ref(record).cast());
     entry::put_task(record, task);
-    let target = Target::of(record);
-    admit::admit(worker, record, home);
-    Ok(target)
+    Ok((worker, Target::of(record)))
 }
 
 /// Lets the others who are ready have a turn; returns at once when there are none.

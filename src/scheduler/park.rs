@@ -27,7 +27,8 @@ use crate::abi::record::Record;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::{ThreadWait, Waiter, Waiters};
 use crate::coroutine::{cancel, current, timeout};
-use crate::error::{Kind, Result};
+use crate::debug::{self, BacktraceFrame, waits};
+use crate::error::{Error, Kind, Result};
 use crate::registry::transition::{self, Wake};
 use crate::registry::{self, WakeToken};
 use crate::sys::fork;
@@ -239,27 +240,43 @@ fn block_thread(reason: WaitReason, list: &(impl WaitList + ?Sized), deadline: O
     Ok(if woken { Woken::Event } else { Woken::Deadline })
 }
 
-/// Ends the process, for a wait that can't be refused with an error, in a destructor that runs because of a
-/// panic: only another coroutine could end it, and none may run.
-pub(crate) fn abort_unwinding_wait(tried: &str) -> ! {
-    if fork::is_child() {
-        last_words(format_args!("{tried}"));
-    }
+/// Ends the process, for a wait that can't be refused with an error: in a destructor that runs because of a panic only
+/// another coroutine could end it, and none may run. `error` is what the wait was refused with.
+#[cold]
+#[inline(never)]
+pub(crate) fn abort_unwinding_wait(reason: WaitReason, object: u64, error: &Error) -> ! {
     let who = worker::current().map(|worker| worker.running());
-    let name = who.and_then(Record::name).unwrap_or_default();
-    last_words(format_args!(
-        "coroutine #{} '{name}' (spawned at {}) waits in a destructor, while it unwinds from a panic: {tried} could only \
-         be ended by another coroutine, and none may run meanwhile; don't wait for others in destructors",
-        who.map_or(0, Record::id),
-        who.map_or("?".into(), registry::spawn_site),
+    let Some(record) = who.filter(|_| thread::panicking() && !fork::is_child()) else {
+        last_words(format_args!("{error}"))
+    };
+    say(format_args!(
+        "coroutine #{} '{}' (spawned at {}) waits in a destructor, while it unwinds from a panic: {} could only be ended by \
+         another coroutine, and none may run meanwhile; don't wait for others in destructors",
+        record.id(),
+        record.name().unwrap_or_default(),
+        registry::spawn_site(record),
+        reason.verb(),
     ));
+    // What follows may fail where stacks are nearly full: what is most important has been said.
+    let _ = write!(stderr(), "whom it would wait for ({}):\n{}", reason.name(), waits::chain(reason, object));
+    let backtrace = debug::backtrace();
+    let calls = backtrace.frames().iter().flat_map(BacktraceFrame::calls);
+    if let Some(call) = calls.into_iter().find(|call| call.function().ends_with("Drop>::drop")) {
+        let _ = writeln!(stderr(), "the destructor: {} ({})", call.function(), call.place());
+    }
+    let _ = write!(stderr(), "where it waits:\n{backtrace}");
+    process::abort();
 }
 
 /// Says why, and ends the process.
 pub(super) fn last_words(why: fmt::Arguments<'_>) -> ! {
+    say(why);
+    process::abort();
+}
+
+fn say(why: fmt::Arguments<'_>) {
     // Not `eprintln!`, which panics when nobody reads it.
     let _ = writeln!(stderr(), "fatal: {why}");
-    process::abort();
 }
 
 /// Lets the others who are ready have a turn.

@@ -4,29 +4,24 @@
 //! descriptor or a time. Then only a thread outside the runtime could still wake one. Such a thread is no deadlock; so while
 //! the process has other threads only coroutines are told of that wait for each other in a circle, with what is known.
 //!
-//! The circles are those of the debuggers' `coro deadlock`, by the same rules: a lock leads to its owner, a join to its
-//! coroutine, a channel to the last who used its other end, if only one of that end is left, and that is a guess.
+//! The circles are those of the debuggers' `coro deadlock`, by the same rules: see `debug::waits`.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
-use std::mem::offset_of;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::team::{Seat, Sight};
 use super::worker::Worker;
-use crate::abi::objects::{ChannelHead, MutexHead, OWNER_IS_THREAD, SelectHead, SyncHead, Thing};
 use crate::abi::record::{Kind, Record};
 use crate::abi::state::{State, Word};
 use crate::abi::wait::{ObjectKind, WaitReason};
-use crate::debug::memory::{OwnMemory, ReadMemory as _};
+use crate::debug::waits::{self, Edges};
 use crate::registry;
 
 /// How many who wait are shown, and how many circles.
 const SHOWN: usize = 20;
-/// Of a select so many things are looked at.
-const MOST_THINGS: u64 = 1000;
 /// The name of the monitor's thread, which wakes nobody.
 pub(crate) const MONITOR: &str = "coro-monitor";
 
@@ -46,8 +41,7 @@ struct Waiting {
     id: u64,
     reason: WaitReason,
     object: u64,
-    /// Who would have to act, and whether that is certain.
-    edge: Option<(u64, bool)>,
+    edges: Edges,
 }
 
 /// To be called at each heartbeat, by the runtime's first worker.
@@ -107,7 +101,7 @@ fn survey(worker: &Worker) -> Option<Vec<Waiting>> {
             if word.state() != State::Parked || reason.is_reactors() || is_for_elsewhere || deadline != 0 {
                 return None;
             }
-            if reason == WaitReason::Select && selects_reactors(record.wait_object.load(Relaxed)) {
+            if reason == WaitReason::Select && waits::selects_reactors(record.wait_object.load(Relaxed)) {
                 return None;
             }
             // The mains of other workers wait for the first one's.
@@ -115,84 +109,49 @@ fn survey(worker: &Worker) -> Option<Vec<Waiting>> {
                 continue;
             }
             let object = record.wait_object.load(Relaxed);
-            let edge = edge_of(reason, object);
-            all.push(Waiting { record, word, id: record.id(), reason, object, edge });
+            let edges = waits::edges(reason, object);
+            all.push(Waiting { record, word, id: record.id(), reason, object, edges });
         }
     }
     (!all.is_empty()).then_some(all)
 }
 
-/// Whether one of the things of a select is the reactor's; so it is said of what can't be read.
-fn selects_reactors(object: u64) -> bool {
-    let memory = OwnMemory::careful();
-    let word = |base: u64, offset: usize| memory.word(base.wrapping_add(offset as u64));
-    let things = || {
-        let count = word(object, offset_of!(SelectHead, count))?;
-        let first = word(object, offset_of!(SelectHead, things))?;
-        let reason = |n: u64| {
-            let thing = first.wrapping_add(n * size_of::<Thing>() as u64);
-            let number = word(thing, offset_of!(Thing, reason))?;
-            WaitReason::ALL.get(usize::try_from(number).ok()?).copied()
-        };
-        (0..count.min(MOST_THINGS)).map(reason).collect::<Option<Vec<WaitReason>>>()
-    };
-    things().is_none_or(|things| things.iter().any(|reason| reason.is_reactors()))
-}
-
-/// Who would have to act, and whether that is certain. What is there is read as a debugger reads it: it may go meanwhile.
-fn edge_of(reason: WaitReason, object: u64) -> Option<(u64, bool)> {
-    let memory = OwnMemory::careful();
-    let word = |offset: usize| memory.word(object.wrapping_add(offset as u64));
-    let (owner, is_certain) = match reason {
-        WaitReason::Join => (object, true),
-        WaitReason::Mutex => (word(offset_of!(MutexHead, owner))?, true),
-        WaitReason::ReadLock | WaitReason::WriteLock => {
-            let (readers, writes) = (word(offset_of!(SyncHead, count))?, word(offset_of!(SyncHead, limit))?);
-            (word(offset_of!(SyncHead, owner))?, writes != 0 || readers == 1)
-        }
-        WaitReason::Once => (word(offset_of!(SyncHead, owner))?, true),
-        WaitReason::Semaphore if word(offset_of!(SyncHead, limit))? == 1 => {
-            (word(offset_of!(SyncHead, owner))?, false)
-        }
-        WaitReason::Send | WaitReason::Receive => {
-            // Two half words: senders, receivers.
-            let ends = word(offset_of!(ChannelHead, senders))?;
-            let (others, last) = if reason == WaitReason::Send {
-                (ends >> 32, offset_of!(ChannelHead, last_receiver))
-            } else {
-                (ends & 0xffff_ffff, offset_of!(ChannelHead, last_sender))
-            };
-            if others > 1 {
-                return None;
-            }
-            (word(last)?, false)
-        }
-        _ => return None,
-    };
-    (owner != 0 && owner & OWNER_IS_THREAD == 0).then_some((owner, is_certain))
-}
-
-/// The circles, each from its lowest id on: places in `waiting`.
+/// The circles, each from its lowest id on: places in `waiting`. Of those that share somebody one is told.
 fn circles(waiting: &[Waiting]) -> Vec<Vec<usize>> {
     let by_id: HashMap<u64, usize> = waiting.iter().enumerate().map(|(at, one)| (one.id, at)).collect();
-    let next = |at: usize| waiting[at].edge.and_then(|(owner, _)| by_id.get(&owner).copied());
-    // In which round each was come to.
-    let mut rounds = vec![usize::MAX; waiting.len()];
-    let mut found = Vec::new();
+    // On the way that is gone along, each has its depth.
+    let (mut is_seen, mut depth) = (vec![false; waiting.len()], vec![None; waiting.len()]);
+    let mut is_told = vec![false; waiting.len()];
+    let mut found: Vec<Vec<usize>> = Vec::new();
     for start in 0..waiting.len() {
-        let (mut at, mut path) = (Some(start), Vec::new());
-        while let Some(here) = at.filter(|here| rounds[*here] == usize::MAX) {
-            rounds[here] = start;
-            path.push(here);
-            at = next(here);
+        let mut way = Vec::new();
+        let mut next = (!is_seen[start]).then_some(start);
+        loop {
+            if let Some(here) = next.take() {
+                (is_seen[here], depth[here]) = (true, Some(way.len()));
+                way.push((here, waiting[here].edges.to.iter()));
+            }
+            let Some((here, edges)) = way.last_mut() else { break };
+            let Some(id) = edges.next() else {
+                depth[*here] = None;
+                way.pop();
+                continue;
+            };
+            let Some(&to) = by_id.get(id) else { continue };
+            if let Some(first) = depth[to] {
+                let circle: Vec<usize> = way[first..].iter().map(|(at, _)| *at).collect();
+                if !circle.iter().any(|at| is_told[*at]) {
+                    circle.iter().for_each(|at| is_told[*at] = true);
+                    found.push(circle);
+                }
+            } else if !is_seen[to] {
+                next = Some(to);
+            }
         }
-        let first = at.and_then(|again| path.iter().position(|here| *here == again));
-        if let Some(first) = first {
-            let mut circle = path.split_off(first);
-            let lowest = (0..circle.len()).min_by_key(|i| waiting[circle[*i]].id).unwrap_or(0);
-            circle.rotate_left(lowest);
-            found.push(circle);
-        }
+    }
+    for circle in &mut found {
+        let lowest = (0..circle.len()).min_by_key(|i| waiting[circle[*i]].id).unwrap_or(0);
+        circle.rotate_left(lowest);
     }
     found.sort_by_key(|circle| waiting[circle[0]].id);
     found
@@ -221,7 +180,7 @@ fn notice(waiting: &[Waiting], circles: &[Vec<usize>], is_alone: bool) -> String
         );
     }
     for circle in circles.iter().take(SHOWN) {
-        let is_certain = circle.iter().all(|at| waiting[*at].edge.is_some_and(|(_, is_certain)| is_certain));
+        let is_certain = circle.iter().all(|at| waiting[*at].edges.is_certain);
         let what = if is_certain { "deadlock" } else { "probably a deadlock" };
         let who = match circle.len() {
             1 => "a coroutine waits for itself".into(),
@@ -242,35 +201,20 @@ fn notice(waiting: &[Waiting], circles: &[Vec<usize>], is_alone: bool) -> String
 
 fn line(text: &mut String, one: &Waiting) {
     let name = |record: &Record| record.name().map_or(String::new(), |name| format!(" '{name}'"));
-    let _ = write!(text, "  #{}{} waits for {}", one.id, name(one.record), one.reason.name());
+    let _ = write!(text, "  #{}{} waits for ", one.id, name(one.record));
+    if let Some(family) = waits::family_in_words(one.reason, one.object) {
+        let _ = writeln!(text, "{family} (spawned at {})", registry::spawn_site(one.record));
+        return;
+    }
+    text.push_str(one.reason.name());
     let _ = match one.reason.object() {
         ObjectKind::CoroutineId => write!(text, " of #{}", one.object),
         ObjectKind::Address => write!(text, " {:#x}", one.object),
         ObjectKind::FileDescriptor | ObjectKind::Nothing => Ok(()),
     };
-    if let Some((owner, is_certain)) = one.edge.filter(|_| one.reason != WaitReason::Join) {
-        let _ = write!(text, "{} #{owner}", if is_certain { " held by" } else { ", last used by" });
+    if let Some(owner) = one.edges.to.first().filter(|_| one.reason != WaitReason::Join) {
+        let how = if one.edges.is_certain { " held by" } else { ", last used by" };
+        let _ = write!(text, "{how} #{owner}");
     }
     let _ = writeln!(text, " (spawned at {})", registry::spawn_site(one.record));
-}
-
-#[cfg(test)]
-mod tests {
-    use std::ptr;
-
-    use super::*;
-
-    #[test]
-    fn select_over_a_socket_is_no_deadlock_and_one_over_channels_may_be() {
-        let selects = |reasons: &[WaitReason]| {
-            let things: Vec<Thing> =
-                reasons.iter().map(|reason| Thing { reason: *reason as u64, object: 0 }).collect();
-            let head = SelectHead { count: things.len() as u64, things: things.as_ptr() };
-            selects_reactors(ptr::from_ref(&head).expose_provenance() as u64)
-        };
-        assert!(!selects(&[WaitReason::Receive, WaitReason::Send, WaitReason::Join]));
-        assert!(selects(&[WaitReason::Receive, WaitReason::Read]));
-        assert!(selects(&[WaitReason::Accept]));
-        assert!(selects_reactors(8), "what can't be read is no reason to speak of a deadlock");
-    }
 }

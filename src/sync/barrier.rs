@@ -77,7 +77,7 @@ impl Barrier {
                 Ok(_) if !arrival.has_left.take() => return Some(BarrierWaitResult(arrival.is_leader.get())),
                 Ok(Woken::Deadline) => return None,
                 Ok(Woken::Event) => {}
-                Err(error) => park::abort_unwinding_wait(&error.to_string()),
+                Err(error) => park::abort_unwinding_wait(WaitReason::Barrier, object, &error),
             }
         }
     }

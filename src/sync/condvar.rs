@@ -151,7 +151,7 @@ impl Condvar {
         let object = ptr::from_ref(&self.head).addr() as u64;
         match park::block_until(WaitReason::Condvar, object, &listed, deadline) {
             Ok(woken) => (mutex.lock(), woken),
-            Err(error) => park::abort_unwinding_wait(&error.to_string()),
+            Err(error) => park::abort_unwinding_wait(WaitReason::Condvar, object, &error),
         }
     }
 }

@@ -87,7 +87,7 @@ impl Event {
                 Ok(_) if !listed.has_left.take() => return true,
                 Ok(Woken::Deadline) => return self.is_set(),
                 Ok(Woken::Event) => {}
-                Err(error) => park::abort_unwinding_wait(&error.to_string()),
+                Err(error) => park::abort_unwinding_wait(WaitReason::Event, object, &error),
             }
         }
         true

@@ -67,7 +67,7 @@ impl<M: Machine<Waiter>> Granting<M> {
         loop {
             let woken = match park::block_until(reason, object, &claim, deadline) {
                 Ok(woken) => woken,
-                Err(error) => park::abort_unwinding_wait(&error.to_string()),
+                Err(error) => park::abort_unwinding_wait(reason, object, &error),
             };
             if !claim.has_left.take() {
                 self.head.owner.store(current::owner(), Relaxed);

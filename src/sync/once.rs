@@ -116,7 +116,7 @@ impl Once {
     fn wait_for_change(&self, states: &[u64]) {
         let object = ptr::from_ref(&self.head).addr() as u64;
         if let Err(error) = park::block(WaitReason::Once, object, &Listed { once: self, states }) {
-            park::abort_unwinding_wait(&error.to_string());
+            park::abort_unwinding_wait(WaitReason::Once, object, &error);
         }
     }
 }

@@ -208,7 +208,7 @@ fn wait(selection: &Selection<'_, &mut dyn Arm>) {
     let deadline = things().filter_map(|thing| thing.deadline()).min();
     let object = ptr::from_ref(&head).expose_provenance() as u64;
     if let Err(error) = park::block_until(WaitReason::Select, object, selection, deadline) {
-        park::abort_unwinding_wait(&error.to_string());
+        park::abort_unwinding_wait(WaitReason::Select, object, &error);
     }
 }
 

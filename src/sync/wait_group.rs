@@ -81,7 +81,7 @@ impl Shared {
             match park::block_until(WaitReason::WaitGroup, object, self, deadline) {
                 Ok(Woken::Deadline) => return self.is_done(),
                 Ok(Woken::Event) => {}
-                Err(error) => park::abort_unwinding_wait(&error.to_string()),
+                Err(error) => park::abort_unwinding_wait(WaitReason::WaitGroup, object, &error),
             }
         }
         true

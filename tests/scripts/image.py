@@ -39,6 +39,7 @@ RECORD = {
     "spawned_at": (8, 5),
     "name": (32, 3),
     "requests": (4, 1),
+    "extra": (8, 2),
 }
 CLASS = {
     "base": (8, 2),
@@ -75,6 +76,21 @@ JOB = {"file": (8, 2), "line": (4, 1), "column": (4, 1), "file_length": (4, 1), 
 SYNC = {"owner": (8, 12), "limit": (8, 1), "count": (8, 1)}
 SELECT = {"things": (8, 2), "count": (8, 1)}
 THING = {"object": (8, 1), "reason": (8, 1)}
+FAMILY = {
+    "members": (8, 2),
+    "count": (8, 1),
+    "capacity": (8, 1),
+    "places": (8, 1),
+    "line": (4, 1),
+    "kind": (4, 1),
+    "file": (8, 2),
+    "column": (4, 1),
+    "file_length": (4, 1),
+}
+MEMBER = {"record": (8, 2), "coroutine": (8, 4)}
+EXTRA = {"shields": (4, 1), "timeout_count": (8, 1), "family": (8, 2), "timeouts": (8, 2)}
+TIMEOUT = {"shields": (8, 1), "scope": (8, 1), "deadline": (8, 5)}
+FAMILY_KINDS = {"pool": 4, "scope": 5, "group": 6}
 DESCRIPTOR = {"last_user": (8, 4), "role": (4, 1), "address_length": (4, 1), "address": (96, 13),
               "buffered": (8, 1), "low_watermark": (4, 1), "high_watermark": (4, 1)}
 FIELD_KINDS = ["unsigned", "address", "text", "coroutine id", "time", "record index", "context", "state word",
@@ -104,13 +120,15 @@ REASONS = {
     "once": 20,
     "event": 21,
     "select": 22,
+    "group": 23,
+    "place": 24,
 }
 SYNCS = ("condvar", "read lock", "write lock", "semaphore", "barrier", "wait group", "once", "event")
 OBJECTS_OF = {
     **dict.fromkeys(REASONS, 0),
     **dict.fromkeys(("read", "write", "accept", "connect"), 2),
     "join": 1,
-    **dict.fromkeys(("mutex", "send", "receive", "offload", "select", *SYNCS), 3),
+    **dict.fromkeys(("mutex", "send", "receive", "offload", "select", "group", "place", *SYNCS), 3),
 }
 KINDS = {"user": 0, "main": 1, "switch": 2, "io": 3}
 STATE_BITS, FLAG_BITS, EPOCH_BITS, GENERATION_BITS = (8, 4), (12, 8), (20, 20), (40, 24)
@@ -146,7 +164,8 @@ class Row:
 ROWS = {"record": Row(RECORD), "class": Row(CLASS), "worker": Row(WORKER), "parked": Row(PARKED),
         # Behind the forty bytes that every reader knows.
         "header": Row(HEADER_FIELDS, 40),
-        "mutex": Row(MUTEX), "channel": Row(CHANNEL), "job": Row(JOB), "descriptor": Row(DESCRIPTOR),
+        "mutex": Row(MUTEX), "channel": Row(CHANNEL), "job": Row(JOB), "family": Row(FAMILY),
+        "member": Row(MEMBER), "extra": Row(EXTRA), "timeout": Row(TIMEOUT), "descriptor": Row(DESCRIPTOR),
         # Things lie one behind the other, with nothing in between.
         "sync": Row(SYNC), "select": Row(SELECT), "thing": Row(THING, 0)}
 
@@ -166,6 +185,7 @@ class Image:
         self.workers = [{"thread": 901, "main": 0, "clock": NOW - SECOND, "alive": 3, "switches": 12}]
         #: Of each worker, how many wait for what.
         self.parked = [{}]
+        self._next_object = OBJECTS + 0x1000
         self.capacity = 0
         #: What the records are, where they are not made one by one.
         self.record_bytes = None
@@ -239,14 +259,34 @@ class Image:
         data = b"".join(ROWS["thing"].bytes(reason=REASONS[reason], object=value)[:16] for reason, value in rows)
         return self._put(ROWS["select"].bytes(**{"count": len(rows), "things": self._put(data), **values}))
 
+    def put_family(self, kind, members, capacity=0, **values):
+        """A scope, a group or a pool; of the members' ids those that are 0 are vacant places."""
+        rows = ROWS["member"]
+        # No longer than the last field's end: a reader takes a row to be so long.
+        length = max(rows.offsets[name] + size for name, (size, _) in MEMBER.items())
+        places = b"".join(rows.bytes(coroutine=member)[:length] for member in members)
+        count = sum(1 for member in members if member)
+        return self._put(ROWS["family"].bytes(**{
+            "kind": FAMILY_KINDS.get(kind, kind), "count": count, "capacity": capacity, "places": len(members),
+            "members": self._put(places), "file": OBJECTS, "file_length": len(FILE), "line": 30, **values}))
+
+    def put_extra(self, timeouts=(), **values):
+        """A coroutine's heap part; of each timeout: (scope, deadline, shields)."""
+        rows = ROWS["timeout"]
+        length = max(rows.offsets[name] + size for name, (size, _) in TIMEOUT.items())
+        data = b"".join(rows.bytes(scope=scope, deadline=deadline, shields=shields)[:length]
+                        for scope, deadline, shields in timeouts)
+        return self._put(ROWS["extra"].bytes(**{"timeouts": self._put(data), "timeout_count": len(timeouts), **values}))
+
     def put_descriptor(self, fd, role, address, last_user=0, **values):
         self.descriptors[fd] = ROWS["descriptor"].bytes(
             role=role, address=address, address_length=len(address), last_user=last_user, **values
         )
 
     def _put(self, data):
-        address = OBJECTS + 0x1000 + 0x100 * len(self.objects)
+        address = self._next_object
         self.objects[address] = data
+        self._next_object += (len(data) + 0xFF) // 0x100 * 0x100 or 0x100
         return address
 
     def pieces(self):
@@ -271,6 +311,7 @@ class Image:
             rows_of.update(
                 mutex="mutex", channel="channel", job="job", descriptor="descriptor", parked="parked",
                 sync="sync", select="select", thing="thing",
+                family="family", member="member", extra="extra", timeout="timeout",
             )
         for kind in rows_of:
             block(f"{kind} fields", ROWS[kind].table(), 40)
@@ -293,7 +334,9 @@ class Image:
         names("wait objects", OBJECTS_OF.items())
         names("object kinds", [("nothing", 0), ("coroutine id", 1), ("file descriptor", 2), ("address", 3)])
         names("kinds", KINDS.items())
-        names("requests", [("cancel", 1)])
+        names("requests", [("cancel", 1), ("unwinding", 4), ("timeout", 16), ("shield", 32)])
+        if self.has_objects:
+            names("family kinds", FAMILY_KINDS.items())
         names("redzone methods", [("guard", 1), ("mprotect", 2)])
         names("policies", [("fair", 0)])
         names("descriptor roles", [("stream", 1), ("listener", 2), ("datagram", 3)])

@@ -39,6 +39,120 @@ class Edges(unittest.TestCase):
             self.assertEqual(repr(edge) if edge else None, expected, wait)
 
 
+class Members(unittest.TestCase):
+    def test_all_have_to_end_for_a_group_and_one_for_a_place(self):
+        for reason, alive, expected in (
+            ("group", 2, ["#1 -> #4", "#1 -> #5"]),
+            ("place", 2, ["#1 -> #4 (probably)", "#1 -> #5 (probably)"]),
+            ("place", 1, ["#1 -> #4", "#1 -> #5"]),
+        ):
+            wait = {"reason": reason, "family": "pool", "alive": alive, "members": [4, 5]}
+            self.assertEqual([repr(edge) for edge in graph.edges_of(1, wait)], expected)
+        self.assertEqual(graph.edges_of(1, None), [])
+
+    def image(self, count, reason="group", kind="scope", room=0):
+        """main waits for so many, which wait for a mutex that #2 has; #2 is one of them, and sleeps."""
+        image = Image()
+        members = list(range(2, 2 + count))
+        image.add("main", reason=reason, value=image.put_family(kind, members[::-1], room))
+        lock = image.put_mutex(owner=2)
+        image.add("holder", reason="sleep", deadline=NOW + SECOND)
+        for number in members[1:]:
+            image.add(f"m{number}", reason="mutex", value=lock)
+        return image
+
+    def test_why_leads_to_the_members_that_are_alive(self):
+        lines = say(self.image(7), "why main").splitlines()
+        self.assertEqual(lines[0], "#1 'main' has waited 1.0 s: scope at src/app.rs:30 (7 alive)")
+        self.assertEqual(lines[1:3], ["  #2 'holder' has waited 1.0 s: sleep, 1.0 s left",
+                                      "    it goes on by itself when its time has come"])
+        self.assertRegex(lines[3], r"^  #3 'm3' has waited 1.0 s: mutex 0x\w+ held by #2 'holder'$")
+        self.assertEqual(lines[4], "    #2 'holder' has waited 1.0 s: sleep, 1.0 s left")
+        self.assertEqual((lines[-1], len(lines)), ("  ... and 2 members more", 1 + 2 + 4 * 3 + 1))
+
+    def test_one_of_a_pools_members_would_do(self):
+        lines = say(self.image(2, "place", "pool", 2), "why main").splitlines()
+        self.assertRegex(lines[0], r": place in pool 0x\w+ \(2 of 2 busy\)$")
+        self.assertEqual(lines[1], "  probably #2 'holder' has waited 1.0 s: sleep, 1.0 s left")
+
+    def test_a_circle_through_a_scope(self):
+        image = Image()
+        lock = image.put_mutex(owner=1)
+        image.add("main", reason="group", value=image.put_family("scope", (2, 0, 3, 4)))
+        image.add("idle", reason="sleep", deadline=NOW + SECOND)
+        for name in "ab":
+            image.add(name, reason="mutex", value=lock)
+        text = say(image, "deadlock")
+        # One circle, and not one for each member.
+        self.assertEqual(text.count("deadlock: 2 coroutines wait for each other in a circle"), 1)
+        self.assertIn("  #1 'main' has waited 1.0 s: scope at src/app.rs:30 (3 alive) (spawned at", text)
+        self.assertIn("  #3 'a' has waited 1.0 s: mutex", text)
+        self.assertNotIn("#4", text)
+        self.assertEqual(say(image, "why 1").count("#1 'main' again: a deadlock"), 2)
+
+    def test_a_member_of_two_is_told_once(self):
+        image = Image()
+        image.add("main", reason="group", value=image.put_family("group", (2, 3)))
+        image.add("a", reason="group", value=image.put_family("group", (3,)))
+        image.add("b", reason="sleep")
+        self.assertEqual(say(image, "why 1").splitlines()[2:], [
+            "    #3 'b' has waited 1.0 s: sleep, for ever", "      it sleeps for ever", "  #3 'b', as above"])
+
+    def test_scopes_within_scopes_end_somewhere(self):
+        image = Image()
+        # Each is the one member of the scope for which the one before waits, in a circle of damage.
+        for number in range(1, 200):
+            image.add(f"n{number}", reason="group", value=image.put_family("scope", (number % 199 + 1,)))
+        self.assertIn("... and 1 member more", say(image, "why 1"))
+        self.assertIn("deadlock: 199 coroutines", say(image, "deadlock"))
+
+    def test_what_threads_do_is_no_deadlock(self):
+        for reason in ("offload", "future"):
+            image = Image()
+            image.add("main", reason="group", value=image.put_family("group", (2,)))
+            image.add("worker", reason=reason)
+            self.assertIn("no deadlock", say(image, "deadlock"))
+
+
+class Info(unittest.TestCase):
+    def info(self, **values):
+        image = Image()
+        family = image.put_family("pool", (1, 0), 2)
+        timeouts = ((3, NOW + 5 * SECOND, 0), (4, NOW - SECOND, 1))
+        image.add("one", reason="sleep", extra=image.put_extra(timeouts, family=family, shields=1), **values)
+        return family, say(image, "info 1").splitlines()
+
+    def test_to_whom_it_belongs_and_what_may_end_it(self):
+        family, lines = self.info(requests=1 | 16 | 32)
+        for line in (
+            "requests      cancel, timeout, shield",
+            f"member of     pool {family:#x} (1 of 2 busy), made at src/app.rs:30",
+            "cancelled     held back by a shield; it unwinds at its first wait after that",
+            "shielded      what is asked of it is held back",
+            "timeouts      scope 3: 5.0 s left, held back by a shield",
+            "              scope 4: 1.0 s late",
+        ):
+            self.assertIn(line, lines)
+
+    def test_whether_it_unwinds(self):
+        for requests, line in (
+            (1, "cancelled     it is not unwinding yet: it does at its next wait, and if it has not begun it is not run"),
+            (1 | 4, "unwinding     its values are being dropped, because of a cancel"),
+            (4, "unwinding     its values are being dropped, because of a timeout"),
+        ):
+            self.assertIn(line, self.info(requests=requests)[1])
+
+    def test_damage(self):
+        image = Image()
+        image.add("far", reason="sleep", extra=0xdead0000)
+        image.add("many", reason="sleep", extra=image.put_extra(timeout_count=1 << 40, family=0xdead0000))
+        for number in (1, 2):
+            text = say(image, f"info {number}")
+            self.assertIn("state         parked", text)
+            self.assertNotIn("member of", text)
+            self.assertNotIn("timeouts", text)
+
+
 class Cycles(unittest.TestCase):
     def ids(self, pairs):
         return [

@@ -186,6 +186,40 @@ class Waits(unittest.TestCase):
         ):
             at = image.put_select(things, **values)
             self.assertEqual(words_of(image, image.add(reason="select", value=at)), expected)
+    def test_families(self):
+        image = Image()
+        first = image.add("first", reason="sleep")
+        for kind, reason, members, capacity, expected in (
+            ("scope", "group", (1, 0, 1), 0, "scope at src/app.rs:30 (2 alive)"),
+            ("group", "group", (1,), 0, "group {at:#x} (1 member alive)"),
+            ("group", "group", (1, 1), 0, "group {at:#x} (2 members alive)"),
+            ("pool", "group", (1, 0), 2, "pool {at:#x} (1 of 2 busy)"),
+            ("pool", "place", (1, 1), 2, "place in pool {at:#x} (2 of 2 busy)"),
+            # Damage: no such kind, and members that can't be read.
+            (99, "group", (1,), 0, "group {at:#x}"),
+        ):
+            at = image.put_family(kind, members, capacity)
+            number = image.add(reason=reason, value=at)
+            self.assertEqual(words_of(image, number), expected.format(at=at))
+        at = image.put_family("group", (first,), file=0xdead0000, places=1 << 60, count=3)
+        self.assertEqual(words_of(image, image.add(reason="group", value=at)),
+                         f"group {at:#x} (3 members alive)")
+        self.assertEqual(words_of(image, image.add(reason="place", value=0xdead0000)), "place 0xdead0000")
+        old = Image(has_objects=False)
+        self.assertEqual(words_of(old, old.add(reason="group")), "group 0x0")
+
+    def test_what_is_asked_is_told_of_who_waits_and_of_who_is_ready(self):
+        image = Image()
+        for state, requests, expected in (
+            ("parked", 1, "sleep, for ever [cancel]"),
+            ("parked", 1 | 32, "sleep, for ever [cancel, shield]"),
+            ("parked", 16, "sleep, for ever"),
+            ("ready", 1, "[cancel]"),
+            ("new", 1 | 4, "[cancel, unwinding]"),
+            ("exited", 1, ""),
+        ):
+            number = image.add(state=state, reason="sleep", requests=requests)
+            self.assertEqual(words_of(image, number), expected)
 
     def test_programs_without_these_tables_are_read_too(self):
         image = Image(has_objects=False)

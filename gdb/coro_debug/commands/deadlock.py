@@ -8,15 +8,17 @@ from .why import lines as why_lines
 from .why import statement
 
 SHOWN = 20
+#: What other threads do.
+ELSEWHERE = ("offload", "future")
 
 
 @command("deadlock")
 def run(session, arguments):
     """coro deadlock
 
-    Looks for coroutines that wait for each other in a circle. They may do so by mutexes, joins, and channels
-    of which one end is left. It also says when all of the program is stuck: nobody is ready or runs, and no
-    descriptor or deadline is waited for.
+    Looks for coroutines that wait for each other in a circle. They may do so by mutexes, joins, scopes,
+    groups, pools, and channels of which one end is left. It also says when all of the program is stuck:
+    nobody is ready or runs, and nothing from outside is waited for.
     """
     options = options_.parse(arguments)
     registry = session.registry(options.runtime)
@@ -56,10 +58,10 @@ def survey(registry):
         if wait is None:
             can_go_on = can_go_on or coroutine
             continue
-        if "left" in wait or any("fd" in one for one in [wait, *wait.get("things", ())]):
+        things = [wait, *wait.get("things", ())]
+        if "left" in wait or any("fd" in one or one["reason"] in ELSEWHERE for one in things):
             can_go_on = can_go_on or coroutine
-        edge = graph.edge_of(coroutine.id, wait)
-        if edge is not None:
+        for edge in graph.edges_of(coroutine.id, wait):
             edges.append(edge)
             if edge.thread is not None:
                 can_go_on = can_go_on or coroutine

@@ -41,6 +41,7 @@ def facts(coroutine, frames, port):
         yield "flags", ", ".join(coroutine.flags)
     if coroutine.requests:
         yield "requests", ", ".join(coroutine.requests)
+    yield from _about_its_end(coroutine)
     site = coroutine.spawn_site
     parent = registry.by_id(coroutine.parent) if coroutine.parent else None
     lifetime = coroutine.lifetime
@@ -75,6 +76,42 @@ def facts(coroutine, frames, port):
     if place:
         yield "frame", place
         yield from _variables(coroutine, frames, port)
+
+
+def _about_its_end(coroutine):
+    """To whom it belongs, whether it was cancelled, and which timeouts may end it."""
+    requests, extra = coroutine.requests, coroutine.extra or {}
+    family = coroutine.family
+    if family is not None:
+        made = waits.made_at(coroutine.registry, family)
+        words = waits.family_in_words(family.kind, family.address, made, family.alive, family.capacity)
+        yield "member of", words + (f", made at {made}" if made and family.kind != "scope" else "")
+    shields = extra.get("shields", 0)
+    if "unwinding" in requests:
+        yield "unwinding", "its values are being dropped, because of a " + (
+            "cancel" if "cancel" in requests else "timeout")
+    elif "cancel" in requests:
+        yield "cancelled", (
+            "held back by a shield; it unwinds at its first wait after that"
+            if "shield" in requests
+            else "it is not unwinding yet: it does at its next wait, and if it has not begun it is not run"
+        )
+    if "shield" in requests:
+        yield "shielded", "what is asked of it is held back" + (
+            f", by {text.plural(shields, 'shield')}" if shields > 1 else "")
+    label = "timeouts"
+    for row in coroutine.registry.timeouts(extra):
+        yield label, _timeout_in_words(coroutine, row, shields)
+        label = ""
+
+
+def _timeout_in_words(coroutine, row, shields):
+    """`scope 3: 1.2 s left`"""
+    words, now = f"scope {row.get('scope', 0)}", coroutine.registry.now
+    if now is not None and row.get("deadline"):
+        left = row["deadline"] - now
+        words += f": {text.duration(left)} left" if left >= 0 else f": {text.duration(-left)} late"
+    return words + (", held back by a shield" if row.get("shields", 0) < shields else "")
 
 
 def _about_fd(coroutine, port):

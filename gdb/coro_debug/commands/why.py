@@ -5,6 +5,10 @@ from .. import options as options_
 from ..command import command
 from ..port import CommandError
 
+#: Of the members of one scope, group or pool so many are told; and scopes within scopes so many steps deep.
+MEMBERS = 5
+DEEPEST = 40
+
 
 @command("why")
 def run(session, arguments):
@@ -12,7 +16,7 @@ def run(session, arguments):
 
     Shows why a coroutine doesn't go on. It says what it waits for, and of the one who would have to act what
     that one waits for, to the end: one who runs, a descriptor, a deadline, a thread that is not a worker's,
-    or a circle.
+    or a circle. Of a scope, a group or a pool it tells what the members wait for that have not ended.
     """
     options = options_.parse(arguments, takes_rest=True)
     if len(options.rest) != 1:
@@ -22,27 +26,66 @@ def run(session, arguments):
         session.port.write(line + "\n")
 
 
+class Chain:
+    """What is told of one coroutine's reasons. Where all members of a scope, a group or a pool are waited for, their
+    chains stand below each other."""
+
+    def __init__(self, registry):
+        self._registry = registry
+        #: Members that have been told, so that none is twice.
+        self._told = set()
+
+    def lines(self, coroutine, depth=0, probably="", before=()):
+        """The chain's lines, each deeper by a step, and how it ends."""
+        registry = self._registry
+        edges, circle = graph.chain(coroutine.id, lambda number: edge_from(registry, number), before)
+        yield "  " * depth + probably + statement(coroutine)
+        for edge in edges:
+            depth += 1
+            start = "  " * depth + ("" if edge.is_certain else "probably ")
+            if edge.target is None:
+                yield f"{start}thread {edge.thread}, which runs none of the coroutines: its own backtrace says more"
+                return
+            other = registry.by_id(edge.target)
+            if circle is not None and edge is edges[-1]:
+                yield f"{start}{text.who(edge.target, other.name if other else '')} again: a deadlock"
+                return
+            yield start + (statement(other) if other else f"#{edge.target} (ended)")
+        last = registry.by_id(edges[-1].target) if edges else coroutine
+        if last is None:
+            return
+        members = graph.edges_of(last.id, waits.wait_of(last))
+        if members:
+            way = {*before, coroutine.id, *(edge.target for edge in edges)}
+            yield from self._members(members, depth + 1, way)
+        else:
+            yield "  " * (depth + 1) + ending(last)
+
+    def _members(self, edges, depth, way):
+        indent, shown = "  " * depth, 0
+        for edge in edges:
+            if shown == MEMBERS or depth > DEEPEST:
+                break
+            shown += 1
+            probably = "" if edge.is_certain else "probably "
+            other = self._registry.by_id(edge.target)
+            who = text.who(edge.target, other.name if other else "")
+            if edge.target in way:
+                yield f"{indent}{probably}{who} again: a deadlock"
+            elif other is None:
+                yield f"{indent}{probably}#{edge.target} (ended)"
+            elif edge.target in self._told:
+                yield f"{indent}{probably}{who}, as above"
+            else:
+                self._told.add(edge.target)
+                yield from self.lines(other, depth, probably, way)
+        if shown < len(edges):
+            yield f"{indent}... and {text.plural(len(edges) - shown, 'member')} more"
+
+
 def lines(registry, coroutine):
-    """The chain's lines, each deeper by a step, and how it ends."""
-    edges, circle = graph.chain(coroutine.id, lambda number: edge_from(registry, number))
-    yield statement(coroutine)
-    depth = 0
-    for edge in edges:
-        depth += 1
-        indent = "  " * depth
-        probably = "" if edge.is_certain else "probably "
-        if edge.target is None:
-            who = f"{indent}{probably}thread {edge.thread}"
-            yield f"{who}, which runs none of the coroutines: its own backtrace says more"
-            return
-        other = registry.by_id(edge.target)
-        if circle is not None and edge is edges[-1]:
-            yield f"{indent}{probably}{text.who(edge.target, other.name if other else '')} again: a deadlock"
-            return
-        yield indent + probably + (statement(other) if other else f"#{edge.target} (ended)")
-    last = registry.by_id(edges[-1].target) if edges else coroutine
-    if last is not None:
-        yield "  " * (depth + 1) + ending(last)
+    """Why a coroutine doesn't go on: a line for each one who is waited for."""
+    yield from Chain(registry).lines(coroutine)
 
 
 def edge_from(registry, number):
@@ -84,6 +127,12 @@ def ending(coroutine):
         return (
             f"whoever has one of the channel's {wait[side]:,} {side} could act"
             if wait.get(side, 0) > 1
+            else "nobody is known who would have to act"
+        )
+    if "family" in wait:
+        return (
+            "all members have ended, or are being spawned: it is about to be woken"
+            if wait["reason"] == "group"
             else "nobody is known who would have to act"
         )
     if wait["reason"] == "offload":

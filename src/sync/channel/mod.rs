@@ -160,7 +160,7 @@ impl<T> Shared<T> {
     fn block(&self, side: Side, list: &impl WaitList, deadline: Option<u64>) -> Woken {
         match park::block_until(side.reason(), self.object(), list, deadline) {
             Ok(woken) => woken,
-            Err(error) => park::abort_unwinding_wait(&error.to_string()),
+            Err(error) => park::abort_unwinding_wait(side.reason(), self.object(), &error),
         }
     }
 

@@ -191,7 +191,7 @@ impl<T: ?Sized> Mutex<T> {
         while !attempt.has_lock.get() {
             let woken = match park::block_until(WaitReason::Mutex, object, &attempt, deadline) {
                 Ok(woken) => woken,
-                Err(error) => park::abort_unwinding_wait(&error.to_string()),
+                Err(error) => park::abort_unwinding_wait(WaitReason::Mutex, object, &error),
             };
             // Handed over, perhaps in the moment of the deadline.
             if attempt.has_lock.get() || protocol::take_over(&attempt.core, attempt.owner) {
