@@ -143,14 +143,11 @@ pub(crate) fn shield<R>(record: &Record, f: impl FnOnce() -> R) -> R {
 #[cfg(test)]
 mod tests {
     use std::mem::MaybeUninit;
-    use std::sync::OnceLock;
 
     use super::*;
 
     #[test]
     fn request_is_made_once_and_never_of_the_slots_next_tenant() {
-        // Reachable, so that the leak checker doesn't mind.
-        static RECORD: OnceLock<Box<Record>> = OnceLock::new();
         // SAFETY: all zero is a record that never had a tenant.
         static RECORD: Record = unsafe { MaybeUninit::zeroed().assume_init() };
         let record = &RECORD;
