@@ -35,5 +35,6 @@ pub use names::ToSocketAddrs;
 pub(crate) use registered::Closer;
 pub use sendbuf::{BufferedSender, Crossing, SendsBytes, Unsent};
 pub use tcp::{Incoming, TcpListener, TcpStream};
+pub(crate) use timeout::Patience;
 pub use udp::UdpSocket;
 pub use unix::{UnixIncoming, UnixListener, UnixStream};

@@ -10,7 +10,7 @@ use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, Sockadd
 use super::names::ToSocketAddrs;
 use super::registered::{Closer, Operation, Registered};
 use super::sockets::{incoming, socket, stream, timeouts};
-use super::timeout::Timeout;
+use super::timeout::{Patience, Timeout};
 use super::told;
 use crate::abi::wait::WaitReason;
 use crate::reactor::source::Direction;
@@ -257,6 +257,27 @@ impl TcpStream {
     /// By which a server ends a connection that somebody else has.
     pub(crate) fn closer(&self) -> Closer {
         self.inner.closer()
+    }
+
+    /// Reads by `attempt`, which says how many bytes it got, and whether there was room for more. It is called only when
+    /// something may be there: it need not have any memory for it before.
+    pub(crate) fn read_by(
+        &self,
+        patience: &mut Patience,
+        attempt: impl FnMut(&net::TcpStream) -> io::Result<(usize, bool)>,
+    ) -> io::Result<usize> {
+        let (operation, deadline) = (self.reading(), || Some(patience.begin()));
+        let (count, _) = self
+            .inner
+            .run_until(operation, deadline, attempt, |(count, is_short)| 0 < *count && *is_short)?;
+        Ok(count)
+    }
+
+    /// As [`Write::write`], for as long as the patience lasts.
+    pub(crate) fn write_within(&self, patience: &mut Patience, bytes: &[u8]) -> io::Result<usize> {
+        let (operation, deadline) = (self.writing(), || Some(patience.begin()));
+        let attempt = |mut stream: &net::TcpStream| stream.write(bytes);
+        self.inner.run_until(operation, deadline, attempt, |count| *count < bytes.len())
     }
 
     /// The peer's address.
