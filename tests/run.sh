@@ -45,6 +45,7 @@ same_with_mprotect=(
     net          # the same
     net_ends     # the same
     net_faults   # the same
+    send_file    # the same
     sockets      # the same
     sendbuf      # the same
     stream_server # the same

@@ -2,7 +2,8 @@
 //! A socket's timeout counts anew with every read, so a peer that drips one byte a second never
 //! meets it; a deadline holds for all reads, or writes, of one thing together.
 
-use crate::net::{Patience, TcpStream};
+use crate::net::{Part, Patience, TcpStream};
+use std::fs::File;
 use std::io;
 use std::time::Duration;
 
@@ -43,6 +44,30 @@ impl Deadline {
             0 => Err(io::ErrorKind::WriteZero.into()),
             count => Ok(count),
         }
+    }
+
+    /// Sends a part of a file, as a whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Deadline::write); `UnexpectedEof` when the file has become shorter meanwhile.
+    pub(super) fn send_file(
+        &mut self,
+        stream: &TcpStream,
+        file: &File,
+        offset: u64,
+        length: u64,
+    ) -> io::Result<()> {
+        let mut sent = 0;
+        while sent < length {
+            self.check()?;
+            let part = Part { file, offset: offset + sent, length: length - sent };
+            sent += match stream.send_file_within(&mut self.0, part)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => count,
+            };
+        }
+        Ok(())
     }
 
     /// Fails once it has passed, also for a peer that always has a little more.

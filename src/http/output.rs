@@ -4,6 +4,7 @@
 
 use super::deadline::Deadline;
 use crate::net::TcpStream;
+use std::fs::File;
 use std::io;
 use std::time::Duration;
 
@@ -48,6 +49,28 @@ impl Output {
         }
         // Not kept: an idle connection holds nothing, and the allocator has the next one's at hand.
         self.pending = Vec::new();
+        Ok(())
+    }
+
+    /// Sends all that is pending, and behind it a part of a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Output::flush), for each [`ENOUGH`] of it; `UnexpectedEof` if the file has no such part.
+    pub(super) fn send_file(
+        &mut self,
+        stream: &TcpStream,
+        file: &File,
+        offset: u64,
+        length: u64,
+    ) -> io::Result<()> {
+        self.flush(stream)?;
+        let mut sent = 0;
+        while sent < length {
+            let count = (length - sent).min(ENOUGH as u64);
+            Deadline::within(self.patience).send_file(stream, file, offset + sent, count)?;
+            sent += count;
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! `TcpListener` and `TcpStream`.
 
+use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{self, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -9,6 +10,7 @@ use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, Sockadd
 
 use super::names::ToSocketAddrs;
 use super::registered::{Closer, Operation, Registered};
+use super::send_file::{self, Part};
 use super::sockets::{incoming, socket, stream, timeouts};
 use super::timeout::{Patience, Timeout};
 use super::told;
@@ -278,6 +280,11 @@ impl TcpStream {
         let (operation, deadline) = (self.writing(), || Some(patience.begin()));
         let attempt = |mut stream: &net::TcpStream| stream.write(bytes);
         self.inner.run_until(operation, deadline, attempt, |count| *count < bytes.len())
+    }
+
+    /// As [`TcpStream::send_file`], for as long as the patience lasts.
+    pub(crate) fn send_file_within(&self, patience: &mut Patience, part: Part<'_>) -> io::Result<u64> {
+        send_file::send(&self.inner, self.writing(), Some(patience), part)
     }
 
     /// The peer's address.
