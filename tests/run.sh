@@ -30,7 +30,7 @@ same_with_mprotect=(
     agreement    # the same
     gdb_guide    # GDB's words on guard pages
     lldb_guide   # LLDB's words on guard pages
-    lwan_demo_guide # GDB's words on guard pages
+    lwan_demo_guide # GDB's and LLDB's words on guard pages
     readme       # the same
     crash_docs   # reports of guard pages
     debugger_backtrace # steps through the switch, which places no redzones
@@ -70,7 +70,7 @@ not_sanitized=(
     gdb_guide          # GDB's words on usual builds
     lldb               # LLDB, on usual and stripped builds
     lldb_guide         # LLDB's words on usual builds
-    lwan_demo_guide    # GDB's words on usual builds
+    lwan_demo_guide    # GDB's and LLDB's words on usual builds
     deadlock           # GDB and LLDB on usual builds
     offload            # the same
     libraries          # runs the examples, which are usual builds
