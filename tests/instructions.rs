@@ -16,7 +16,7 @@ use support::{Profile, valgrind};
 const TOLERANCE: f64 = 1.03;
 /// Operations in the two runs whose difference is taken.
 const RUNS: [u64; 2] = [10_000, 30_000];
-const CASES: [&str; 4] = ["switch", "yield", "spawn", "wake"];
+const CASES: [&str; 6] = ["switch", "yield", "spawn", "wake", "echo", "http"];
 const RECORD: &str = "benches/instructions.txt";
 
 #[test]

@@ -31,7 +31,7 @@ same_with_mprotect=(
     agreement    # the same
     gdb_guide    # GDB's words on guard pages
     lldb_guide   # LLDB's words on guard pages
-    lwan_demo_guide # GDB's words on guard pages
+    lwan_demo_guide # GDB's and LLDB's words on guard pages
     readme       # the same
     crash_docs   # reports of guard pages
     debugger_backtrace # steps through the switch, which places no redzones
@@ -47,6 +47,7 @@ same_with_mprotect=(
     net          # the same
     net_ends     # the same
     net_faults   # the same
+    send_file    # the same
     sockets      # the same
     sendbuf      # the same
     stream_server # the same
@@ -71,7 +72,7 @@ not_sanitized=(
     gdb_guide          # GDB's words on usual builds
     lldb               # LLDB, on usual and stripped builds
     lldb_guide         # LLDB's words on usual builds
-    lwan_demo_guide    # GDB's words on usual builds
+    lwan_demo_guide    # GDB's and LLDB's words on usual builds
     deadlock           # GDB and LLDB on usual builds
     offload            # the same
     attributes         # GDB on a usual build

@@ -19,6 +19,8 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 pub(super) struct Mapped {
     start: NonNull<u8>,
     length: usize,
+    /// For those who want it sent.
+    pub(super) file: File,
     pub(super) modified: SystemTime,
 }
 
@@ -35,11 +37,11 @@ impl Mapped {
         let modified = about.modified()?;
         let length = usize::try_from(about.len()).map_err(io::Error::other)?;
         let Some(size) = NonZeroUsize::new(length) else {
-            return Ok(Mapped { start: NonNull::dangling(), length, modified });
+            return Ok(Mapped { start: NonNull::dangling(), length, file, modified });
         };
         // SAFETY: a new mapping, at a place of the kernel's choice.
         let start = unsafe { mmap(None, size, ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE, &file, 0) }?;
-        Ok(Mapped { start: start.cast(), length, modified })
+        Ok(Mapped { start: start.cast(), length, file, modified })
     }
 }
 

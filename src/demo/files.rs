@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 /// Beyond it a file is not compressed, but can be asked for in part.
 const SMALL: usize = 16 * 1024;
 
-/// Files are sent in pieces of this size.
+/// Files that are in memory are sent in pieces of this size.
 const PIECE: usize = 64 * 1024;
 
 /// How long a mapped file is kept, unless the environment says otherwise (with `--lwan-compat`).
@@ -158,8 +158,13 @@ impl Files {
         }
         headers.extend(content_range.iter().map(|text| ("Content-Range", &**text)));
         let mut body = reply.sized(&Head::new(status, file.content_type).headers(&headers), to - from)?;
-        for piece in file.bytes[from..to].chunks(PIECE) {
-            body.write(piece)?;
+        match &file.bytes {
+            Bytes::Mapped(mapped) => body.write_file(&mapped.file, from as u64, (to - from) as u64)?,
+            Bytes::BuiltIn(bytes) => {
+                for piece in bytes[from..to].chunks(PIECE) {
+                    body.write(piece)?;
+                }
+            }
         }
         body.finish()
     }

@@ -12,11 +12,19 @@ const BAD_SIZE: &str = "a chunk's size line does not begin with a hexadecimal nu
 /// Appends `data` as one chunk. Empty data appends nothing: an empty chunk would end the body.
 pub(super) fn encode(out: &mut Vec<u8>, data: &[u8]) {
     if !data.is_empty() {
-        write!(out, "{:x}\r\n", data.len()).expect("a Vec takes all");
+        begin(out, data.len() as u64);
         out.extend_from_slice(data);
-        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(LINE_END);
     }
 }
+
+/// Appends what a chunk of `length` bytes begins with; [`LINE_END`] follows the bytes.
+pub(super) fn begin(out: &mut Vec<u8>, length: u64) {
+    write!(out, "{length:x}\r\n").expect("a Vec takes all");
+}
+
+/// What ends a chunk.
+pub(super) const LINE_END: &[u8] = b"\r\n";
 
 /// What ends a chunked body.
 pub(super) const END: &[u8] = b"0\r\n\r\n";

@@ -105,7 +105,7 @@ impl Client {
         body: impl FnMut(&[u8]),
     ) -> Result<Answer, ExchangeError> {
         check_target(target).map_err(ExchangeError::Send)?;
-        let deadline = Deadline::within(patience);
+        let mut deadline = Deadline::within(patience);
         let connection = if keep_alive { "keep-alive" } else { "close" };
         let request =
             format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: {connection}\r\n\r\n", self.host);
@@ -115,8 +115,8 @@ impl Client {
             true => ExchangeError::TimedOut(0),
             false => ExchangeError::Send(error),
         })?;
-        let mut answer = self.receive_head(deadline)?;
-        match self.receive_body(&mut answer, deadline, body) {
+        let mut answer = self.receive_head(&mut deadline)?;
+        match self.receive_body(&mut answer, &mut deadline, body) {
             Ok(()) => Ok(answer),
             Err(ExchangeError::TimedOut(_)) => Err(ExchangeError::TimedOut(answer.length)),
             Err(error) => Err(error),
@@ -126,10 +126,10 @@ impl Client {
     /// Waits until the server closes, so that it is the one which keeps the port in TIME_WAIT;
     /// `false` if it doesn't within `patience`.
     pub fn wait_for_close(mut self, patience: Duration) -> bool {
-        let deadline = Deadline::within(patience);
+        let mut deadline = Deadline::within(patience);
         loop {
             self.input.consume(self.input.bytes().len());
-            match self.input.fill(&self.stream, deadline) {
+            match self.input.fill(&self.stream, &mut deadline) {
                 Ok(0) => return true,
                 Ok(_) => {}
                 // A reset is an end as well.
@@ -139,7 +139,7 @@ impl Client {
     }
 
     /// Receives the answer's head; interim answers (1xx) before it are skipped.
-    fn receive_head(&mut self, deadline: Deadline) -> Result<Answer, ExchangeError> {
+    fn receive_head(&mut self, deadline: &mut Deadline) -> Result<Answer, ExchangeError> {
         let (mut parsed, mut seen) = (0, 0);
         loop {
             if seen == 0 || request::worth_parsing(self.input.bytes(), parsed, seen) {
@@ -173,7 +173,7 @@ impl Client {
     fn receive_body(
         &mut self,
         answer: &mut Answer,
-        deadline: Deadline,
+        deadline: &mut Deadline,
         mut body: impl FnMut(&[u8]),
     ) -> Result<(), ExchangeError> {
         let mut decoder = Decoder::default();
@@ -217,7 +217,7 @@ impl Client {
         }
     }
 
-    fn fill(&mut self, deadline: Deadline) -> Result<usize, ExchangeError> {
+    fn fill(&mut self, deadline: &mut Deadline) -> Result<usize, ExchangeError> {
         self.input.fill(&self.stream, deadline).map_err(|error| {
             if deadline::timed_out(&error) {
                 ExchangeError::TimedOut(0)

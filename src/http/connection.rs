@@ -11,9 +11,10 @@ use super::request::{self, Limits, MAX_HEADERS, Progress, Refusal, Version};
 use super::server::Handler;
 use crate::net::TcpStream;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::socket::{self, MsgFlags};
 
@@ -51,10 +52,17 @@ pub(super) fn serve<H: Handler>(
 ) -> io::Result<()> {
     let mut input = Input::new();
     let mut output = Output::new(allowance.write);
-    let mut timing = Timing::default();
+    let mut head_deadline = None;
     let mut client = peer.ip();
     loop {
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        if input.bytes().is_empty() {
+            output.flush(stream)?;
+            input.shrink();
+            if input.fill(stream, &mut Deadline::within(allowance.idle))? == 0 {
+                return Ok(());
+            }
+        }
+        let mut headers = [MaybeUninit::uninit(); MAX_HEADERS];
         let front = if allowance.proxy { proxy::parse(input.bytes()) } else { Ok(Front::Other) };
         let progress = match front {
             Ok(Front::Whole(length, source)) => {
@@ -75,7 +83,7 @@ pub(super) fn serve<H: Handler>(
                 let reply = Reply::to(&request, stream, &mut output, common);
                 let sent = handler(&request, reply)?;
                 input.consume(total);
-                timing = Timing::default();
+                head_deadline = None;
                 if !sent.keep_alive {
                     output.flush(stream)?;
                     let is_read = input.bytes().is_empty() && !has_unread(stream);
@@ -83,9 +91,9 @@ pub(super) fn serve<H: Handler>(
                 }
             }
             Ok(Progress::PartOfHead) => {
-                let parsed = input.bytes().len();
                 output.flush(stream)?;
-                if !fill_head(stream, &mut input, parsed, &mut timing, allowance)? {
+                let deadline = head_deadline.get_or_insert_with(|| Deadline::within(allowance.head));
+                if !fill_head(stream, &mut input, deadline)? {
                     return Ok(());
                 }
             }
@@ -94,9 +102,9 @@ pub(super) fn serve<H: Handler>(
                     output.pending().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
                 }
                 output.flush(stream)?;
-                let deadline = Deadline::within(allowance.body);
+                let mut deadline = Deadline::within(allowance.body);
                 while input.bytes().len() < total {
-                    if input.fill(stream, deadline)? == 0 {
+                    if input.fill(stream, &mut deadline)? == 0 {
                         return Ok(());
                     }
                 }
@@ -110,28 +118,10 @@ pub(super) fn serve<H: Handler>(
     }
 }
 
-/// When the request that is arriving began.
-#[derive(Debug, Default)]
-struct Timing {
-    begun: Option<Instant>,
-}
-
 /// Receives until the head is worth parsing again; `false` when the peer has ended.
-fn fill_head(
-    stream: &TcpStream,
-    input: &mut Input,
-    parsed: usize,
-    timing: &mut Timing,
-    allowance: &Allowance,
-) -> io::Result<bool> {
-    input.shrink();
+fn fill_head(stream: &TcpStream, input: &mut Input, deadline: &mut Deadline) -> io::Result<bool> {
+    let parsed = input.bytes().len();
     loop {
-        let now = Instant::now();
-        let deadline = if input.bytes().is_empty() {
-            Deadline::after(now, allowance.idle)
-        } else {
-            Deadline::after(*timing.begun.get_or_insert(now), allowance.head)
-        };
         let seen = input.bytes().len();
         if input.fill(stream, deadline)? == 0 {
             return Ok(false);
@@ -152,10 +142,10 @@ fn has_unread(stream: &TcpStream) -> bool {
 /// Ends our side, and lets the peer finish sending, within bounds.
 fn linger(stream: &TcpStream, input: &mut Input) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
-    let (mut left, deadline) = (LINGER.0, Deadline::within(LINGER.1));
+    let (mut left, mut deadline) = (LINGER.0, Deadline::within(LINGER.1));
     while left > 0 {
         input.consume(input.bytes().len());
-        match input.fill(stream, deadline)? {
+        match input.fill(stream, &mut deadline)? {
             0 => break,
             count => left = left.saturating_sub(count),
         }

@@ -1,35 +1,78 @@
 //! Deadlines: how long a peer may take in all.
 //! A socket's timeout counts anew with every read, so a peer that drips one byte a second never
-//! meets it; a deadline is a point in time, and each read gets only what is left until then.
+//! meets it; a deadline holds for all reads, or writes, of one thing together.
 
+use crate::net::{Part, Patience, TcpStream};
+use std::fs::File;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// A point in time after which waiting for a peer fails.
+/// Until when waiting for a peer is worth it. It is fixed by the first wait: an answer that is
+/// there in time, as most are, costs no look at the clock.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Deadline(Instant);
+pub(super) struct Deadline(Patience);
 
 impl Deadline {
-    /// The deadline that lies `patience` after `start`.
-    pub(super) fn after(start: Instant, patience: Duration) -> Deadline {
-        // A patience too long for the clock is as good as a year.
-        let year = Duration::from_secs(365 * 24 * 3600);
-        Deadline(start.checked_add(patience).unwrap_or(start + year))
-    }
-
-    /// The deadline that lies `patience` after now.
+    /// The deadline that lies `patience` after the first wait's beginning.
     pub(super) fn within(patience: Duration) -> Deadline {
-        Deadline::after(Instant::now(), patience)
+        Deadline(Patience::new(patience))
     }
 
-    /// What is left, or the error `TimedOut` when nothing is.
+    /// Receives once, by `attempt`: how many bytes came, and whether there was room for more. It
+    /// is called when something may be there, and not before.
     ///
-    /// Never zero, which a socket would refuse as a timeout.
-    pub(super) fn remaining(self) -> io::Result<Duration> {
-        match self.0.checked_duration_since(Instant::now()) {
-            Some(left) if !left.is_zero() => Ok(left),
-            _ => Err(io::ErrorKind::TimedOut.into()),
+    /// # Errors
+    ///
+    /// `TimedOut` when the deadline passes first, and whatever the socket says.
+    pub(super) fn read_by(
+        &mut self,
+        stream: &TcpStream,
+        attempt: impl FnMut(&std::net::TcpStream) -> io::Result<(usize, bool)>,
+    ) -> io::Result<usize> {
+        self.check()?;
+        stream.read_by(&mut self.0, attempt)
+    }
+
+    /// Sends what the socket takes at once; at least a byte.
+    ///
+    /// # Errors
+    ///
+    /// `TimedOut` when the deadline passes first, and whatever the socket says.
+    pub(super) fn write(&mut self, stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        self.check()?;
+        match stream.write_within(&mut self.0, bytes)? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            count => Ok(count),
         }
+    }
+
+    /// Sends a part of a file, as a whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Deadline::write); `UnexpectedEof` when the file has become shorter meanwhile.
+    pub(super) fn send_file(
+        &mut self,
+        stream: &TcpStream,
+        file: &File,
+        offset: u64,
+        length: u64,
+    ) -> io::Result<()> {
+        let mut sent = 0;
+        while sent < length {
+            self.check()?;
+            let part = Part { file, offset: offset + sent, length: length - sent };
+            sent += match stream.send_file_within(&mut self.0, part)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => count,
+            };
+        }
+        Ok(())
+    }
+
+    /// Fails once it has passed, also for a peer that always has a little more.
+    fn check(&self) -> io::Result<()> {
+        if self.0.is_over() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 }
 
@@ -41,16 +84,32 @@ pub(super) fn timed_out(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::TcpListener;
+    use std::io::{Read, Write};
 
     #[test]
-    fn a_passed_deadline_is_timed_out() {
-        let error = Deadline::within(Duration::ZERO).remaining().unwrap_err();
-        assert!(timed_out(&error));
-    }
-
-    #[test]
-    fn a_deadline_beyond_the_clock_is_far_away() {
-        let left = Deadline::within(Duration::MAX).remaining().unwrap();
-        assert!(left > Duration::from_secs(3600));
+    fn a_peer_that_drips_meets_the_deadline_and_one_that_was_in_time_does_not() {
+        crate::run(|| {
+            let listener = TcpListener::bind("127.0.0.1:0")?;
+            let mut peer = TcpStream::connect(listener.local_addr()?)?;
+            let (stream, _) = listener.accept()?;
+            let receive = |deadline: &mut Deadline| {
+                deadline.read_by(&stream, |mut stream| Ok((stream.read(&mut [0])?, false)))
+            };
+            peer.write_all(b"ab")?;
+            let mut deadline = Deadline::within(Duration::from_nanos(1));
+            assert_eq!(receive(&mut deadline)?, 1, "it was there");
+            assert_eq!(receive(&mut deadline)?, 1, "nobody has waited yet");
+            assert!(timed_out(&receive(&mut deadline).unwrap_err()));
+            peer.write_all(b"c")?;
+            assert!(timed_out(&receive(&mut deadline).unwrap_err()), "however much is there now");
+            let mut deadline = Deadline::within(Duration::MAX);
+            assert_eq!(receive(&mut deadline)?, 1);
+            let late = crate::spawn(move || peer.write_all(b"d"));
+            assert_eq!(receive(&mut deadline)?, 1, "beyond the clock is far away");
+            late.join().expect("it only writes")
+        })
+        .unwrap()
+        .unwrap();
     }
 }

@@ -5,11 +5,45 @@
 use super::deadline::Deadline;
 use crate::net::TcpStream;
 use std::io::{self, Read};
+use std::mem;
 
-/// Room of a fresh buffer. Most heads fit, and an idle connection holds no more.
+/// Room of a fresh buffer. Most heads fit.
 const SMALL: usize = 4 * 1024;
 /// Room that one read fills at most; what must be held longer may still grow beyond.
 const LARGE: usize = 64 * 1024;
+
+/// Buffers of `SMALL` bytes that nobody uses, on each thread: few are used at a time, since only a coroutine which has
+/// received something, and not yet answered, has one. The next one finds it in the CPU's cache.
+mod spare {
+    use super::SMALL;
+    use std::cell::RefCell;
+
+    /// More are not kept.
+    const MOST: usize = 64;
+
+    thread_local! {
+        static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    }
+
+    // Never inlined, both, so that no coroutine keeps the address of a thread's variable over a wait.
+
+    #[inline(never)]
+    pub(super) fn take() -> Option<Vec<u8>> {
+        SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten()
+    }
+
+    /// Takes any buffer, and keeps those that are of the size.
+    #[inline(never)]
+    pub(super) fn give(room: Vec<u8>) {
+        // A thread that ends has no spare ones any more.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if room.len() == SMALL && spare.len() < MOST {
+                spare.push(room);
+            }
+        });
+    }
+}
 
 /// Bytes received and not consumed: `room[start..end]`.
 #[derive(Debug)]
@@ -39,37 +73,41 @@ impl Input {
         }
     }
 
-    /// Receives once, and returns how many bytes came: 0 is the end of what the peer sends.
+    /// Receives once, and returns how many bytes came: 0 is the end of what the peer sends. A buffer that has no memory
+    /// takes some when something has come, and not before.
     ///
     /// # Errors
     ///
     /// `TimedOut` when the deadline passes first, and whatever the socket says.
-    pub(super) fn fill(&mut self, mut stream: &TcpStream, deadline: Deadline) -> io::Result<usize> {
-        self.make_room();
-        loop {
-            stream.set_read_timeout(Some(deadline.remaining()?))?;
-            match stream.read(&mut self.room[self.end..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-                Ok(count) => {
-                    self.end += count;
-                    return Ok(count);
-                }
+    pub(super) fn fill(&mut self, stream: &TcpStream, deadline: &mut Deadline) -> io::Result<usize> {
+        let count = deadline.read_by(stream, |mut stream| {
+            self.make_room();
+            let room = &mut self.room[self.end..];
+            let size = room.len();
+            let received = stream.read(room);
+            // Nothing was there: not kept over the wait, unless it was widened for what is to come.
+            if received.is_err() && size == SMALL {
+                self.shrink();
             }
-        }
+            let count = received?;
+            Ok((count, count < size))
+        })?;
+        self.end += count;
+        Ok(count)
     }
 
-    /// Gives back the memory that a large request took, once nothing is left in it.
+    /// Gives the memory back, once nothing is left in it: before a wait that may be long.
     pub(super) fn shrink(&mut self) {
-        if self.bytes().is_empty() && self.room.len() > SMALL {
-            *self = Input::new();
+        if self.bytes().is_empty() {
+            spare::give(mem::take(&mut self.room));
+            (self.start, self.end) = (0, 0);
         }
     }
 
     /// Sees to it that a read has at least a quarter of the buffer to fill.
     fn make_room(&mut self) {
         if self.room.is_empty() {
-            self.room.resize(SMALL, 0);
+            self.room = spare::take().unwrap_or_else(|| vec![0; SMALL]);
         }
         if self.room.len() - self.end >= self.room.len() / 4 {
             return;

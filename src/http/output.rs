@@ -4,7 +4,8 @@
 
 use super::deadline::Deadline;
 use crate::net::TcpStream;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io;
 use std::time::Duration;
 
 /// Beyond this, waiting for more costs memory and saves no more system calls.
@@ -40,23 +41,36 @@ impl Output {
     ///
     /// `TimedOut` when the peer does not take it in time, however slowly it takes a part; and
     /// whatever the socket says.
-    pub(super) fn flush(&mut self, mut stream: &TcpStream) -> io::Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let deadline = Deadline::within(self.patience);
+    pub(super) fn flush(&mut self, stream: &TcpStream) -> io::Result<()> {
+        let mut deadline = Deadline::within(self.patience);
         let mut rest = &self.pending[..];
         while !rest.is_empty() {
-            stream.set_write_timeout(Some(deadline.remaining()?))?;
-            match stream.write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => rest = &rest[count..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+            rest = &rest[deadline.write(stream, rest)?..];
         }
-        self.pending.clear();
-        self.pending.shrink_to(ENOUGH);
+        // Not kept: an idle connection holds nothing, and the allocator has the next one's at hand.
+        self.pending = Vec::new();
+        Ok(())
+    }
+
+    /// Sends all that is pending, and behind it a part of a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Output::flush), for each [`ENOUGH`] of it; `UnexpectedEof` if the file has no such part.
+    pub(super) fn send_file(
+        &mut self,
+        stream: &TcpStream,
+        file: &File,
+        offset: u64,
+        length: u64,
+    ) -> io::Result<()> {
+        self.flush(stream)?;
+        let mut sent = 0;
+        while sent < length {
+            let count = (length - sent).min(ENOUGH as u64);
+            Deadline::within(self.patience).send_file(stream, file, offset + sent, count)?;
+            sent += count;
+        }
         Ok(())
     }
 

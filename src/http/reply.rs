@@ -8,6 +8,7 @@ use super::head::{self, Context, Head, Length, Status};
 use super::output::Output;
 use super::request::{Method, Refusal, Request, Version};
 use crate::net::TcpStream;
+use std::fs::File;
 use std::io;
 
 /// What all answers of a server have in common.
@@ -212,6 +213,27 @@ impl ChunkedBody<'_> {
             (false, false) => output.pending().extend_from_slice(piece),
         }
         output.flush_if_large(self.reply.stream)
+    }
+
+    /// Appends a part of a file, which the kernel sends by itself where it can (sendfile(2)): see
+    /// [`TcpStream::send_file`]. What was gathered is sent before it.
+    ///
+    /// # Errors
+    ///
+    /// What the connection says, or the file: `UnexpectedEof` if it has no such part. Pass it on: what was announced can't be
+    /// had any more, and the connection has to end.
+    pub fn write_file(&mut self, file: &File, offset: u64, length: u64) -> io::Result<()> {
+        let output = &mut *self.reply.output;
+        if self.reply.head_only || length == 0 {
+            return Ok(());
+        }
+        if !self.chunks {
+            return output.send_file(self.reply.stream, file, offset, length);
+        }
+        chunked::begin(output.pending(), length);
+        output.send_file(self.reply.stream, file, offset, length)?;
+        output.pending().extend_from_slice(chunked::LINE_END);
+        Ok(())
     }
 
     /// Sends what was gathered, so that the client sees it now.

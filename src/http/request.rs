@@ -2,7 +2,7 @@
 //! No sockets here: the same bytes give the same verdict in a test and on a connection.
 
 use super::head::Status;
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::net::IpAddr;
 
 /// How much of a peer's request is taken at most.
@@ -145,11 +145,11 @@ pub(super) enum Progress<'a> {
 /// Parses the request at the front of `bytes`; `headers` is room for its header lines.
 pub(super) fn parse<'a>(
     bytes: &'a [u8],
-    headers: &'a mut [httparse::Header<'a>; MAX_HEADERS],
+    headers: &'a mut [MaybeUninit<httparse::Header<'a>>; MAX_HEADERS],
     limits: Limits,
 ) -> Result<Progress<'a>, Refusal> {
-    let mut parsed = httparse::Request::new(headers);
-    let progress = parsed.parse(bytes);
+    let mut parsed = httparse::Request::new(&mut []);
+    let progress = parsed.parse_with_uninit_headers(bytes, headers);
     // What stands before the place where parsing stopped is there also when it failed.
     let version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
     let head_only = parsed.method == Some("HEAD");

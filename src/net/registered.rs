@@ -69,11 +69,23 @@ impl<T: Told> Registered<T> {
     pub(super) fn run_sized<R>(
         &self,
         operation: Operation,
+        attempt: impl FnMut(&T) -> io::Result<R>,
+        is_short: impl FnOnce(&R) -> bool,
+    ) -> io::Result<R> {
+        let mut deadline = None;
+        let deadline = || *deadline.get_or_insert_with(|| operation.timeout.map(clock::after));
+        self.run_until(operation, deadline, attempt, is_short)
+    }
+
+    /// As `run_sized`; until when it may wait says `deadline`, which is asked before each wait.
+    pub(super) fn run_until<R>(
+        &self,
+        operation: Operation,
+        mut deadline: impl FnMut() -> Option<u64>,
         mut attempt: impl FnMut(&T) -> io::Result<R>,
         is_short: impl FnOnce(&R) -> bool,
     ) -> io::Result<R> {
-        let Operation { direction, timeout, .. } = operation;
-        let mut deadline = None;
+        let direction = operation.direction;
         loop {
             let seen = self.source.seen();
             if seen.is_shut() {
@@ -96,10 +108,7 @@ impl<T: Told> Registered<T> {
                     }
                 }
             }
-            if deadline.is_none() {
-                deadline = timeout.map(clock::after);
-            }
-            self.wait(operation, deadline)?;
+            self.wait(operation, deadline())?;
         }
     }
 

@@ -176,6 +176,45 @@ macro_rules! stream {
             pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
                 self.inner.shutdown(how)
             }
+
+            /// Sends a part of a file, which the kernel passes on by itself (sendfile(2)) where it can; else through a small
+            /// buffer. The file's own position is neither used nor moved.
+            ///
+            /// It says how many bytes were sent, in all waits together within the write timeout. That is less than `length`
+            /// when the file has ended, and also when something failed after a part was sent: as with a short write, what is
+            /// left can be tried again, and the next call says what is wrong (or 0, at the file's end).
+            ///
+            /// The file is read on the worker's own thread: what is not in memory keeps the other coroutines waiting for the
+            /// disk.
+            ///
+            /// ```
+            /// # use std::{fs::File, io::{Read, Write}};
+            /// # use coro::net::UnixStream;
+            /// # let path = std::env::temp_dir().join(format!("coro-doc-{}.txt", std::process::id()));
+            /// std::fs::write(&path, "hello from a file")?;
+            /// coro::run(|| {
+            ///     let (mut here, there) = UnixStream::pair()?;
+            ///     let file = File::open(&path)?;
+            ///     assert_eq!(there.send_file(&file, 6, 4)?, 4);
+            ///     assert_eq!(there.send_file(&file, 10, 1_000_000)?, 7); // the file has no more
+            ///     drop(there);
+            ///     let mut text = String::new();
+            ///     here.read_to_string(&mut text)?;
+            ///     assert_eq!(text, "from a file");
+            ///     Ok::<(), std::io::Error>(())
+            /// })??;
+            /// # std::fs::remove_file(&path)?;
+            /// # Ok::<(), Box<dyn std::error::Error>>(())
+            /// ```
+            ///
+            /// # Errors
+            /// If nothing was sent: as [`write`](Write::write), `TimedOut` among them; what reading the file fails with;
+            /// `InvalidInput` for an offset that no file has.
+            pub fn send_file(&self, file: &File, offset: u64, length: u64) -> io::Result<u64> {
+                let operation = self.writing();
+                let mut patience = operation.timeout.map(Patience::new);
+                send_file::send(&self.inner, operation, patience.as_mut(), Part { file, offset, length })
+            }
         }
 
         impl Read for &$type {

@@ -1,5 +1,6 @@
 //! `TcpListener` and `TcpStream`.
 
+use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{self, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -10,8 +11,9 @@ use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, Sockadd
 use super::names::ToSocketAddrs;
 use super::readiness::Readiness;
 use super::registered::{Closer, Operation, Registered};
+use super::send_file::{self, Part};
 use super::sockets::{incoming, socket, stream, timeouts};
-use super::timeout::Timeout;
+use super::timeout::{Patience, Timeout};
 use super::told;
 use crate::abi::wait::WaitReason;
 use crate::reactor::source::Direction;
@@ -258,6 +260,32 @@ impl TcpStream {
     /// By which a server ends a connection that somebody else has.
     pub(crate) fn closer(&self) -> Closer {
         self.inner.closer()
+    }
+
+    /// Reads by `attempt`, which says how many bytes it got, and whether there was room for more. It is called only when
+    /// something may be there: it need not have any memory for it before.
+    pub(crate) fn read_by(
+        &self,
+        patience: &mut Patience,
+        attempt: impl FnMut(&net::TcpStream) -> io::Result<(usize, bool)>,
+    ) -> io::Result<usize> {
+        let (operation, deadline) = (self.reading(), || Some(patience.begin()));
+        let (count, _) = self
+            .inner
+            .run_until(operation, deadline, attempt, |(count, is_short)| 0 < *count && *is_short)?;
+        Ok(count)
+    }
+
+    /// As [`Write::write`], for as long as the patience lasts.
+    pub(crate) fn write_within(&self, patience: &mut Patience, bytes: &[u8]) -> io::Result<usize> {
+        let (operation, deadline) = (self.writing(), || Some(patience.begin()));
+        let attempt = |mut stream: &net::TcpStream| stream.write(bytes);
+        self.inner.run_until(operation, deadline, attempt, |count| *count < bytes.len())
+    }
+
+    /// As [`TcpStream::send_file`], for as long as the patience lasts.
+    pub(crate) fn send_file_within(&self, patience: &mut Patience, part: Part<'_>) -> io::Result<u64> {
+        send_file::send(&self.inner, self.writing(), Some(patience), part)
     }
 
     /// The peer's address.

@@ -1,5 +1,6 @@
 //! `UnixListener` and `UnixStream`.
 
+use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -12,8 +13,9 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 use super::names;
 use super::readiness::Readiness;
 use super::registered::{Operation, Registered};
+use super::send_file::{self, Part};
 use super::sockets::{incoming, socket, stream, timeouts};
-use super::timeout::Timeout;
+use super::timeout::{Patience, Timeout};
 use super::told;
 use crate::abi::wait::WaitReason;
 use crate::reactor::source::Direction;

@@ -300,7 +300,9 @@ impl Source {
     fn wake_all(&self, waiting: &mut Waiting, directions: [bool; 2], ready: &mut Vec<Ready>) {
         for (waiters, concerned) in waiting.by_direction.iter_mut().zip(directions) {
             if concerned {
-                ready.extend(std::iter::from_fn(|| waiters.pop()).map(Ready::Event));
+                while let Some(waiter) = waiters.pop() {
+                    ready.push(Ready::Event(waiter));
+                }
             }
         }
     }

@@ -101,6 +101,7 @@ pub(super) fn poll(worker: &Worker, block: Block, ready: &mut Vec<Ready>) {
         }
     }
     worker.empty_inbox();
+    worker.rhythm.look_was_taken(worker.queue.len());
 }
 
 /// Before the thread blocks: for how long it may, at most. 0: there is something after all.

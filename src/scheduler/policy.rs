@@ -19,7 +19,8 @@ use crate::sys::clock;
 pub enum Policy {
     /// First come, first served: who becomes ready goes to the end of the queue, and a coroutine that waits
     /// gives way to the queue's first. I/O and timers are looked at even when somebody is always ready, so that
-    /// nobody starves: after 0.1 ms, which is looked at every 61 switches, and sooner where their turns are long.
+    /// nobody starves: after 0.1 ms, if all who were ready then have had their turn, and after 1 ms in any case. The time is
+    /// looked at every 61 switches, and sooner where their turns are long.
     #[default]
     Fair,
     /// Execution by backtracking: a spawned coroutine runs at once, and whoever waits gives way to its creator,

@@ -86,6 +86,11 @@ impl Queue {
         }
     }
 
+    /// How many are queued. Stale entries count.
+    pub(crate) fn len(&self) -> usize {
+        self.put.get().wrapping_sub(self.taken.get())
+    }
+
     /// Whether nobody is queued. A stale entry counts as somebody.
     pub(crate) fn is_empty(&self) -> bool {
         self.taken.get() == self.put.get()
@@ -156,6 +161,7 @@ mod tests {
             }
         }
         while let Some(id) = model.pop_front() {
+            assert_eq!(queue.len(), 1 + model.len());
             assert_eq!(queue.pop().map(Record::id), Some(id));
         }
         assert!(queue.is_empty() && queue.pop().is_none());

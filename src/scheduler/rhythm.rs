@@ -1,9 +1,13 @@
 //! When io gets its turn though somebody is always ready.
 //!
-//! A look at I/O is a system call, 100 to 200 ns: as much as several switches. It is due when [`SOON`] has passed
-//! since the last one. The clock is not read at each switch either (20 ns), but after so many; the number follows
-//! the length of the turns, so that coroutines which compute for long between their waits don't keep I/O waiting for
-//! 61 of them.
+//! A look at I/O is a system call, 100 to 200 ns and more when it finds something: as much as several switches. It is
+//! due when [`SOON`] has passed since the last one, and all who were ready then have had their turn: before that it would
+//! gain nothing, since whom it finds comes behind them anyhow. A server whose connections are all busy so gets all that has
+//! come meanwhile by one look. When that takes too long ([`AT_LAST`]) it is due all the same: others may be made ready
+//! meanwhile, and be ahead.
+//!
+//! The clock is not read at each switch either (20 ns), but after so many; the number follows the length of the turns, so
+//! that coroutines which compute for long between their waits don't keep I/O waiting for 61 of them.
 
 use std::cell::Cell;
 
@@ -15,6 +19,8 @@ const SOON: u64 = 100_000;
 /// What shall pass between two looks, if the coroutines' turns are short enough: who is woken by an event or a timer is late
 /// by so much at most, and by those who are ready before him. A look costs a thousandth of it.
 const LATE: u64 = 200_000;
+/// So long after the last look there is another one, however many have not had their turn.
+const AT_LAST: u64 = 1_000_000;
 
 /// A worker's rhythm.
 #[derive(Debug)]
@@ -22,11 +28,21 @@ pub(crate) struct Rhythm {
     /// Switches until the next look at the clock.
     left: Cell<u32>,
     interval: Cell<u32>,
+    /// Those who were ready at the last look, and had no turn when the clock was read.
+    waiting: Cell<usize>,
+    /// When the clock was read, in nanoseconds since the last look.
+    read: Cell<u64>,
 }
 
 impl Rhythm {
     pub(super) fn new() -> Rhythm {
-        Rhythm { left: Cell::new(MOST), interval: Cell::new(MOST) }
+        Rhythm { left: Cell::new(MOST), interval: Cell::new(MOST), waiting: Cell::new(0), read: Cell::new(0) }
+    }
+
+    /// io has looked, and so many are ready now.
+    pub(super) fn look_was_taken(&self, ready: usize) {
+        self.waiting.set(ready);
+        self.read.set(0);
     }
 
     /// Counts a switch; says whether it is time to look at the clock.
@@ -46,12 +62,16 @@ impl Rhythm {
     /// The clock was looked at, so many nanoseconds after the last poll: says whether io's turn is due.
     pub(super) fn is_due(&self, since_poll: u64) -> bool {
         let interval = self.interval.get();
+        // As many switches have passed; fewer if io was not called by this, but because nobody was ready.
+        let waiting = self.waiting.get().saturating_sub(interval as usize);
+        self.waiting.set(waiting);
         // As many turns as fit, if they go on like this; not more than twice as many as the last time.
-        let fit = u64::from(interval) * LATE / since_poll.max(1);
+        let took = since_poll.saturating_sub(self.read.replace(since_poll));
+        let fit = u64::from(interval) * LATE / took.max(1);
         let next = fit.clamp(1, u64::from(interval.saturating_mul(2).min(MOST))) as u32;
         self.interval.set(next);
         self.left.set(next);
-        since_poll >= SOON
+        since_poll >= if waiting == 0 { SOON } else { AT_LAST }
     }
 }
 
@@ -62,6 +82,7 @@ mod tests {
     /// Beats until io's turn, when each turn lasts so long.
     fn turns_until_due(rhythm: &Rhythm, turn: u64) -> u64 {
         let mut turns = 0;
+        rhythm.read.set(0);
         loop {
             turns += 1;
             if rhythm.beat() && rhythm.is_due(turns * turn) {
@@ -82,7 +103,14 @@ mod tests {
         assert_eq!(turns_until_due(&rhythm, u64::MAX), 1);
         // Short again: the interval grows back.
         let turns: Vec<_> = (0..6).map(|_| turns_until_due(&rhythm, 10_000)).collect();
-        assert_eq!(turns, [15, 10, 20, 20, 20, 20]);
+        assert_eq!(turns, [15, 16, 20, 20, 20, 20]);
+        // Many are ready: not before they all had their turn, or 1 ms has passed.
+        rhythm.look_was_taken(90);
+        assert_eq!(turns_until_due(&rhythm, 10_000), 100, "90 in whole rounds of 20");
+        rhythm.look_was_taken(10_000);
+        assert_eq!(turns_until_due(&rhythm, 20_000), 50, "1 ms");
+        rhythm.look_was_taken(0);
+        assert_eq!(turns_until_due(&rhythm, 20_000), 10);
         // A greedy one that computes for 100 µs at a time.
         let rhythm = Rhythm::new();
         let turns: Vec<_> = (0..4).map(|_| turns_until_due(&rhythm, 100_000)).collect();

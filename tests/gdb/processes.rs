@@ -2,7 +2,8 @@
 //! that GDB leaves.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use crate::support::debuggee::{Debuggee, scratch};
@@ -51,6 +52,33 @@ fn two_runtimes_in_one_process() {
     has(&said, "print seen", &["= 900"]);
     has(&said, "bt -1", &["--- coroutine boundary, not running ---"]);
     fs::remove_dir_all(folder).expect("a folder just made can be removed");
+}
+
+/// A server whose clients have had their answers, and are thinking. tests/long/idle.sh does it with 10,000.
+#[test]
+fn hundred_idle_connections_are_one_group() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_main"));
+    let mut server = Debuggee::start_unheard(command.args(["serve", "--addr", "127.0.0.1:0"]));
+    let line = server.line();
+    let address = line.strip_prefix("serving on http://").and_then(|rest| rest.split('/').next()).unwrap();
+    let connections: Vec<TcpStream> = (0..100)
+        .map(|_| {
+            let mut connection = TcpStream::connect(address).unwrap();
+            connection.write_all(b"GET /hello HTTP/1.1\r\n\r\n").unwrap();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"Hello, world!") {
+                let mut piece = [0; 1024];
+                let count = connection.read(&mut piece).unwrap();
+                assert_ne!(count, 0, "the server ended amid {answer:?}");
+                answer.extend_from_slice(&piece[..count]);
+            }
+            connection
+        })
+        .collect();
+    let said = coro(&server.asleep().attach(), &["coro group", "coro group wait"]);
+    has(&said, "coro group", &["100 coroutines (", "coro::http::connection::serve"]);
+    has(&said, "coro group wait", &["100 coroutines ("]);
+    drop(connections);
 }
 
 /// The child of a fork has its parent's records, and runs none of them.

@@ -98,6 +98,23 @@ fn small_files_are_packed_for_who_takes_it() {
 }
 
 #[test]
+fn a_file_that_was_cut_short_ends_its_connection_and_not_the_server() {
+    let text: String = ('a'..='z').cycle().take(200_000).collect();
+    let server = Server::start_with_files_of(&[], &[("large.txt", &text)]);
+    assert_eq!(body(&server.get("/large.txt")), text);
+    let answer = server.exchange("GET /large.txt HTTP/1.1\r\nRange: bytes=100000-150000\r\n\r\n");
+    assert_eq!(body(&answer), &text[100_000..=150_000]);
+    // It is known, as long as it was, for some seconds.
+    let file = fs::OpenOptions::new().write(true).open(server.folder().join("wwwroot/large.txt")).unwrap();
+    file.set_len(70_000).unwrap();
+    let answer = server.get("/large.txt");
+    if header(&answer, "Content-Length") == Some("200000") {
+        assert_eq!(body(&answer), &text[..70_000]);
+    }
+    assert_eq!(body(&server.get("/hello")), "Hello, world!");
+}
+
+#[test]
 fn directories_are_listed() {
     for has_folder in [false, true] {
         for arguments in [&[][..], COMPAT] {

@@ -7,7 +7,7 @@ const LIMITS: Limits = Limits { head: 1000, body: 100 };
 
 /// Parses `text` and shows the verdict as one line.
 fn verdict(text: &str) -> String {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut headers = [MaybeUninit::uninit(); MAX_HEADERS];
     match parse(text.as_bytes(), &mut headers, LIMITS) {
         Err(refusal) => format!("{} {}", refusal.status.code(), refusal.why),
         Ok(Progress::PartOfHead) => "part of head".into(),
@@ -131,7 +131,7 @@ fn a_refusal_keeps_the_version_and_heads_wish_for_no_body() {
             ("HEAD / HTTP/1.0", Version::Http10, true),
         ] {
             let text = format!("{line}\r\n{rest}");
-            let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+            let mut headers = [MaybeUninit::uninit(); MAX_HEADERS];
             let refusal = parse(text.as_bytes(), &mut headers, LIMITS).unwrap_err();
             assert_eq!((refusal.version, refusal.head_only), (version, head_only), "{text:.60?}");
         }
@@ -197,7 +197,7 @@ proptest::proptest! {
     ) {
         let bytes = [line.as_bytes(), &rest].concat();
         let bytes = &bytes[cut.min(bytes.len()).saturating_sub(60)..];
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut headers = [MaybeUninit::uninit(); MAX_HEADERS];
         match parse(bytes, &mut headers, LIMITS) {
             Ok(Progress::Whole { request, total }) => {
                 assert!(total <= bytes.len() && request.body().len() <= LIMITS.body);
