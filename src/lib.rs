@@ -110,7 +110,37 @@ pub mod net;
 pub mod sync;
 pub mod time;
 
-pub use coro_macros::{main, test};
+/// ```
+/// use std::time::Duration;
+///
+/// #[coro::main(workers = 2)]
+/// fn main() -> Result<(), coro::JoinError> {
+///     let other = coro::spawn(|| coro::sleep(Duration::from_millis(1)));
+///     other.join()
+/// }
+/// ```
+///
+/// Whatever isn't a plain function without arguments is refused, and so are options that a `Builder` doesn't have:
+///
+/// ```compile_fail
+/// #[coro::main]
+/// async fn main() {}
+/// ```
+///
+/// ```compile_fail
+/// #[coro::main(threads = 4)]
+/// fn main() {}
+/// ```
+pub use coro_macros::main;
+/// ```
+/// #[coro::test(workers = 2)]
+/// fn values_arrive() {
+///     let (sender, receiver) = coro::sync::channel(1);
+///     coro::spawn(move || sender.send(7));
+///     assert_eq!(receiver.recv(), Ok(7));
+/// }
+/// ```
+pub use coro_macros::test;
 pub use coroutine::current::{Coroutine, CoroutineId, current};
 pub use coroutine::defer::defer;
 pub use coroutine::join::JoinError;

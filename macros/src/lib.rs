@@ -2,6 +2,8 @@
 //!
 //! The function stays what it is, and gets a new body: the old one as a function of the same name within it, so that a
 //! backtrace and a debugger's breakpoint show it, and a call that starts a runtime with it.
+//!
+//! Examples stand where `coro` exports them: here there is no runtime.
 
 mod expand;
 
@@ -16,28 +18,6 @@ use expand::{Attribute, expand};
 ///
 /// Options are the methods of `coro::Builder` by their names: `workers = 4`, `max_coroutines = 10_000`,
 /// `policy = coro::Policy::Backtrack`, `grace = Duration::from_secs(1)`, `dump_on_quit`, …
-///
-/// ```
-/// use std::time::Duration;
-///
-/// #[coro::main(workers = 2)]
-/// fn main() -> Result<(), coro::JoinError> {
-///     let other = coro::spawn(|| coro::sleep(Duration::from_millis(1)));
-///     other.join()
-/// }
-/// ```
-///
-/// Whatever isn't a plain function without arguments is refused, and so are options that a `Builder` doesn't have:
-///
-/// ```compile_fail
-/// #[coro::main]
-/// async fn main() {}
-/// ```
-///
-/// ```compile_fail
-/// #[coro::main(threads = 4)]
-/// fn main() {}
-/// ```
 #[proc_macro_attribute]
 pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
     expand(Attribute::Main, options.into(), function.into()).into()
@@ -47,15 +27,6 @@ pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
 /// attributes (`#[should_panic]`, say) are as with `#[test]`.
 ///
 /// A coroutine that is left when the test returns is ended, as at the end of any runtime.
-///
-/// ```no_run
-/// #[coro::test(workers = 2)]
-/// fn values_arrive() {
-///     let (sender, receiver) = coro::sync::channel(1);
-///     coro::spawn(move || sender.send(7));
-///     assert_eq!(receiver.recv(), Ok(7));
-/// }
-/// ```
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, function: TokenStream) -> TokenStream {
     expand(Attribute::Test, options.into(), function.into()).into()
