@@ -39,9 +39,11 @@ pub use datagram::UnixDatagram;
 pub use names::ToSocketAddrs;
 pub use readiness::Readiness;
 pub(crate) use registered::Closer;
+#[cfg(feature = "http")]
 pub(crate) use send_file::Part;
 pub use sendbuf::{BufferedSender, Crossing, SendsBytes, Unsent};
 pub use tcp::{Incoming, TcpListener, TcpStream};
+#[cfg(feature = "http")]
 pub(crate) use timeout::Patience;
 pub use udp::UdpSocket;
 pub use unix::{UnixIncoming, UnixListener, UnixStream};

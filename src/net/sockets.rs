@@ -190,7 +190,8 @@ macro_rules! stream {
             /// ```
             /// # use std::{fs::File, io::{Read, Write}};
             /// # use coro::net::UnixStream;
-            /// # let path = std::env::temp_dir().join(format!("coro-doc-{}.txt", std::process::id()));
+            /// # let own = (std::process::id(), std::thread::current().id());
+            /// # let path = std::env::temp_dir().join(format!("coro-doc-{own:?}.txt"));
             /// std::fs::write(&path, "hello from a file")?;
             /// coro::run(|| {
             ///     let (mut here, there) = UnixStream::pair()?;

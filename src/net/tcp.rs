@@ -262,6 +262,34 @@ impl TcpStream {
         self.inner.closer()
     }
 
+    /// The peer's address.
+    ///
+    /// # Errors
+    /// As [`std::net::TcpStream::peer_addr`].
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.peer_addr()
+    }
+
+    /// The own address.
+    ///
+    /// # Errors
+    /// As [`std::net::TcpStream::local_addr`].
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    /// Reads without taking the data away.
+    ///
+    /// # Errors
+    /// As [`std::net::TcpStream::peek`].
+    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.run(self.reading(), |stream| stream.peek(buffer))
+    }
+}
+
+/// What a server reads and writes by that has patience for several operations together.
+#[cfg(feature = "http")]
+impl TcpStream {
     /// Reads by `attempt`, which says how many bytes it got, and whether there was room for more. It is called only when
     /// something may be there: it need not have any memory for it before.
     pub(crate) fn read_by(
@@ -286,30 +314,6 @@ impl TcpStream {
     /// As [`TcpStream::send_file`], for as long as the patience lasts.
     pub(crate) fn send_file_within(&self, patience: &mut Patience, part: Part<'_>) -> io::Result<u64> {
         send_file::send(&self.inner, self.writing(), Some(patience), part)
-    }
-
-    /// The peer's address.
-    ///
-    /// # Errors
-    /// As [`std::net::TcpStream::peer_addr`].
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.peer_addr()
-    }
-
-    /// The own address.
-    ///
-    /// # Errors
-    /// As [`std::net::TcpStream::local_addr`].
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-
-    /// Reads without taking the data away.
-    ///
-    /// # Errors
-    /// As [`std::net::TcpStream::peek`].
-    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.run(self.reading(), |stream| stream.peek(buffer))
     }
 }
 

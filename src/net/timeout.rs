@@ -29,6 +29,7 @@ impl Patience {
 
     /// Whether it is over; to be asked before an operation that need not wait, so that a peer who always has a little more
     /// can't go on for ever.
+    #[cfg(feature = "http")]
     pub(crate) fn is_over(&self) -> bool {
         self.until.is_some_and(|until| until <= clock::now())
     }
