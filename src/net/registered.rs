@@ -74,6 +74,7 @@ impl<T: Told> Registered<T> {
     ) -> io::Result<R> {
         let Operation { direction, timeout, .. } = operation;
         let mut deadline = None;
+        park::spend();
         loop {
             let seen = self.source.seen();
             if seen.is_shut() {
@@ -91,7 +92,6 @@ impl<T: Told> Registered<T> {
                         if is_short(&result) {
                             self.source.short(direction, seen);
                         }
-                        park::spend();
                         return Ok(result);
                     }
                 }

@@ -162,10 +162,10 @@ impl<W> Wait<W> {
 #[doc(hidden)]
 pub fn run(arms: &mut [&mut dyn Arm], waits: bool) -> Option<usize> {
     let first = turn() % arms.len().max(1);
+    park::spend();
     loop {
         let mut numbers = (first..arms.len()).chain(0..first);
         if let Some(done) = numbers.find(|number| arms[*number].attempt()) {
-            park::spend();
             return Some(done);
         }
         if !waits {
