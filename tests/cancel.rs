@@ -1,5 +1,6 @@
 //! Ending coroutines from outside, and shields against it: each rule is a test.
 
+use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::Command;
 use std::sync::Arc;
@@ -8,11 +9,11 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 use std::{env, thread};
 
-use coro::net::TcpListener;
+use coro::net::{TcpListener, UnixStream};
 use coro::sync::{Mutex, channel};
 use coro::{
-    Builder, JoinError, JoinHandle, Policy, defer, join_all, shield, spawn, wait_any, wait_any_timeout,
-    yield_now,
+    Builder, JoinError, JoinHandle, Policy, defer, join_all, select, shield, spawn, timeout, wait_any,
+    wait_any_timeout, yield_now,
 };
 use pretty_assertions::assert_eq;
 
@@ -443,4 +444,60 @@ fn destructors_run_exactly_once_however_often_it_is_cancelled() {
         join_all(handles);
         assert_eq!(dropped.load(SeqCst), 200);
     });
+}
+
+/// Reads or receives as fast as it can, and is ended in between: the next one goes on behind the last that it got.
+#[test]
+fn who_is_ended_between_operations_that_never_wait_has_lost_nothing_that_it_took() {
+    const ALL: usize = 1000;
+    type Take = Box<dyn Fn() -> u8 + Send + Sync>;
+    let sources: [fn() -> Take; 2] = [
+        || {
+            let (reads, mut writes) = UnixStream::pair().unwrap();
+            let all: Vec<u8> = (0..ALL).map(|number| number as u8).collect();
+            writes.write_all(&all).unwrap();
+            Box::new(move || {
+                // Open, so that there is no end.
+                let (_open, mut byte) = (&writes, [0]);
+                (&reads).read_exact(&mut byte).unwrap();
+                byte[0]
+            })
+        },
+        || {
+            let (sender, receiver) = channel(ALL);
+            (0..ALL).for_each(|number| sender.send(number as u8).unwrap());
+            Box::new(move || select! { recv(receiver) -> value => value.unwrap() })
+        },
+    ];
+    for source in sources {
+        for is_cancelled in [true, false] {
+            coro::run(|| {
+                let (take, taken) = (Arc::new(source()), Arc::new(AtomicU32::new(0)));
+                let user = {
+                    let (take, taken) = (take.clone(), taken.clone());
+                    spawn(move || {
+                        let limit = if is_cancelled { LONG } else { Duration::ZERO };
+                        let outcome = timeout(limit, || {
+                            loop {
+                                assert_eq!(taken.load(Relaxed) as u8, take());
+                                taken.fetch_add(1, Relaxed);
+                            }
+                        });
+                        outcome.map(|never: std::convert::Infallible| never)
+                    })
+                };
+                // It goes on until it gives way to others.
+                yield_now();
+                if is_cancelled {
+                    user.cancel().unwrap();
+                }
+                let outcome = user.join();
+                assert!(!matches!(outcome, Err(ref error) if error.is_panic()));
+                let count = taken.load(Relaxed);
+                assert!((count as usize) < ALL, "it was not ended in between");
+                assert_eq!(take(), count as u8, "what it took last is lost");
+            })
+            .unwrap();
+        }
+    }
 }

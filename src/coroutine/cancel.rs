@@ -13,6 +13,7 @@ use super::current::running;
 use super::extra;
 use super::timeout::{self, TimedOut};
 use crate::abi::record::{Record, request};
+use crate::sys::atomic::Atomic;
 
 /// What unwinds a cancelled coroutine.
 pub(crate) struct Cancelled;
@@ -33,18 +34,27 @@ impl Target {
 
     /// Asks it to end at its next wait; says whether it is the first to do so. It has to be woken then.
     pub(crate) fn request(self) -> bool {
-        // SeqCst: see `scheduler::cancel`. The slot's next tenant has another id.
-        let ask = |word: u64| {
-            let is_new = word >> request::BITS == self.id && word & request::CANCEL == 0;
-            is_new.then_some(word | request::CANCEL)
-        };
-        self.record.requests.fetch_update(SeqCst, Relaxed, ask).is_ok()
+        ask(&self.record.requests, self.id)
     }
+}
 
-    /// Whether the slot is still its own: it may have ended, but no other has come.
-    pub(crate) fn is_there(self) -> bool {
-        self.record.requests.load(SeqCst) >> request::BITS == self.id
+/// Asks the coroutine with this id to end, in its word of requests; says whether nobody has before.
+pub(crate) fn ask(requests: &impl Atomic<u64>, id: u64) -> bool {
+    let mut seen = requests.load(Relaxed);
+    // The slot's next tenant has another id.
+    while seen >> request::BITS == id && seen & request::CANCEL == 0 {
+        // SeqCst: see `scheduler::cancel`.
+        match requests.compare_exchange(seen, seen | request::CANCEL, SeqCst, Relaxed) {
+            Ok(_) => return true,
+            Err(now) => seen = now,
+        }
     }
+    false
+}
+
+/// Whether the slot is still its own: it may have ended, but no other has come.
+pub(crate) fn is_there(requests: &impl Atomic<u64>, id: u64) -> bool {
+    requests.load(SeqCst) >> request::BITS == id
 }
 
 #[inline]
@@ -78,9 +88,9 @@ pub(crate) fn may_end_waits(record: &Record) -> bool {
 
 /// Whether a coroutine that doesn't run was asked to end, and doesn't hold that back.
 #[inline]
-pub(crate) fn is_due(record: &Record) -> bool {
+pub(crate) fn is_due(requests: &impl Atomic<u64>) -> bool {
     // SeqCst: see `scheduler::cancel`.
-    record.requests.load(SeqCst) & (request::CANCEL | request::SHIELD) == request::CANCEL
+    requests.load(SeqCst) & (request::CANCEL | request::SHIELD) == request::CANCEL
 }
 
 /// Unwinds the running coroutine if that was asked of it, or a timeout has passed, and it isn't shielded, nor unwinding
@@ -155,7 +165,7 @@ mod tests {
         let target = Target { record, id: 5 };
         assert!(target.request() && !target.request());
         assert_eq!(record.requests.load(Relaxed), request::nothing(5) | request::SHIELD | request::CANCEL);
-        assert!(is_requested(record) && !is_due(record));
+        assert!(is_requested(record) && !is_due(&record.requests));
         record.requests.store(request::nothing(6), Relaxed);
         assert!(!target.request() && !is_requested(record));
     }

@@ -86,6 +86,7 @@ impl<T: Told> Registered<T> {
         is_short: impl FnOnce(&R) -> bool,
     ) -> io::Result<R> {
         let direction = operation.direction;
+        park::spend();
         loop {
             let seen = self.source.seen();
             if seen.is_shut() {
@@ -103,7 +104,6 @@ impl<T: Told> Registered<T> {
                         if is_short(&result) {
                             self.source.short(direction, seen);
                         }
-                        park::spend();
                         return Ok(result);
                     }
                 }

@@ -290,6 +290,7 @@ impl<S: SendsBytes> BufferedSender<S> {
     /// Outside a runtime.
     pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
         worker::of_user("BufferedSender::send")?;
+        park::spend();
         let shared = self.shared();
         let mut deadline = None;
         loop {
@@ -321,7 +322,6 @@ impl<S: SendsBytes> BufferedSender<S> {
             if goes_above {
                 shared.call_back(Crossing::Above);
             }
-            park::spend();
             return Ok(());
         }
     }

@@ -6,16 +6,20 @@
 //!
 //! *None goes astray:* the request is a compare-exchange on a word with the coroutine's id, the wake-up one on a word with
 //! the slot's generation and the wait's epoch; and that this one, read after the request, is still the same coroutine's, its
-//! id tells, which is read again behind it. Nobody is woken who wasn't cancelled: locks count on it (`park::block_until`).
+//! id tells, which is read again behind it. Nobody is woken who wasn't cancelled, and who is woken by it sees the request:
+//! locks count on both (`park::block_until`).
+//!
+//! What touches the two words is generic over them, so that a model checker can run this very code.
 
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::park;
 use crate::abi::record::Record;
 use crate::abi::state::{Key, Word};
-use crate::coroutine::cancel::Target;
+use crate::coroutine::cancel::{Target, is_there};
 use crate::registry::WakeToken;
 use crate::stack::region;
+use crate::sys::atomic::Atomic;
 
 /// Has a coroutine end at its next wait, or now if it waits. Nothing happens to one that has ended or was cancelled
 /// already.
@@ -27,11 +31,17 @@ pub(crate) fn cancel(target: Target) {
 
 /// Wakes a coroutine from the wait that it is in, if it is in one, and hasn't ended.
 fn wake_if_there(target: Target) {
-    // SeqCst: see the module. It is Acquire, too: whoever's wait the key is, his id is seen behind it.
-    let key = Word(target.record.state.load(SeqCst)).key();
-    if target.is_there() {
+    if let Some(key) = key_of(&target.record.state, &target.record.requests, target.id) {
         wake_from(target.record, key);
     }
+}
+
+/// The key of the wait that the coroutine with this id is in, or of none that is still open; `None` if the slot is another
+/// one's.
+fn key_of(state: &impl Atomic<u64>, requests: &impl Atomic<u64>, id: u64) -> Option<Key> {
+    // SeqCst: see the module. It is Acquire, too: whoever's wait the key is, his id is seen behind it.
+    let key = Word(state.load(SeqCst)).key();
+    is_there(requests, id).then_some(key)
 }
 
 /// Wakes a coroutine that this worker has just parked.
@@ -46,6 +56,9 @@ fn wake_from(record: &'static Record, key: Key) {
     park::unpark(WakeToken { slot: region.slot(record), key }, 0);
 }
 
+// loom leaks a little for each thread that uses it.
+#[cfg(all(test, not(feature = "sanitize")))]
+mod models;
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicBool;

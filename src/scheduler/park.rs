@@ -296,8 +296,11 @@ pub(crate) fn yield_now() -> Result<()> {
     Ok(())
 }
 
-/// To be called after each operation that did not have to wait: now and then it yields, so that a coroutine
+/// To be called before each operation that may not have to wait: now and then it yields, so that a coroutine
 /// whose peer is always faster does not keep the others from running.
+///
+/// Before, and not after it: a cancelled coroutine, or one whose timeout has passed, unwinds here, and what an operation has
+/// taken (bytes, a connection, a value) would be lost.
 pub(crate) fn spend() {
     let Some(worker) = worker::current() else { return };
     let budget = worker.budget.get();

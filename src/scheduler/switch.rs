@@ -165,7 +165,7 @@ fn finish(worker: &Worker) {
     } else if after == After::Park {
         if let Some(ready) = transition::park(&left.state) {
             worker.enqueue(left, ready);
-        } else if coroutine::cancel::is_due(left) {
+        } else if coroutine::cancel::is_due(&left.requests) {
             cancel::wake(left);
         }
     } else {

@@ -150,7 +150,12 @@ impl Condvar {
         let listed = Listed { condvar: self, guard: Cell::new(Some(guard)) };
         let object = ptr::from_ref(&self.head).addr() as u64;
         match park::block_until(WaitReason::Condvar, object, &listed, deadline) {
-            Ok(woken) => (mutex.lock(), woken),
+            Ok(woken) => {
+                let owed = (woken == Woken::Event).then(|| Owed(self));
+                let guard = mutex.lock();
+                mem::forget(owed);
+                (guard, woken)
+            }
             Err(error) => park::abort_unwinding_wait(WaitReason::Condvar, object, &error),
         }
     }
@@ -172,6 +177,15 @@ impl Default for Condvar {
 impl fmt::Debug for Condvar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Condvar").finish_non_exhaustive()
+    }
+}
+
+/// A notification whose receiver still has to get the lock. If it unwinds meanwhile, the next one is told instead.
+struct Owed<'a>(&'a Condvar);
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        ground::wake_one(&self.0.waiting);
     }
 }
 

@@ -164,9 +164,9 @@ impl<W> Wait<W> {
 #[doc(hidden)]
 pub fn run(arms: &mut [&mut dyn Arm], waits: bool) -> Option<usize> {
     let first = turn() % arms.len().max(1);
+    park::spend();
     let done = selection::attempt(arms, first);
     if done.is_some() {
-        park::spend();
         return done;
     }
     waits.then(|| selection::run(arms, first, wait))

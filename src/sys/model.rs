@@ -85,6 +85,47 @@ impl Word for Shared {
     }
 }
 
+/// [`Shared`], whose SeqCst accesses are in one order with each other. loom takes them for AcqRel ones, but knows such fences:
+/// with one before and after each, they are what they are called (Batty et al., "Mathematizing C++ Concurrency", POPL 2011).
+pub(crate) struct Sequential(Shared);
+
+/// An access between the fences that it asks for.
+fn in_order<R>(order: Ordering, access: impl FnOnce() -> R) -> R {
+    let fenced = || {
+        if order == Ordering::SeqCst {
+            fence(order);
+        }
+    };
+    fenced();
+    let result = access();
+    fenced();
+    result
+}
+
+impl Atomic<u64> for Sequential {
+    fn load(&self, order: Ordering) -> u64 {
+        in_order(order, || self.0.load(order))
+    }
+    fn store(&self, value: u64, order: Ordering) {
+        in_order(order, || self.0.store(value, order));
+    }
+    fn compare_exchange(&self, from: u64, to: u64, success: Ordering, failure: Ordering) -> Result<u64, u64> {
+        in_order(success, || self.0.compare_exchange(from, to, success, failure))
+    }
+    fn fence(order: Ordering) {
+        Shared::fence(order);
+    }
+    fn give_way(round: u32) {
+        Shared::give_way(round);
+    }
+}
+
+impl Word for Sequential {
+    fn new(value: u64) -> Sequential {
+        Sequential(Shared::new(value))
+    }
+}
+
 macro_rules! broken_word {
     ($(#[$what:meta])* $name:ident: $($method:item)*) => {
         $(#[$what])*

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use coro::sync::{Barrier, Condvar, Event, Mutex, Once, OnceLock, RwLock, Semaphore, WaitGroup, channel};
 use coro::{Builder, Policy, spawn, yield_now};
 
-use crate::LONG;
+use crate::{LONG, under_both};
 
 /// main returns just after `give` has woken a coroutine that does `wait`: it is cancelled before it runs. A thread that does
 /// `then` meanwhile must get what it was given.
@@ -75,6 +76,38 @@ fn notification_is_passed_on() {
     };
     let then = |pair: &Pair| drop(pair.1.wait_while(pair.0.lock().unwrap(), |ready| !*ready).unwrap());
     passes_on(|| (Mutex::new(false), Condvar::new()), wait, give, then);
+}
+
+/// One was notified, and is cancelled, or its timeout passes, while it waits for the lock: another one hears of it.
+#[test]
+fn notification_is_passed_on_by_one_that_does_not_get_the_lock_again() {
+    under_both(|| {
+        for is_cancelled in [true, false] {
+            let pair = Arc::new((Mutex::new(()), Condvar::new()));
+            let wait = |limit| {
+                let pair = pair.clone();
+                spawn(move || {
+                    coro::timeout(limit, || drop(pair.1.wait(pair.0.lock().unwrap()).unwrap())).is_ok()
+                })
+            };
+            let first = wait(if is_cancelled { LONG } else { Duration::from_millis(5) });
+            yield_now();
+            let second = wait(LONG);
+            yield_now();
+            let held = pair.0.lock().unwrap();
+            pair.1.notify_one();
+            // The first one waits for the lock now.
+            yield_now();
+            if is_cancelled {
+                first.cancel().unwrap();
+            }
+            assert!(!first.join().unwrap_or(false), "nobody gives it the lock");
+            drop(held);
+            (0..5).for_each(|_| yield_now());
+            assert!(second.is_finished(), "nobody was told");
+            assert!(second.join().unwrap());
+        }
+    });
 }
 
 #[test]
