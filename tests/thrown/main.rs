@@ -84,12 +84,16 @@ fn play(seed: u64) {
         drop(handles);
         world.group.wait().unwrap();
         world.pool.wait().unwrap();
+        // Then those whom nobody joins, and the helper as the last one.
+        let wait_for_all_but = |few| {
+            while coro::stats().unwrap().alive > few {
+                sleep(Duration::from_millis(1));
+            }
+        };
+        wait_for_all_but(1);
         world.stop();
         helper.join().unwrap();
-        // Those whom nobody joins.
-        while coro::stats().unwrap().alive > 0 {
-            sleep(Duration::from_millis(1));
-        }
+        wait_for_all_but(0);
         world.assert_all_is_free();
         world.count.clone()
     };

@@ -95,7 +95,9 @@ fn operate(world: &World, state: &mut u64, depth: u32) {
         19 => {
             world.event.wait_timeout(short);
         }
-        20 => perhaps_limited(state, short, || _ = world.barrier.wait()),
+        20 => perhaps_limited(state, short, || {
+            world.barrier.wait();
+        }),
         21 => drop(world.barrier.wait_timeout(short)),
         22 => wait_group(world, state, short),
         23 => once(world, state, short),

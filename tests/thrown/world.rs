@@ -145,16 +145,20 @@ impl World {
 
     /// So that nobody waits for ever for somebody who doesn't come.
     pub(crate) fn help(&self) {
+        let mut turn = 0_u64;
         while !self.is_over.load(SeqCst) {
+            turn += 1;
             self.give_token();
             self.event.set();
             self.event.clear();
             self.barrier.wait_timeout(Duration::from_micros(50));
             for (sender, receiver) in [&self.bounded, &self.unbounded] {
-                if receiver.try_recv().is_ok() {
-                    self.count.sent.one_less();
-                }
-                if sender.try_send(Value::new(&self.count)).is_ok() {
+                // In turn, with a pause in between: it is not to take itself what it has made room for.
+                if turn.is_multiple_of(2) {
+                    if receiver.try_recv().is_ok() {
+                        self.count.sent.one_less();
+                    }
+                } else if sender.try_send(Value::new(&self.count)).is_ok() {
                     self.count.sent.one_more();
                 }
             }
