@@ -145,7 +145,7 @@ impl Running {
             current: Cell::new(main),
             left: Cell::new((main, After::Lend)),
             rhythm: Rhythm::new(),
-            budget: Cell::new(0),
+            budget: Cell::new(park::BUDGET),
             notices_deadlocks,
             stillness: Cell::default(),
             is_ending: Cell::new(false),

@@ -34,7 +34,7 @@ use crate::registry::{self, WakeToken};
 use crate::sys::fork;
 
 /// Operations that may succeed without a wait until others get a turn.
-const BUDGET: u32 = 128;
+pub(super) const BUDGET: u32 = 128;
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

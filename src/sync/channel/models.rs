@@ -31,7 +31,7 @@ impl Core for Modelled {
         self.state.lock().expect("nobody panics with it")
     }
     fn wake(&self, who: &Wait) -> bool {
-        self.planted.wake(&*self.sleepers, who)
+        self.planted.wake(&self.sleepers, who)
     }
     fn capacity(&self) -> usize {
         self.capacity
