@@ -21,6 +21,7 @@ use super::policy::Policy;
 use super::queue::Queue;
 use super::remote::Place;
 use super::rhythm::Rhythm;
+use super::spin::Spin;
 use super::switch::{self, After, transfer};
 use super::team::{Seat, Team};
 use super::trace::Trace;
@@ -128,6 +129,7 @@ impl Running {
         row.clock.store(now, Relaxed);
         row.policy.store(policy.number(), Relaxed);
         row.thread.store(process::thread_id(), Relaxed);
+        let spin = Spin::new(seat.as_ref().map_or(1, |seat| seat.size() as usize));
         let worker = Box::new(Worker {
             index,
             policy,
@@ -146,6 +148,7 @@ impl Running {
             current: Cell::new(main),
             left: Cell::new((main, After::Lend)),
             rhythm: Rhythm::new(),
+            spin,
             budget: Cell::new(0),
             notices_deadlocks,
             stillness: Cell::default(),
