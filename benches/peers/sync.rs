@@ -1,24 +1,36 @@
 //! Channels and a mutex.
 
+use std::hint;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use coro::sync::{Mutex, channel};
 
 use crate::report::{figure, nanoseconds_per};
 
-/// Two coroutines send a number to and fro.
-pub(crate) fn pingpong() {
+/// Two coroutines send a number to and fro; with several workers on two of them.
+pub(crate) fn pingpong(workers: usize) {
     let count = 1_000_000;
     let (to_other, others) = channel::<usize>(1);
     let (to_us, ours) = channel::<usize>(1);
-    let start = Instant::now();
-    let other = coro::spawn(move || {
-        for _ in 0..count {
-            let number = others.recv().expect("we send");
-            to_us.send(number + 1).expect("we receive");
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let other = coro::spawn({
+        let has_begun = has_begun.clone();
+        move || {
+            has_begun.store(true, Relaxed);
+            for _ in 0..count {
+                let number = others.recv().expect("we send");
+                to_us.send(number + 1).expect("we receive");
+            }
         }
     });
+    // Where it begins is where it stays: while we keep this worker, that is another one.
+    while workers > 1 && !has_begun.load(Relaxed) {
+        hint::spin_loop();
+    }
+    let start = Instant::now();
     let mut number = 0;
     for _ in 0..count {
         to_other.send(number).expect("the other receives");
@@ -26,11 +38,11 @@ pub(crate) fn pingpong() {
     }
     other.join().expect("it only answers");
     assert_eq!(number, count);
-    figure("pingpong1_ns", nanoseconds_per(start, 2 * count));
+    figure(&format!("pingpong{workers}_ns"), nanoseconds_per(start, 2 * count));
 }
 
 /// A thousand coroutines in a ring hand a number on.
-pub(crate) fn ring() {
+pub(crate) fn ring(workers: usize) {
     let (members, hops) = (1000, 1_000_000);
     let (first, mut last) = channel::<usize>(1);
     let start = Instant::now();
@@ -50,12 +62,12 @@ pub(crate) fn ring() {
         first.send(number + 1).expect("the ring is closed");
         number = last.recv().expect("the ring is closed");
     }
-    figure("ring1_ns", nanoseconds_per(start, number));
+    figure(&format!("ring{workers}_ns"), nanoseconds_per(start, number));
 }
 
 /// A thousand coroutines lock one mutex, without and with a yield while they have it.
-pub(crate) fn mutex() {
-    for (row, rounds, yields) in [("mutex1_ns", 1000, false), ("mutexy1_ns", 100, true)] {
+pub(crate) fn mutex(workers: usize) {
+    for (row, rounds, yields) in [("mutex", 1000, false), ("mutexy", 100, true)] {
         let (lockers, total) = (1000, Arc::new(Mutex::new(0)));
         let start = Instant::now();
         let handles: Vec<_> = (0..lockers)
@@ -73,7 +85,7 @@ pub(crate) fn mutex() {
             })
             .collect();
         handles.into_iter().for_each(|handle| handle.join().expect("it only counts"));
-        figure(row, nanoseconds_per(start, lockers * rounds));
+        figure(&format!("{row}{workers}_ns"), nanoseconds_per(start, lockers * rounds));
         assert_eq!(*total.lock().expect("nobody panics"), lockers * rounds);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::park;
 use super::remote;
+use super::spin;
 use super::stuck;
 use super::switch::{After, transfer};
 use super::team::Sight;
@@ -16,6 +17,7 @@ use crate::coroutine::waiter::Waiters;
 use crate::debug::{modules, quit};
 use crate::reactor::Ready;
 use crate::stack::trim;
+use crate::sys::clock;
 
 /// The io coroutine's loop.
 pub(super) fn io_loop(worker: &Worker) -> Waiters {
@@ -31,7 +33,11 @@ pub(super) fn io_loop(worker: &Worker) -> Waiters {
         }
         // Who has nothing else to do tidies up, and looks for events in between.
         let is_idle = worker.has_nobody_ready() && !(worker.is_first() && trim::step(worker.region));
-        poll(worker, if is_idle { Block::UntilSomethingIsThere } else { Block::Not }, &mut ready);
+        if is_idle && spin::spin(worker) {
+            worker.empty_inbox();
+        } else {
+            poll(worker, if is_idle { Block::UntilSomethingIsThere } else { Block::Not }, &mut ready);
+        }
         if let Some(seat) = &worker.seat {
             seat.find(worker);
         }
@@ -69,6 +75,7 @@ fn housekeeping(worker: &Worker) {
 /// Looks for events, and wakes whom they concern.
 pub(super) fn poll(worker: &Worker, block: Block, ready: &mut Vec<Ready>) {
     let longest = if block == Block::Not { 0 } else { fall_asleep(worker, block) };
+    let since = (longest > 0 && worker.spin.learns()).then(clock::now);
     if let Err(error) = worker.reactor.poll(longest, ready) {
         // There is no going on, and no coroutine to be told.
         let why = match error.raw_os_error() {
@@ -79,6 +86,9 @@ pub(super) fn poll(worker: &Worker, block: Block, ready: &mut Vec<Ready>) {
     }
     if longest > 0 {
         remote::wake_up(worker.index);
+    }
+    if let Some(since) = since {
+        worker.spin.learn(worker.clock().saturating_sub(since), worker.remote.has_somebody());
     }
     if quit::is_asked() {
         quit::answer();

@@ -17,6 +17,7 @@
 //! - [`cancel`]: ending a coroutine from outside
 //! - [`ending`]: who keeps a runtime from ending
 //! - [`remote`]: what other threads send to a worker
+//! - [`spin`]: a short wait with open eyes, before it sleeps
 //! - [`sleep`]: how a worker falls asleep, and is woken
 //! - [`stuck`]: the notice that nobody can go on
 //! - [`rhythm`]: when io gets its turn though somebody is always ready
@@ -34,6 +35,7 @@ pub(crate) mod queue;
 pub(crate) mod remote;
 mod rhythm;
 mod sleep;
+mod spin;
 pub(crate) mod stuck;
 pub(crate) mod switch;
 pub(crate) mod team;

@@ -101,6 +101,11 @@ impl Remote {
         self.inbox.pop()
     }
 
+    /// Whether there is one.
+    pub(super) fn has_somebody(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
     /// Whether the worker has nothing to do, as far as it knows.
     pub(super) fn is_blocked(&self) -> bool {
         self.is_blocked.load(Relaxed)

@@ -324,7 +324,7 @@ impl Seat {
         &self.gate.pool
     }
 
-    fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         self.team().members.len() as u64
     }
 
