@@ -62,14 +62,15 @@ fn has(record: &Record, bits: u64) -> bool {
     record.requests.load(Relaxed) & bits != 0
 }
 
-/// Sets bits, and clears others, in the running coroutine's requests.
-pub(super) fn note(record: &Record, set: u64, clear: u64) {
-    // Read-modify-writes, because somebody may cancel it at the same time.
-    if set != 0 {
-        record.requests.fetch_or(set, Relaxed);
-    }
-    if clear & record.requests.load(Relaxed) != 0 {
-        record.requests.fetch_and(!clear, Relaxed);
+/// Sets bits, and clears others, in the running coroutine's word of requests.
+pub(crate) fn note(requests: &impl Atomic<u64>, set: u64, clear: u64) {
+    let mut seen = requests.load(Relaxed);
+    while (seen | set) & !clear != seen {
+        // A read-modify-write, because somebody may cancel it at the same time.
+        match requests.compare_exchange(seen, (seen | set) & !clear, Relaxed, Relaxed) {
+            Ok(_) => return,
+            Err(now) => seen = now,
+        }
     }
 }
 
@@ -111,11 +112,11 @@ fn unwind_if_due(record: &Record) {
     let extra = extra::get(record);
     let shields = extra.map_or(0, |extra| extra.head.shields.load(Relaxed));
     if shields == 0 && is_requested(record) {
-        note(record, request::UNWINDING, 0);
+        note(&record.requests, request::UNWINDING, 0);
         resume_unwind(Box::new(Cancelled));
     }
     if let Some(scope) = extra.and_then(timeout::passed) {
-        note(record, request::UNWINDING, 0);
+        note(&record.requests, request::UNWINDING, 0);
         resume_unwind(Box::new(TimedOut(scope)));
     }
 }
@@ -127,7 +128,7 @@ pub(crate) fn is_unwinding() -> bool {
 
 /// No cancel and no timeout unwinds any more: it has arrived where it was to, or there is a panic.
 pub(crate) fn finish(record: &Record) {
-    note(record, 0, request::UNWINDING);
+    note(&record.requests, 0, request::UNWINDING);
 }
 
 /// Runs `f` with cancel held back, and with the timeouts that have begun outside.
@@ -139,13 +140,13 @@ pub(crate) fn shield<R>(record: &Record, f: impl FnOnce() -> R) -> R {
             let left = shields.load(Relaxed) - 1;
             shields.store(left, Relaxed);
             if left == 0 {
-                note(self.0, 0, request::SHIELD);
+                note(&self.0.requests, 0, request::SHIELD);
             }
         }
     }
     let shields = &extra::get_or_make(record).head.shields;
     shields.store(shields.load(Relaxed) + 1, Relaxed);
-    note(record, request::SHIELD, 0);
+    note(&record.requests, request::SHIELD, 0);
     let _lowered = Lowered(record);
     f()
 }

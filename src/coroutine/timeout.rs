@@ -66,9 +66,9 @@ fn shields(extra: &Extra) -> u64 {
 /// Says in the record whether there is a scope.
 fn tell(record: &Record, extra: &Extra) {
     if extra.timeouts.borrow().is_empty() {
-        cancel::note(record, 0, request::TIMEOUT);
+        cancel::note(&record.requests, 0, request::TIMEOUT);
     } else {
-        cancel::note(record, request::TIMEOUT, 0);
+        cancel::note(&record.requests, request::TIMEOUT, 0);
     }
 }
 

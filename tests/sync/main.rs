@@ -1,5 +1,6 @@
 //! Waiting for each other: each primitive as std's page promises it, between coroutines, and with plain threads.
 
+mod as_std;
 mod cancelled;
 mod channels;
 mod locks;

@@ -1,5 +1,5 @@
-//! Models of a cancel beside what its target does meanwhile: it parks, goes on to its next wait, or ends and leaves its slot to
-//! somebody else.
+//! Models of a cancel beside what its target does meanwhile: it parks, goes on to its next wait, shields itself, or ends and
+//! leaves its slot to somebody else; and beside another cancel.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -9,9 +9,9 @@ use loom::thread;
 use super::*;
 use crate::abi::record::request;
 use crate::abi::state::State;
-use crate::coroutine::cancel::{ask, is_due};
+use crate::coroutine::cancel::{ask, is_due, note};
 use crate::registry::transition::{self, Wake};
-use crate::sys::model::{self, Sequential, Shared, Unordered};
+use crate::sys::model::{self, Sequential, Shared, Torn, Unordered};
 
 /// What is wrong with it.
 #[derive(Clone, Copy, PartialEq)]
@@ -21,6 +21,12 @@ enum Planted {
     LooksFirst,
     /// Who cancels does not look at the id again behind the key.
     TrustsTheKey,
+    /// Who cancels looks at the id again, but before the key.
+    LooksAgainTooEarly,
+    /// Who cancels asks whoever has the slot.
+    AsksAnybody,
+    /// The coroutine's own bits are noted by a load and a store.
+    TearsItsNotes,
 }
 
 /// A record's two words.
@@ -59,6 +65,14 @@ impl<A: model::Word> Coroutine<A> {
         self.requests.load(Relaxed) & request::CANCEL != 0
     }
 
+    fn note(&self, set: u64, clear: u64) {
+        if self.planted == Planted::TearsItsNotes {
+            self.requests.store((self.requests.load(Relaxed) | set) & !clear, Relaxed);
+        } else {
+            note(&self.requests, set, clear);
+        }
+    }
+
     /// As `park::Wait` and `switch::finish` have it wait; says how often it was queued by its own worker.
     fn wait(&self) -> usize {
         let was_due = is_due(&self.requests);
@@ -73,11 +87,16 @@ impl<A: model::Word> Coroutine<A> {
 
     /// Cancels the one with the id 1; says how often it was queued by that.
     fn cancel(&self) -> usize {
-        if !ask(&self.requests, 1) {
+        if self.planted == Planted::AsksAnybody {
+            note(&self.requests, request::CANCEL, 0);
+        } else if !ask(&self.requests, 1) {
             return 0;
         }
         let key = match self.planted {
             Planted::TrustsTheKey => Some(Word(self.state.load(SeqCst)).key()),
+            Planted::LooksAgainTooEarly => {
+                is_there(&self.requests, 1).then(|| Word(self.state.load(SeqCst)).key())
+            }
             _ => key_of(&self.state, &self.requests, 1),
         };
         let woken = key.map(|key| transition::wake(&self.state, key, 0));
@@ -92,6 +111,33 @@ fn cancel_beside_park<A: model::Word>(planted: Planted) {
         let coroutine = coroutine.clone();
         move || coroutine.cancel()
     });
+    end_by_cancel(&coroutine, canceller);
+}
+
+/// It raises a shield and lowers it as it is cancelled; then it waits, goes on, and is queued once.
+fn cancel_beside_shield<A: model::Word>(planted: Planted) {
+    let coroutine = Coroutine::<A>::new(planted);
+    let canceller = thread::spawn({
+        let coroutine = coroutine.clone();
+        move || coroutine.cancel()
+    });
+    coroutine.note(request::SHIELD, 0);
+    coroutine.note(0, request::SHIELD);
+    end_by_cancel(&coroutine, canceller);
+}
+
+/// Two cancel it: one of them has to wake it.
+fn two_cancel_one<A: model::Word>() {
+    let coroutine = Coroutine::<A>::new(Planted::Nothing);
+    let other = thread::spawn({
+        let coroutine = coroutine.clone();
+        move || ask(&coroutine.requests, 1)
+    });
+    let is_first = ask(&coroutine.requests, 1);
+    assert!(is_first ^ model::join(other), "one of them is the first");
+}
+
+fn end_by_cancel<A: model::Word>(coroutine: &Coroutine<A>, canceller: thread::JoinHandle<usize>) {
     // One that is asked already doesn't wait.
     let own = if coroutine.is_asked() { None } else { Some(coroutine.wait()) };
     let others = model::join(canceller);
@@ -114,6 +160,7 @@ fn cancel_beside_the_next_tenant<A: model::Word>(planted: Planted) {
     coroutine.begin(2);
     let own = coroutine.wait();
     let others = model::join(canceller);
+    assert_eq!(coroutine.requests.load(Relaxed), request::nothing(2), "the next tenant is asked to end");
     assert_eq!(own + others, 0, "the next tenant is woken, whom nobody has cancelled");
     assert_eq!(Word(coroutine.state.load(Relaxed)).state(), State::Parked);
 }
@@ -153,10 +200,13 @@ fn no_cancel_goes_astray_to_the_slots_next_tenant() {
     model::check(|| cancel_beside_the_next_tenant::<Sequential>(Planted::Nothing));
     for said in [
         model::fails(|| cancel_beside_the_next_tenant::<Sequential>(Planted::TrustsTheKey)),
+        model::fails(|| cancel_beside_the_next_tenant::<Sequential>(Planted::LooksAgainTooEarly)),
         model::fails(|| cancel_beside_the_next_tenant::<Unordered>(Planted::Nothing)),
     ] {
         assert!(said.contains("whom nobody has cancelled"), "{said}");
     }
+    let said = model::fails(|| cancel_beside_the_next_tenant::<Sequential>(Planted::AsksAnybody));
+    assert!(said.contains("the next tenant is asked to end"), "{said}");
 }
 
 #[test]
@@ -164,4 +214,18 @@ fn who_is_woken_by_a_cancel_sees_it_in_whichever_wait() {
     model::check(|| cancel_beside_two_waits::<Sequential>(Planted::Nothing));
     let said = model::fails(|| cancel_beside_two_waits::<Unordered>(Planted::Nothing));
     assert!(said.contains("nobody has asked anything of it"), "{said}");
+}
+
+#[test]
+fn shield_that_is_lowered_loses_no_cancel() {
+    model::check(|| cancel_beside_shield::<Sequential>(Planted::Nothing));
+    let said = model::fails(|| cancel_beside_shield::<Sequential>(Planted::TearsItsNotes));
+    assert!(said.contains("the cancel is lost"), "{said}");
+}
+
+#[test]
+fn one_of_two_who_cancel_has_to_wake() {
+    model::check(two_cancel_one::<Sequential>);
+    let said = model::fails(two_cancel_one::<Torn>);
+    assert!(said.contains("one of them is the first"), "{said}");
 }
