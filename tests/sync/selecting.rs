@@ -366,3 +366,16 @@ fn socket_outside_a_runtime_is_refused() {
     let stream = UnixStream::from_std(stream).unwrap();
     select! { wait(stream.readable()) => (), after(LONG) => () }
 }
+
+/// A runtime that has just been started has all of its first turn before it. (With `Backtrack` who is spawned runs at once.)
+#[test]
+fn first_operation_gives_nobody_else_a_turn() {
+    coro::run(|| {
+        let (sender, receiver) = channel(1);
+        sender.send(7).unwrap();
+        let other = spawn(|| ());
+        select! { recv(receiver) -> value => assert_eq!(value, Ok(7)) }
+        assert!(!other.is_finished(), "nobody had to wait");
+    })
+    .unwrap();
+}
