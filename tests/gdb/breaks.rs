@@ -75,7 +75,7 @@ fn spawn_exit_and_panic_stop_and_say_who() {
         has(
             &said,
             "bt 2",
-            &["spawned", if profile == Profile::Debug { "runtime::spawn::start" } else { "start" }],
+            &["spawned", if profile == Profile::Debug { "runtime::spawn::prepare" } else { "prepare" }],
         );
         let mut running = said.blocks("print $coro()");
         assert_eq!(running.next(), Some("$1 = 1\n"), "{said}");

@@ -12,7 +12,7 @@ use coro::sync::{
     RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, SemaphorePermit, Sender, WaitGroup, channel,
     oneshot, unbounded,
 };
-use coro::{Builder, CoroutineBuilder, JoinHandle};
+use coro::{Builder, CoroutineBuilder, CoroutineId, JoinHandle};
 
 const FOR_EVER: Duration = Duration::MAX;
 
@@ -72,7 +72,9 @@ struct Own<'a> {
     written: RwLockWriteGuard<'a, u32>,
     permit: SemaphorePermit<'a>,
     waits: JoinHandle<()>,
+    waits_id: CoroutineId,
     ended: JoinHandle<()>,
+    ended_id: CoroutineId,
 }
 
 fn make_all() {
@@ -166,7 +168,9 @@ fn make_all() {
         coro::yield_now();
     }
     let read = locks.open.read().unwrap();
-    show(&locks, &signals, &ends, &Own { guard, read, written, permit, waits, ended });
+    let (waits_id, ended_id) = (waits.id(), ended.id());
+    let own = Own { guard, read, written, permit, waits, waits_id, ended, ended_id };
+    show(&locks, &signals, &ends, &own);
 }
 
 fn begin<S: Send + Sync + 'static>(
