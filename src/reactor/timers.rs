@@ -28,8 +28,8 @@
 //! is kept in ns, and a worker that polls in the middle of a tick gets what is due and no more; a timer that
 //! is alone in its slot has no crowd to wait for and is reported with its own deadline.
 //!
-//! **A crowd waits for four ticks**, from 256 timers on: one wake-up of an idle worker costs as much as 20 timers, and half
-//! of the CPU time of 10,000 coroutines that sleep was wake-ups. The mean lateness is a quarter of a millisecond then, and a
+//! **A crowd waits for four ticks**, from 256 timers on: one wake-up of an idle worker costs as much as 20 timers, and a
+//! third of the CPU time of 10,000 coroutines that sleep was wake-ups. The mean lateness is a quarter of a millisecond then, and a
 //! worker wakes at most 1,900 times a second.
 //!
 //! **Order.** Timers fire in the order of their deadlines; those with equal deadlines in the order of arming.
