@@ -7,7 +7,9 @@
 //! meanwhile, and be ahead.
 //!
 //! The clock is not read at each switch either (20 ns), but after so many; the number follows the length of the turns, so
-//! that coroutines which compute for long between their waits don't keep I/O waiting for 61 of them.
+//! that coroutines which compute for long between their waits don't keep I/O waiting for 61 of them. It falls at once, and
+//! grows only when it could have been greater [many times](STEADY) in a row: between two turns of one who computes for long
+//! there may be dozens of short ones.
 
 use std::cell::Cell;
 
@@ -19,6 +21,9 @@ const SOON: u64 = 100_000;
 /// What shall pass between two looks, if the coroutines' turns are short enough: who is woken by an event or a timer is late
 /// by so much at most, and by those who are ready before him. A look costs a thousandth of it.
 const LATE: u64 = 200_000;
+/// The number of switches between two looks at the clock grows after so many that came early, one after the other: more than
+/// one long turn among as many short ones lets pass, and few enough that short turns cost nothing after 10,000 of them.
+const STEADY: u32 = 16;
 /// So long after the last look there is another one, however many have not had their turn.
 const AT_LAST: u64 = 1_000_000;
 
@@ -28,6 +33,8 @@ pub(crate) struct Rhythm {
     /// Switches until the next look at the clock.
     left: Cell<u32>,
     interval: Cell<u32>,
+    /// So many times in a row more switches would have fitted between two looks at the clock.
+    steady: Cell<u32>,
     /// Those who were ready at the last look, and had no turn when the clock was read.
     waiting: Cell<usize>,
     /// When the clock was read, in nanoseconds since the last look.
@@ -36,7 +43,13 @@ pub(crate) struct Rhythm {
 
 impl Rhythm {
     pub(super) fn new() -> Rhythm {
-        Rhythm { left: Cell::new(MOST), interval: Cell::new(MOST), waiting: Cell::new(0), read: Cell::new(0) }
+        Rhythm {
+            left: Cell::new(MOST),
+            interval: Cell::new(MOST),
+            steady: Cell::new(0),
+            waiting: Cell::new(0),
+            read: Cell::new(0),
+        }
     }
 
     /// io has looked, and so many are ready now.
@@ -65,10 +78,15 @@ impl Rhythm {
         // As many switches have passed; fewer if io was not called by this, but because nobody was ready.
         let waiting = self.waiting.get().saturating_sub(interval as usize);
         self.waiting.set(waiting);
-        // As many turns as fit, if they go on like this; not more than twice as many as the last time.
+        // As many turns as fit, if they go on like this.
         let took = since_poll.saturating_sub(self.read.replace(since_poll));
-        let fit = u64::from(interval) * LATE / took.max(1);
-        let next = fit.clamp(1, u64::from(interval.saturating_mul(2).min(MOST))) as u32;
+        let fit = (u64::from(interval) * LATE / took.max(1)).clamp(1, u64::from(MOST)) as u32;
+        let steady = if fit > interval { self.steady.get() + 1 } else { 0 };
+        let next = match steady {
+            STEADY => fit.min(interval.saturating_mul(2)),
+            _ => fit.min(interval),
+        };
+        self.steady.set(steady % STEADY);
         self.interval.set(next);
         self.left.set(next);
         since_poll >= if waiting == 0 { SOON } else { AT_LAST }
@@ -101,9 +119,9 @@ mod tests {
         assert_eq!(turns_until_due(&rhythm, 1_000_000), 20, "nobody knew");
         assert_eq!(turns_until_due(&rhythm, 1_000_000), 1);
         assert_eq!(turns_until_due(&rhythm, u64::MAX), 1);
-        // Short again: the interval grows back.
-        let turns: Vec<_> = (0..6).map(|_| turns_until_due(&rhythm, 10_000)).collect();
-        assert_eq!(turns, [15, 16, 20, 20, 20, 20]);
+        // Short again: the interval grows back, in its own time.
+        let turns: Vec<_> = (0..12).map(|_| turns_until_due(&rhythm, 10_000)).collect();
+        assert_eq!(turns, [0; 12]);
         // Many are ready: not before they all had their turn, or 1 ms has passed.
         rhythm.look_was_taken(90);
         assert_eq!(turns_until_due(&rhythm, 10_000), 100, "90 in whole rounds of 20");
