@@ -342,6 +342,37 @@ fn expired_sleeper_does_not_starve_under_fair() {
     assert!(sleeper_woke(Policy::Fair, usize::MAX), "it is waited for without end");
 }
 
+/// Thousands were spawned, each of which computes for a moment: one who sleeps for a hundredth of that has his turn when it
+/// is over, and not after all of them.
+#[test]
+fn who_was_woken_does_not_wait_for_a_crowd_of_new_ones() {
+    let (had_turn, all) = (Arc::new(AtomicUsize::new(0)), 4000);
+    let before_him = coro::run(|| {
+        let sleeper = spawn({
+            let had_turn = had_turn.clone();
+            move || {
+                coro::sleep(Duration::from_micros(500));
+                had_turn.load(Relaxed)
+            }
+        });
+        let crowd: Vec<_> = (0..all)
+            .map(|_| {
+                let had_turn = had_turn.clone();
+                spawn(move || {
+                    let start = Instant::now();
+                    while start.elapsed() < Duration::from_micros(10) {}
+                    had_turn.fetch_add(1, Relaxed);
+                })
+            })
+            .collect();
+        crowd.into_iter().for_each(|one| one.join().unwrap());
+        sleeper.join().unwrap()
+    });
+    let before_him = before_him.unwrap();
+    // It is due after fifty of them; a thousand is as few as let him go to the queue's end.
+    assert!(before_him < all - 1000, "{before_him} of {all}");
+}
+
 #[test]
 fn main_in_join_goes_on_when_all_others_end_without_ever_blocking() {
     for policy in POLICIES {

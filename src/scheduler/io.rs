@@ -19,6 +19,10 @@ use crate::reactor::Ready;
 use crate::stack::trim;
 use crate::sys::clock;
 
+/// Behind so many who are ready, those whom a look has woken don't go to the queue's end, but take turns with the first: a
+/// hundred thousand who were just spawned don't keep those waiting for tens of milliseconds whose time has come.
+const CROWD: usize = 1000;
+
 /// The io coroutine's loop.
 pub(super) fn io_loop(worker: &Worker) -> Waiters {
     let mut ready = Vec::new();
@@ -100,6 +104,7 @@ pub(super) fn poll(worker: &Worker, block: Block, ready: &mut Vec<Ready>) {
         worker.row.heartbeats.store(beats, Relaxed);
         housekeeping(worker);
     }
+    let ahead = worker.queue.len();
     for who in ready.drain(..) {
         match who {
             Ready::Event(waiter) => {
@@ -111,6 +116,9 @@ pub(super) fn poll(worker: &Worker, block: Block, ready: &mut Vec<Ready>) {
         }
     }
     worker.empty_inbox();
+    if ahead > CROWD {
+        worker.queue.weave(worker.queue.len() - ahead);
+    }
     worker.rhythm.look_was_taken(worker.queue.len());
 }
 

@@ -20,7 +20,8 @@ pub enum Policy {
     /// First come, first served: who becomes ready goes to the end of the queue, and a coroutine that waits
     /// gives way to the queue's first. I/O and timers are looked at even when somebody is always ready, so that
     /// nobody starves: after 0.1 ms, if all who were ready then have had their turn, and after 1 ms in any case. The time is
-    /// looked at every 61 switches, and sooner where their turns are long.
+    /// looked at every 61 switches, and sooner where their turns are long. When a thousand are ready, those whom such a look
+    /// wakes take turns with the queue's first.
     #[default]
     Fair,
     /// Execution by backtracking: a spawned coroutine runs at once, and whoever waits gives way to its creator,

@@ -86,6 +86,29 @@ impl Queue {
         }
     }
 
+    /// Brings the last `count` to the front, where they take turns with those who were there: each of those is put off by
+    /// one turn for each of his own at most, and none overtakes another of his own kind. Does nothing where the others are fewer.
+    pub(crate) fn weave(&self, count: usize) {
+        if count == 0 || self.len() < 2 * count {
+            return;
+        }
+        // SAFETY: as in `push`.
+        let ring = unsafe { &mut *self.ring.get() };
+        let mask = ring.len() - 1;
+        let (first, end) = (self.taken.get(), self.put.get().wrapping_sub(count));
+        let last: Vec<_> = (0..count).map(|i| ring[end.wrapping_add(i) & mask]).collect();
+        let start = first.wrapping_sub(count);
+        for (i, late) in last.into_iter().enumerate() {
+            // Where the next one is put nobody is any more: of those before `first + i` all have moved, or are the last ones.
+            let to = start.wrapping_add(2 * i);
+            let moved = ring[first.wrapping_add(i) & mask];
+            ring[to & mask] = late;
+            ring[to.wrapping_add(1) & mask] = moved;
+        }
+        self.taken.set(start);
+        self.put.set(end);
+    }
+
     /// How many are queued. Stale entries count.
     pub(crate) fn len(&self) -> usize {
         self.put.get().wrapping_sub(self.taken.get())
@@ -165,6 +188,36 @@ mod tests {
             assert_eq!(queue.pop().map(Record::id), Some(id));
         }
         assert!(queue.is_empty() && queue.pop().is_none());
+    }
+
+    #[test]
+    fn the_last_ones_take_turns_with_the_first() {
+        let records: Vec<_> = (0..150).map(ready).collect();
+        // Over the ring's end, in full rings and in others.
+        for (passed, count, all) in
+            [(0, 3, 10), (60, 3, 10), (63, 32, 64), (5, 60, 128), (100, 1, 2), (7, 5, 9), (9, 0, 4)]
+        {
+            let queue = Queue::default();
+            for _ in 0..passed {
+                push(&queue, records[149]);
+                queue.pop();
+            }
+            records[..all].iter().for_each(|record| push(&queue, record));
+            queue.weave(count);
+            let turns: Vec<_> =
+                (0..all).filter_map(|_| queue.pop()).map(|record| record.id() as usize).collect();
+            let (first, last) = (0..all - count, all - count..all);
+            let expected: Vec<_> = match 2 * count <= all {
+                true => last
+                    .zip(first.clone())
+                    .flat_map(|(last, first)| [last, first])
+                    .chain(first.skip(count))
+                    .collect(),
+                false => first.chain(last).collect(),
+            };
+            assert_eq!(turns, expected, "{count} of {all}");
+            assert!(queue.is_empty());
+        }
     }
 
     #[test]
