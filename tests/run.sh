@@ -97,6 +97,11 @@ not_sanitized=(
     panic_abort        # builds the program that it tests by itself
 )
 
+# And these of the library's own.
+not_sanitized_in_the_library=(
+    --skip told_as_by_addr2line # readers of whole programs, checked against another; damaged ones are read
+)
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 failed=()
@@ -206,11 +211,15 @@ else
     mapfile -t targets < <(all_targets_but "${same_with_mprotect[@]}")
     # Behind a `--` of the caller's they would be no options of the test runner's any more, or not these.
     skipped=()
-    [[ " $* " == *" -- "* ]] || skipped=(-- "${same_in_the_library[@]}")
+    skipped_sanitized=()
+    [[ " $* " == *" -- "* ]] || {
+        skipped=(-- "${same_in_the_library[@]}")
+        skipped_sanitized=(-- "${not_sanitized_in_the_library[@]}")
+    }
     ((${#targets[@]})) || failed+=("cargo metadata names no integration test to run with mprotect")
     step "library and integration tests with mprotect redzones" with_mprotect cargo_test --lib "${targets[@]}" "$@" "${skipped[@]}"
     mapfile -t targets < <(all_targets_but "${not_sanitized[@]}")
     ((${#targets[@]})) || failed+=("cargo metadata names no integration test to run under AddressSanitizer")
-    step "address and leak sanitizer" sanitized --lib "${targets[@]}" "$@"
+    step "address and leak sanitizer" sanitized --lib "${targets[@]}" "$@" "${skipped_sanitized[@]}"
 fi
 summary "$@"
