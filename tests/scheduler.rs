@@ -374,6 +374,21 @@ fn who_was_woken_does_not_wait_for_a_crowd_of_new_ones() {
 }
 
 #[test]
+fn who_yields_gives_way_to_those_whose_time_had_come_by_then() {
+    let (path, roles, sleeper) = traced(Policy::Fair, |roles| {
+        let sleeper = spawn(|| coro::sleep(Duration::from_micros(300)));
+        while !sleeper.is_finished() {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_micros(100) {}
+            yield_now();
+        }
+        (take_trace().unwrap(), roles, sleeper.id())
+    });
+    let last = path.iter().rfind(|switch| switch.to == sleeper).unwrap();
+    assert_eq!(last.from, roles.io, "and not main, having had another turn");
+}
+
+#[test]
 fn main_in_join_goes_on_when_all_others_end_without_ever_blocking() {
     for policy in POLICIES {
         Builder::new()

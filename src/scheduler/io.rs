@@ -104,7 +104,7 @@ pub(super) fn poll(worker: &Worker, block: Block, ready: &mut Vec<Ready>) {
         worker.row.heartbeats.store(beats, Relaxed);
         housekeeping(worker);
     }
-    let ahead = worker.queue.len();
+    let (ahead, has_yielded) = (worker.queue.len(), worker.left.get().1 == After::Requeue);
     for who in ready.drain(..) {
         match who {
             Ready::Event(waiter) => {
@@ -116,8 +116,12 @@ pub(super) fn poll(worker: &Worker, block: Block, ready: &mut Vec<Ready>) {
         }
     }
     worker.empty_inbox();
+    let woken = worker.queue.len() - ahead;
     if ahead > CROWD {
-        worker.queue.weave(worker.queue.len() - ahead);
+        worker.queue.weave(woken);
+    } else if has_yielded {
+        // Their time had come before he gave way.
+        worker.queue.give_way(woken);
     }
     worker.rhythm.look_was_taken(worker.queue.len());
 }

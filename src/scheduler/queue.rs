@@ -109,6 +109,23 @@ impl Queue {
         self.put.set(end);
     }
 
+    /// Puts the one that stands before the last `count` behind them.
+    pub(crate) fn give_way(&self, count: usize) {
+        if self.len() <= count {
+            return;
+        }
+        // SAFETY: as in `push`.
+        let ring = unsafe { &mut *self.ring.get() };
+        let mask = ring.len() - 1;
+        let end = self.put.get();
+        let first = end.wrapping_sub(count + 1);
+        let who = ring[first & mask];
+        for i in 0..count {
+            ring[first.wrapping_add(i) & mask] = ring[first.wrapping_add(i + 1) & mask];
+        }
+        ring[end.wrapping_sub(1) & mask] = who;
+    }
+
     /// How many are queued. Stale entries count.
     pub(crate) fn len(&self) -> usize {
         self.put.get().wrapping_sub(self.taken.get())
@@ -216,6 +233,25 @@ mod tests {
                 false => first.chain(last).collect(),
             };
             assert_eq!(turns, expected, "{count} of {all}");
+            assert!(queue.is_empty());
+        }
+    }
+
+    #[test]
+    fn one_gives_way_to_the_last_ones() {
+        let records: Vec<_> = (0..5).map(ready).collect();
+        for (count, expected) in
+            [(0, [0, 1, 2, 3, 4]), (2, [0, 1, 3, 4, 2]), (4, [1, 2, 3, 4, 0]), (5, [0, 1, 2, 3, 4])]
+        {
+            let queue = Queue::default();
+            // Over the ring's end.
+            for _ in 0..62 {
+                push(&queue, records[0]);
+                queue.pop();
+            }
+            records.iter().for_each(|record| push(&queue, record));
+            queue.give_way(count);
+            assert_eq!([(); 5].map(|()| queue.pop().unwrap().id()), expected, "{count}");
             assert!(queue.is_empty());
         }
     }
