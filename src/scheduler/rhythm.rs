@@ -120,8 +120,8 @@ mod tests {
         assert_eq!(turns_until_due(&rhythm, 1_000_000), 1);
         assert_eq!(turns_until_due(&rhythm, u64::MAX), 1);
         // Short again: the interval grows back, in its own time.
-        let turns: Vec<_> = (0..12).map(|_| turns_until_due(&rhythm, 10_000)).collect();
-        assert_eq!(turns, [0; 12]);
+        let turns: Vec<_> = (0..40).map(|_| turns_until_due(&rhythm, 10_000)).collect();
+        assert!(turns.is_sorted() && turns[0] == 10 && turns[39] == 20, "{turns:?}");
         // Many are ready: not before they all had their turn, or 1 ms has passed.
         rhythm.look_was_taken(90);
         assert_eq!(turns_until_due(&rhythm, 10_000), 100, "90 in whole rounds of 20");
@@ -133,5 +133,23 @@ mod tests {
         let rhythm = Rhythm::new();
         let turns: Vec<_> = (0..4).map(|_| turns_until_due(&rhythm, 100_000)).collect();
         assert_eq!(turns, [61, 2, 2, 2]);
+    }
+
+    #[test]
+    fn long_turn_among_short_ones_is_not_forgotten() {
+        let (rhythm, mut since_poll, mut long, mut between) = (Rhythm::new(), 0, 0, Vec::new());
+        // Eight turns of 110 µs, then 25 of 1 µs, and so on.
+        for turn in 0..10_000 {
+            let is_long = turn % 33 < 8;
+            since_poll += if is_long { 110_000 } else { 1000 };
+            long += u32::from(is_long);
+            if rhythm.beat() && rhythm.is_due(since_poll) {
+                between.push(std::mem::take(&mut long));
+                since_poll = 0;
+                rhythm.look_was_taken(0);
+            }
+        }
+        // It has to learn it first.
+        assert_eq!(between[5..].iter().max(), Some(&2), "long turns between two looks: {between:?}");
     }
 }
