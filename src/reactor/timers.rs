@@ -28,7 +28,7 @@
 //! is kept in ns, and a worker that polls in the middle of a tick gets what is due and no more; a timer that
 //! is alone in its slot has no crowd to wait for and is reported with its own deadline.
 //!
-//! **A crowd waits for four ticks**, from 256 timers on: one wake-up of an idle worker costs as much as 20 timers, and a
+//! **A crowd waits for four ticks**, from 2,048 timers on: one wake-up of an idle worker costs as much as 20 timers, and a
 //! third of the CPU time of 10,000 coroutines that sleep was wake-ups. The mean lateness is a quarter of a millisecond then, and a
 //! worker wakes at most 1,900 times a second.
 //!
@@ -47,7 +47,7 @@ const TICK_MASK: u64 = (1 << TICK_SHIFT) - 1;
 /// Each level's slots take up this many bits of the tick.
 const SLOT_BITS: u32 = 6;
 /// So many timers are a crowd; and the low bits of the time until which it waits, four ticks' last ns. See the module.
-const CROWD: usize = 256;
+const CROWD: usize = 2048;
 const CROWD_MASK: u64 = (4 << TICK_SHIFT) - 1;
 /// Slots a level: as many as an occupancy bitmap has bits.
 const SLOTS: usize = 1 << SLOT_BITS;

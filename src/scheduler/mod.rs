@@ -35,7 +35,7 @@ pub(crate) mod queue;
 pub(crate) mod remote;
 mod rhythm;
 mod sleep;
-mod spin;
+pub(crate) mod spin;
 pub(crate) mod stuck;
 pub(crate) mod switch;
 pub(crate) mod team;

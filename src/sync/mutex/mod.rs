@@ -28,6 +28,7 @@ use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::Waiter;
 use crate::coroutine::{cancel, current};
 use crate::scheduler::park::{self, WaitList, Woken};
+use crate::scheduler::spin;
 use crate::scheduler::worker::{self, Worker};
 use crate::sys::clock;
 
@@ -180,6 +181,10 @@ impl<T: ?Sized> Mutex<T> {
     /// Waits for the lock, until the deadline at the longest; says whether it has it.
     #[cold]
     fn lock_contended(&self, deadline: Option<u64>) -> bool {
+        let word = &self.head.word;
+        if spin::for_lock(|| protocol::look(word, false)) {
+            return true;
+        }
         let object = ptr::from_ref(&self.head).addr() as u64;
         let attempt = Attempt {
             core: Parts { head: &self.head, line: &self.line },
@@ -199,6 +204,9 @@ impl<T: ?Sized> Mutex<T> {
             }
             if woken == Woken::Deadline {
                 return false;
+            }
+            if spin::for_lock(|| protocol::look(word, true)) {
+                break;
             }
             attempt.is_owed.set(true);
         }
@@ -251,6 +259,10 @@ impl Core for Parts<'_> {
 
     fn wake(&self, who: &Waiter) -> bool {
         park::wake(who)
+    }
+
+    fn is_to_look(&self) -> bool {
+        spin::is_to_look()
     }
 
     fn is_overdue(&self, waiting: &Waiting<Waiter>) -> bool {

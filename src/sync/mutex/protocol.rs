@@ -11,8 +11,9 @@
 //! hand-over of Go's (its "starvation mode"): nobody overtakes one who has waited for long; nor a neighbour, for whom nothing
 //! is gained by going on, since it can't run meanwhile.
 //!
-//! Who overtakes one that was woken has the word without a mark. Nevertheless it looks at the list
-//! when it unlocks: the one that was woken may be long in coming, and others wait behind it.
+//! Who overtakes one that was woken has the word without a mark. Nevertheless it looks at the list [now and
+//! then](Core::is_to_look) when it unlocks: the one that was woken may be long in coming, and others wait behind it. Not
+//! each time: a lock that is much wanted would hardly do anything else.
 //!
 //! *Nobody is lost.* Who has to wait marks the word and goes on the list under the list's lock; who finds the mark when it
 //! unlocks looks there, under the same lock. Who was taken off the list and doesn't want the lock any more (it is
@@ -25,6 +26,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::super::inflate::{Inflatable, Queue};
+use crate::scheduler::spin::Look;
 use crate::sys::atomic::Atomic;
 
 pub(super) const FREE: u64 = 0;
@@ -62,6 +64,8 @@ pub(super) trait Core {
     fn set_owner(&self, owner: u64);
     /// Says whether it still waited.
     fn wake(&self, who: &Self::Who) -> bool;
+    /// Whether the list is to be looked at now, though the word has no mark.
+    fn is_to_look(&self) -> bool;
     /// Whether nobody is to overtake it any more.
     fn is_overdue(&self, waiting: &Waiting<Self::Who>) -> bool;
 }
@@ -73,14 +77,27 @@ pub(super) fn try_lock(word: &impl Atomic<u64>) -> bool {
     word.compare_exchange(FREE, LOCKED, Acquire, Relaxed).is_ok()
 }
 
+/// Looks whether nobody has the lock, and locks then. Behind one who was woken others may wait: its unlocking is to wake the
+/// next.
+pub(super) fn look(word: &impl Atomic<u64>, was_woken: bool) -> Look {
+    // Acquire: as above.
+    match word.compare_exchange(FREE, if was_woken { CONTENDED } else { LOCKED }, Acquire, Relaxed) {
+        Ok(_) => Look::Locked,
+        Err(LOCKED) => Look::Held,
+        Err(_) => Look::Awaited,
+    }
+}
+
 /// Unlocks, if nobody waits; else [`unlock_contended`] is to be called.
 #[inline(always)]
 pub(super) fn try_unlock<C: Core>(core: &C) -> bool
 where
     Line<C::Who>: Queue,
 {
-    // One who overtook finds no mark, though others wait: see below.
-    core.list().seems_deflated() && core.word().compare_exchange(LOCKED, FREE, Release, Relaxed).is_ok()
+    // One who overtook finds no mark, though others wait: see below. Somebody was woken then, and marks the word if it
+    // doesn't get it: nobody is lost if the list is not looked at.
+    (core.list().seems_deflated() || !core.is_to_look())
+        && core.word().compare_exchange(LOCKED, FREE, Release, Relaxed).is_ok()
 }
 
 /// Unlocks, and wakes the first who waits, or hands the lock over to it.

@@ -16,9 +16,9 @@ const ALL: usize = 2 * COROUTINES;
 const ROUNDS: u32 = 400;
 /// How long each has the lock, at the shortest, in nanoseconds: so few can have it in a time.
 const TURN: u64 = 20_000;
-/// While somebody waits: as many as have it until nobody overtakes any more; then all who came before, one who got it
-/// in the moment in which the first of them was about to be told, and those at both ends.
-const BOUND: u32 = (PATIENCE / TURN) as u32 + ALL as u32 + 3;
+/// While somebody waits: as many as have it until nobody overtakes any more, and until somebody looks whether it is so; then
+/// all who came before, one who got it in the moment in which the first of them was about to be told, and those at both ends.
+const BOUND: u32 = (PATIENCE / TURN) as u32 + 2 + ALL as u32 + 3;
 
 /// What is seen of each by those who have the lock.
 #[derive(Clone, Copy, Default)]

@@ -58,6 +58,10 @@ impl<W: Word> Core for Modelled<W> {
     fn wake(&self, who: &Wait) -> bool {
         self.sleepers[who.0].end(who.1)
     }
+    fn is_to_look(&self) -> bool {
+        // Who overtakes waiters that are overdue looks for them.
+        !self.is_patient
+    }
     fn is_overdue(&self, _: &Waiting<Wait>) -> bool {
         !self.is_patient
     }
@@ -84,7 +88,7 @@ impl<W: Word> Modelled<W> {
                     break;
                 }
                 self.sleepers[me].sleep();
-                if take_over(self, me as u64 + 1) {
+                if take_over(self, me as u64 + 1) || look(&self.word, true) == Look::Locked {
                     break;
                 }
                 round += 1;
