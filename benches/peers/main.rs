@@ -20,7 +20,7 @@ mod workers;
 
 use std::process::ExitCode;
 
-const CASES: &str = "hello, switch [N], yield N, spawn, mem N, pingpong, ring, mutex, tburst, tsteady, scale, bare, fair, \
+const CASES: &str = "hello, switch [N], yield N, spawn, mem N, pingpong, ring, lock, mutex, tburst, tsteady, scale, bare, fair, \
                      echo PORT, http PORT";
 
 fn main() -> ExitCode {
@@ -58,6 +58,7 @@ fn in_runtime(case: &str, n: usize, workers: usize) -> ExitCode {
             "mem" if n > 0 => scheduler::memory(n),
             "pingpong" => sync::pingpong(workers),
             "ring" => sync::ring(workers),
+            "lock" => sync::lock(),
             "mutex" => sync::mutex(workers),
             "tburst" => timers::sleeps(case, 100_000, 1),
             "tsteady" => timers::sleeps(case, 10_000, 10),

@@ -65,6 +65,25 @@ pub(crate) fn ring(workers: usize) {
     figure(&format!("ring{workers}_ns"), nanoseconds_per(start, number));
 }
 
+/// Locks and unlocks a mutex that nobody else wants; and the same with std's, in turns.
+pub(crate) fn lock() {
+    fn per_lock(lock_and_count: impl Fn()) -> f64 {
+        let (start, count) = (Instant::now(), 2_000_000);
+        (0..count).for_each(|_| lock_and_count());
+        nanoseconds_per(start, count)
+    }
+    let (own, std) = (Mutex::new(0_u64), std::sync::Mutex::new(0_u64));
+    let (mut of_own, mut of_std) = (Vec::new(), Vec::new());
+    for _ in 0..15 {
+        of_own.push(per_lock(|| *hint::black_box(&own).lock().expect("nobody panics") += 1));
+        of_std.push(per_lock(|| *hint::black_box(&std).lock().expect("nobody panics") += 1));
+    }
+    for (row, mut all) in [("lock_ns", of_own), ("lock_std_ns", of_std)] {
+        all.sort_unstable_by(f64::total_cmp);
+        figure(row, all[all.len() / 2]);
+    }
+}
+
 /// A thousand coroutines lock one mutex, without and with a yield while they have it.
 pub(crate) fn mutex(workers: usize) {
     for (row, rounds, yields) in [("mutex", 1000, false), ("mutexy", 100, true)] {

@@ -2,9 +2,13 @@
 //!
 //! *No allocation, no locks, bounded loops.*
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use super::{Name, Place};
+
+/// A longer name is shown without its type arguments: iterators in iterators make some of thousands of bytes, among which
+/// nobody finds the function.
+const LONG: usize = 160;
 
 /// Bytes that are text for the most part.
 #[derive(Clone, Copy)]
@@ -24,15 +28,74 @@ impl fmt::Display for Text<'_> {
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.bytes.is_empty() {
+        let mut length = Length(0);
+        write!(length, "{}", Whole(self))?;
+        if length.0 > LONG { write!(WithoutArguments::new(f), "{}", Whole(self)) } else { Whole(self).fmt(f) }
+    }
+}
+
+/// A name with all that belongs to it.
+struct Whole<'a>(&'a Name<'a>);
+
+impl fmt::Display for Whole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Whole(Name { bytes, is_mangled }) = *self;
+        if bytes.is_empty() {
             return f.write_str("??");
         }
-        let symbol = std::str::from_utf8(self.bytes).ok().filter(|_| self.is_mangled);
+        let symbol = std::str::from_utf8(bytes).ok().filter(|_| *is_mangled);
         match symbol.map(rustc_demangle::try_demangle) {
             // Without the hash, which tells a person nothing.
             Some(Ok(demangled)) => write!(f, "{demangled:#}"),
-            _ => Text(self.bytes).fmt(f),
+            _ => Text(bytes).fmt(f),
         }
+    }
+}
+
+/// Counts what is written.
+struct Length(usize);
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+/// Passes on a name but for its type arguments: `fold<Map<Range<u32>, F>>` as `fold<…>`, and
+/// `<Vec<T> as Extend<T>>::extend` as `<Vec<…> as Extend<…>>::extend`.
+struct WithoutArguments<'a, 'b> {
+    to: &'a mut fmt::Formatter<'b>,
+    /// Angle brackets that are open; and so many of them enclose the name's first part, and no arguments.
+    depth: u32,
+    own: Option<u32>,
+    last: char,
+}
+
+impl<'a, 'b> WithoutArguments<'a, 'b> {
+    fn new(to: &'a mut fmt::Formatter<'b>) -> WithoutArguments<'a, 'b> {
+        WithoutArguments { to, depth: 0, own: None, last: ' ' }
+    }
+}
+
+impl Write for WithoutArguments<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            let own = *self.own.get_or_insert(u32::from(c == '<'));
+            // The one of an arrow closes nothing.
+            self.depth -= u32::from(c == '>' && self.last != '-' && self.depth > 0);
+            if c == '<' && self.depth == own {
+                self.to.write_str("<…")?;
+            } else if self.depth <= own {
+                self.to.write_char(c)?;
+            }
+            if c == '>' && self.depth == 0 {
+                self.own = Some(0);
+            }
+            self.depth += u32::from(c == '<');
+            self.last = c;
+        }
+        Ok(())
     }
 }
 
@@ -135,5 +198,22 @@ mod tests {
         assert_eq!(name(b"{closure_env#0}", false), "{closure_env#0}");
         assert_eq!(name(b"", false), "??");
         assert_eq!(name(b"a\xffb", true), "a?b");
+    }
+
+    #[test]
+    fn long_names_are_shown_without_their_type_arguments() {
+        let shown = |name: &str| Name { bytes: name.as_bytes(), is_mangled: false }.to_string();
+        let long =
+            "core::iter::adapters::map::Map<core::ops::range::Range<usize>, fn(u8) -> std::vec::Vec<u8>>";
+        let both = format!("{long}, {long}");
+        assert_eq!(shown(&format!("fold<{long}>")), format!("fold<{long}>"), "it is not that long");
+        assert_eq!(shown(&format!("fold<{both}>")), "fold<…>");
+        assert_eq!(shown(&format!("a::b<{both}>::c<{long}>::{{closure#0}}")), "a::b<…>::c<…>::{closure#0}");
+        assert_eq!(
+            shown(&format!("<a::B<{both}> as c::D<{long}>>::e<{long}>")),
+            "<a::B<…> as c::D<…>>::e<…>"
+        );
+        let plain = "x".repeat(2 * LONG);
+        assert_eq!(shown(&plain), plain);
     }
 }
