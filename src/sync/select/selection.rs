@@ -43,11 +43,10 @@ pub(in crate::sync) fn run<A: Listable>(
     loop {
         let selection = Selection::new(arms);
         wait(&selection);
+        let done = selection.done();
         let told = selection.into_told();
         // One that is done already; or a list that was told first: what it has is ours, if nobody was faster.
-        let done = arms
-            .iter()
-            .position(A::is_done)
+        let done = done
             .or_else(|| told.iter().copied().find(|number| arms[*number].attempt()))
             .or_else(|| attempt(arms, first));
         told.iter().filter(|number| Some(**number) != done).for_each(|number| arms[*number].pass_on());
@@ -78,6 +77,11 @@ impl<'a, A: Listable> Selection<'a, A> {
 
     pub(in crate::sync) fn arms(&self) -> &'a [A] {
         self.arms
+    }
+
+    /// The one that somebody else has done.
+    pub(in crate::sync) fn done(&self) -> Option<usize> {
+        self.arms.iter().position(A::is_done)
     }
 
     /// Puts one on all lists; `false`: one of them is ready, and it is on none.
