@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-use self::selection::{Listable, Selection};
+use self::selection::{ForEach, Listable, Selection};
 #[doc(hidden)]
 pub use super::channel::{Receive, Send};
 use crate::abi::objects::{SelectHead, Thing};
@@ -204,7 +204,7 @@ impl Listable for &mut dyn Arm {
 /// Waits until one of them may be ready; then the token is on no list any more.
 fn wait(selection: &Selection<'_, &mut dyn Arm>) {
     let things = || selection.arms().iter().map(|arm| arm.thing());
-    let told: Vec<Thing> = things().map(|thing| thing.told().0).collect();
+    let told: ForEach<Thing> = things().map(|thing| thing.told().0).collect();
     let head = SelectHead { count: told.len() as u64, things: told.as_ptr() };
     let deadline = things().filter_map(|thing| thing.deadline()).min();
     let object = ptr::from_ref(&head).expose_provenance() as u64;
