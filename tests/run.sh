@@ -53,6 +53,7 @@ same_with_mprotect=(
     stream_server # the same
     sync         # locks and channels, on stacks as all others
     std_promises # the same
+    allocations  # the same
 )
 # And these of the library's own: what they are about touches no stack.
 same_in_the_library=(

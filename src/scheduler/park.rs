@@ -97,12 +97,23 @@ impl Wait<'_> {
     ///
     /// A coroutine that is cancelled meanwhile unwinds from here: who has enlisted the token takes it off
     /// again in a destructor.
+    #[inline(always)]
+    pub(crate) fn park_until(self, deadline: Option<u64>) -> Woken {
+        let record = self.record;
+        let reason = self.reason;
+        let woken = self.sleep_until(reason, deadline);
+        cancel::check(record);
+        woken
+    }
+
+    /// The same, and a cancel ends the wait as anything else does: the caller unwinds, or lets it be. `reason`: the wait's; the
+    /// compiler knows it where it comes from the caller.
     ///
     /// Inlined, as what it is called by: each function between the caller's own and `transfer` is a `ret` more which
     /// the CPU predicts wrongly when somebody else has run meanwhile.
     #[inline(always)]
-    pub(crate) fn park_until(self, deadline: Option<u64>) -> Woken {
-        let Wait { worker, record, token, reason } = self;
+    fn sleep_until(self, reason: WaitReason, deadline: Option<u64>) -> Woken {
+        let Wait { worker, record, token, .. } = self;
         mem::forget(self);
         let own = deadline;
         let deadline = timeout::limit(record, own);
@@ -111,8 +122,8 @@ impl Wait<'_> {
         }
         record.since.store(worker.clock(), Relaxed);
         let timer = deadline.map(|deadline| worker.reactor.arm(deadline, token));
-        if thread::panicking() {
-            debug_assert!(reason.is_reactors(), "`open` refuses the others");
+        // `open` refuses the others.
+        if reason.is_reactors() && thread::panicking() {
             poll_in_place(worker, record);
         } else if !transition::is_notified(&record.state) {
             worker.budget.set(BUDGET);
@@ -133,7 +144,6 @@ impl Wait<'_> {
         if deadline.is_some() {
             record.wait_deadline.store(0, Relaxed);
         }
-        cancel::check(record);
         woken
     }
 }
@@ -171,6 +181,11 @@ pub(crate) trait WaitList {
     fn delist(&self, waiter: &Waiter) -> bool;
     /// Tells the next one instead: who was told unwinds, and won't make use of it.
     fn pass_on(&self) {}
+    /// Whether what was waited for is the waiter's, who is off the list: then the wait has ended well, whatever else has
+    /// ended it in the same moment, and a cancel or a timeout's scope ends the next one.
+    fn was_granted(&self) -> bool {
+        false
+    }
     /// Whether it is several lists: then whoever has told one has taken it off one of them only.
     fn is_several(&self) -> bool {
         false
@@ -199,26 +214,37 @@ pub(crate) fn block_until(
     if !list.enlist(wait.waiter()) {
         return Ok(Woken::Event);
     }
-    let record = wait.record;
-    let enlisted = Enlisted { list, waiter: wait.waiter() };
-    let woken = wait.park_until(deadline);
-    if woken == Woken::Event && !list.is_several() && !cancel::may_end_waits(record) {
-        // Nothing but the list's owner can have ended the wait, and it took the waiter off: no need to look for
-        // it among the others, who may be many.
-        mem::forget(enlisted);
+    let (record, token) = (wait.record, wait.token);
+    let woken = wait.sleep_until(reason, deadline);
+    if woken == Woken::Deadline || list.is_several() || cancel::may_end_waits(record) {
+        leave(record, list, token);
     }
+    // Else nothing but the list's owner can have ended the wait, and it took the waiter off: no need to look for
+    // it among the others, who may be many.
     Ok(woken)
 }
 
-/// On a list; taken off however the wait ends.
-struct Enlisted<'a, L: WaitList + ?Sized> {
-    list: &'a L,
-    waiter: Waiter,
+/// Takes a waiter off a list, and unwinds if that is asked for, and the wait was for nothing.
+#[inline(never)]
+fn leave(record: &Record, list: &(impl WaitList + ?Sized), token: WakeToken) {
+    let was_there = list.delist(&Waiter::Coroutine(token));
+    if list.was_granted() {
+        return;
+    }
+    let unwinds = Unwinds { list, was_told: !was_there };
+    cancel::check(record);
+    mem::forget(unwinds);
 }
 
-impl<L: WaitList + ?Sized> Drop for Enlisted<'_, L> {
+/// One who leaves a list by unwinding.
+struct Unwinds<'a, L: WaitList + ?Sized> {
+    list: &'a L,
+    was_told: bool,
+}
+
+impl<L: WaitList + ?Sized> Drop for Unwinds<'_, L> {
     fn drop(&mut self) {
-        if !self.list.delist(&self.waiter) && thread::panicking() {
+        if self.was_told {
             self.list.pass_on();
         }
     }

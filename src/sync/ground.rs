@@ -18,6 +18,7 @@ pub(super) trait List: Default {
     fn pop(&mut self) -> Option<Self::Who>;
     /// Takes one off; says whether it was still there.
     fn remove(&mut self, who: &Self::Who) -> bool;
+    fn is_empty(&self) -> bool;
 }
 
 /// See the module.
@@ -82,6 +83,10 @@ impl List for Waiters {
     }
     fn remove(&mut self, who: &Waiter) -> bool {
         self.remove(who)
+    }
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        self.is_empty()
     }
 }
 

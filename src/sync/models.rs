@@ -53,6 +53,9 @@ impl List for VecDeque<Wait> {
         let at = self.iter().position(|other| other == who);
         at.is_some_and(|at| VecDeque::remove(self, at).is_some())
     }
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
 }
 
 /// What is wrong with a ground.

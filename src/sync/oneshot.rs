@@ -81,9 +81,6 @@ impl<T> Waitable for OneshotReceiver<T> {
     fn delist(&self, who: &Token) -> bool {
         self.receiver.delist(who)
     }
-    fn pass_on(&self) {
-        self.receiver.pass_on();
-    }
     fn told(&self) -> Told {
         self.receiver.told()
     }

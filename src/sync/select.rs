@@ -6,11 +6,12 @@
 pub(super) mod selection;
 
 use std::cell::Cell;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-use self::selection::{Listable, Selection};
+use self::selection::{ForEach, Listable, Selection};
 #[doc(hidden)]
 pub use super::channel::{Receive, Send};
 use crate::abi::objects::{SelectHead, Thing};
@@ -19,10 +20,10 @@ use crate::coroutine::waiter::Waiter;
 use crate::scheduler::park::{self, WaitList};
 use crate::sys::clock;
 
-/// Whose token it is that is on several lists.
+/// Whose token it is that is on several lists; and what is claimed by whoever does what an arm is for, in its place.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Token(pub(crate) Waiter);
+pub struct Token(pub(crate) Waiter, pub(crate) Option<NonNull<AtomicU32>>);
 
 /// What a debugger is told of a thing: a reason to wait, and its object.
 #[doc(hidden)]
@@ -203,32 +204,49 @@ impl Listable for &mut dyn Arm {
 /// Waits until one of them may be ready; then the token is on no list any more.
 fn wait(selection: &Selection<'_, &mut dyn Arm>) {
     let things = || selection.arms().iter().map(|arm| arm.thing());
-    let told: Vec<Thing> = things().map(|thing| thing.told().0).collect();
+    let told: ForEach<Thing> = things().map(|thing| thing.told().0).collect();
     let head = SelectHead { count: told.len() as u64, things: told.as_ptr() };
     let deadline = things().filter_map(|thing| thing.deadline()).min();
     let object = ptr::from_ref(&head).expose_provenance() as u64;
-    if let Err(error) = park::block_until(WaitReason::Select, object, selection, deadline) {
+    let waiting = Waiting { selection, claim: AtomicU32::new(0) };
+    if let Err(error) = park::block_until(WaitReason::Select, object, &waiting, deadline) {
         park::abort_unwinding_wait(WaitReason::Select, object, &error);
     }
 }
 
-impl WaitList for Selection<'_, &mut dyn Arm> {
+/// A wait for several things, and the word that is claimed by whoever does one of them.
+struct Waiting<'a, A> {
+    selection: &'a Selection<'a, A>,
+    claim: AtomicU32,
+}
+
+impl<A> Waiting<'_, A> {
+    fn token(&self, waiter: Waiter) -> Token {
+        Token(waiter, Some(NonNull::from_ref(&self.claim)))
+    }
+}
+
+impl<A: Listable<Who = Token>> WaitList for Waiting<'_, A> {
     fn enlist(&self, waiter: Waiter) -> bool {
-        self.enlist_all(&Token(waiter))
+        self.selection.enlist_all(&self.token(waiter))
     }
 
     /// `false`, so that it is always asked: what it was told it has to pass on itself.
     fn delist(&self, waiter: &Waiter) -> bool {
-        self.delist_all(&Token(waiter.clone()));
+        self.selection.delist_all(&self.token(waiter.clone()));
         false
     }
 
     fn pass_on(&self) {
-        self.pass_all_on();
+        self.selection.pass_all_on();
     }
 
     fn is_several(&self) -> bool {
         true
+    }
+
+    fn was_granted(&self) -> bool {
+        self.selection.done().is_some()
     }
 }
 

@@ -110,26 +110,29 @@ fn notification_is_passed_on_by_one_that_does_not_get_the_lock_again() {
     });
 }
 
+/// The wait was granted before the cancel: it ends well, and the next one unwinds.
 #[test]
-fn value_that_a_select_was_woken_for_is_passed_on() {
+fn value_that_a_select_was_given_is_its_own() {
     let (sender, receiver) = channel(1);
     let (other, others) = channel::<u8>(1);
+    let (done, was_done) = mpsc::channel();
     for _ in 0..50 {
-        let (receiver, others) = (receiver.clone(), others.clone());
-        let own = receiver.clone();
-        let thread = coro::run(|| {
+        let (own, others, done) = (receiver.clone(), others.clone(), done.clone());
+        coro::run(|| {
             spawn(move || {
                 coro::select! {
-                    recv(own) -> _ => (),
+                    recv(own) -> value => done.send(value).unwrap(),
                     recv(others) -> _ => (),
                 }
+                coro::sleep(LONG);
+                panic!("it is cancelled");
             });
             yield_now();
-            let thread = begin(move || assert_eq!(receiver.recv(), Ok(1)));
             sender.send(1).unwrap();
-            thread
-        });
-        thread.unwrap().join().unwrap();
+        })
+        .unwrap();
+        assert_eq!(was_done.try_recv(), Ok(Ok(1)));
+        assert!(receiver.try_recv().is_err());
     }
     drop(other);
 }

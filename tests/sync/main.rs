@@ -280,38 +280,59 @@ fn values_that_nobody_takes_are_dropped() {
     });
 }
 
-/// A receiver that is cancelled after a value woke it, and a sender after room did, leave them to a thread.
+/// A receiver that is cancelled after it was given a value has it, and a sender after its value was taken has sent it.
 #[test]
-fn cancelled_receiver_and_sender_pass_their_turn_on() {
+fn wait_that_was_granted_wins_over_a_cancel() {
     for _ in 0..50 {
         let (sender, receiver) = channel(1);
         let receiver = Arc::new(receiver);
         let waits = receiver.clone();
+        let (done, was_done) = mpsc::channel();
+        let (received, sent) = (done.clone(), done);
         coro::run(|| {
-            spawn(move || waits.recv());
+            spawn(move || {
+                received.send(waits.recv().unwrap()).unwrap();
+                waits.recv()
+            });
             yield_now();
             sender.send(1).unwrap();
         })
         .unwrap();
-        assert_eq!(receiver.recv(), Ok(1));
+        assert_eq!(was_done.try_recv(), Ok(1));
 
         let waits: Sender<_> = sender.clone();
         sender.send(2).unwrap();
-        let thread = coro::run(|| {
-            spawn(move || waits.send(3));
-            yield_now();
-            let (second, (begun, begins)) = (sender.clone(), mpsc::channel());
-            let thread = thread::spawn(move || {
-                begun.send(()).unwrap();
-                second.send(4).unwrap();
+        coro::run(|| {
+            spawn(move || {
+                waits.send(3).unwrap();
+                sent.send(3).unwrap();
+                waits.send(4)
             });
-            begins.recv().unwrap();
+            yield_now();
             assert_eq!(receiver.recv(), Ok(2));
-            thread
-        });
-        thread.unwrap().join().unwrap();
-        assert_eq!(receiver.recv(), Ok(4));
+        })
+        .unwrap();
+        assert_eq!(was_done.try_recv(), Ok(3));
+        assert_eq!([receiver.try_recv(), receiver.try_recv()], [Ok(3), Err(TryRecvError::Empty)]);
     }
+}
+
+/// It takes a value and at once puts one in, in the place that another one waits for: each of the two has its turn.
+#[test]
+fn sender_that_waits_is_not_overtaken_by_one_that_receives_and_sends_in_turn() {
+    under_both(|| {
+        let (sender, receiver) = channel(1);
+        sender.send(0).unwrap();
+        let waits = {
+            let sender = sender.clone();
+            spawn(move || sender.send(1).unwrap())
+        };
+        yield_now();
+        assert_eq!(receiver.recv(), Ok(0));
+        assert_eq!(sender.try_send(0), Err(TrySendError::Full(0)), "the place is the other one's");
+        assert_eq!(receiver.recv(), Ok(1));
+        waits.join().unwrap();
+    });
 }
 
 #[test]

@@ -233,31 +233,75 @@ fn who_watches_an_end_is_told_of_the_other() {
     });
 }
 
-/// The runtime ends just after one was given a value: it is cancelled before it runs, and a thread has it then.
+/// The runtime ends just after one was given a value: it is cancelled before it runs. `send` has returned, so it has the value,
+/// and nobody else gets it.
 #[test]
-fn cancelled_receiver_passes_its_value_on() {
+fn receiver_that_is_cancelled_as_it_is_given_a_value_has_it() {
     for selects in [false, true] {
         for policy in [Policy::Fair, Policy::Backtrack] {
             let (sender, receiver) = channel(0);
             let waits = receiver.clone();
+            let received = Arc::new(AtomicUsize::new(0));
+            let got = received.clone();
             Builder::new()
                 .policy(policy)
                 .run(|| {
                     spawn(move || {
-                        if selects {
-                            select! { recv(waits) -> value => assert_eq!(value, Ok(7)), after(LONG) => () }
+                        let value = if selects {
+                            select! { recv(waits) -> value => value, after(LONG) => Ok(0) }
                         } else {
-                            assert_eq!(waits.recv(), Ok(7));
-                        }
+                            waits.recv()
+                        };
+                        got.store(value.unwrap(), Relaxed);
                         coro::sleep(LONG);
+                        panic!("it is cancelled");
                     });
                     yield_now();
                     sender.try_send(7).unwrap();
                 })
                 .unwrap();
-            assert_eq!(receiver.recv(), Ok(7));
+            assert_eq!(received.load(Relaxed), 7);
+            drop(sender);
+            assert_eq!(receiver.recv(), Err(RecvError));
         }
     }
+}
+
+/// A timeout's scope that ends as a value is given likewise: the code in it goes on to its next wait.
+#[test]
+fn timeout_does_not_end_a_wait_that_was_granted() {
+    under_both(|| {
+        for capacity in [0, 1] {
+            let (sender, receiver) = channel(capacity);
+            let waits = spawn(move || {
+                let mut got = None;
+                let limited = coro::timeout(SHORT, || {
+                    got = Some(receiver.recv());
+                    receiver.recv()
+                });
+                (got, limited.is_ok())
+            });
+            yield_now();
+            sender.send(1).unwrap();
+            thread::sleep(SHORT * 2);
+            assert_eq!(waits.join().unwrap(), (Some(Ok(1)), false));
+        }
+    });
+}
+
+/// An arm that watches an end is not told of the other arm's own wait.
+#[test]
+fn select_that_sends_and_watches_does_not_tell_itself() {
+    everywhere(|begin| {
+        let (sender, receiver) = channel(0);
+        let late = select! { wait(receiver) => false, send(sender, 1) -> _ => false, after(SHORT) => true };
+        assert!(late);
+        let late = select! { send(sender, 1) -> _ => false, wait(receiver) => false, after(SHORT) => true };
+        assert!(late);
+        let receives = begin!(begin, move || assert_eq!(receiver.recv(), Ok(1)));
+        select! { send(sender, 1) -> sent => sent.unwrap(), wait(sender) => sender.send(1).unwrap() }
+        receives();
+    });
 }
 
 #[test]

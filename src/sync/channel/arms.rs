@@ -1,18 +1,16 @@
 //! What `select!` does with channels.
 
-use super::meeting::Part;
-use super::protocol::{self, Core, Side, Who};
+use super::line::{Claim, Party};
+use super::protocol::{self, Core, PartyOf, Side, Who};
 use super::{Receiver, RecvError, SendError, Sender, Shared, TryRecvError, TrySendError};
-use crate::sync::select::selection::Listable;
 use crate::sync::select::{Arm, Sealed, Token, Told, Waitable};
 
 /// Receives from a channel, whichever it is.
 #[derive(Debug)]
 pub(in crate::sync) struct Receiving<'a, C: Core> {
     core: &'a C,
-    /// Of a channel without room: in it is what was given.
-    part: Part<C::Value>,
-    result: Option<Result<C::Value, RecvError>>,
+    /// In it is what was given.
+    party: PartyOf<C>,
 }
 
 /// Sends to a channel, whichever it is.
@@ -20,87 +18,74 @@ pub(in crate::sync) struct Receiving<'a, C: Core> {
 pub(in crate::sync) struct Sending<'a, C: Core> {
     core: &'a C,
     /// In it is the value, until it is sent.
-    part: Part<C::Value>,
-    result: Option<Result<(), SendError<C::Value>>>,
+    party: PartyOf<C>,
 }
 
 impl<'a, C: Core> Receiving<'a, C> {
     pub(in crate::sync) fn new(core: &'a C) -> Receiving<'a, C> {
-        Receiving { core, part: Part::receiver(), result: None }
+        Receiving { core, party: Party::new(None) }
     }
 
     /// What came of it.
     pub(in crate::sync) fn take(self) -> Result<C::Value, RecvError> {
-        self.part.take().map(Ok).or(self.result).expect("it was done")
+        self.party.take().ok_or(RecvError)
     }
 
-    fn attempt(&mut self) -> bool {
-        self.result = match protocol::try_recv(self.core) {
-            Ok(value) => Some(Ok(value)),
-            Err(TryRecvError::Disconnected) => Some(Err(RecvError)),
-            Err(TryRecvError::Empty) => None,
-        };
-        self.result.is_some()
+    pub(in crate::sync) fn attempt(&mut self) -> bool {
+        match protocol::try_recv(self.core) {
+            Ok(value) => self.party.put(value),
+            Err(TryRecvError::Disconnected) => {}
+            Err(TryRecvError::Empty) => return false,
+        }
+        true
     }
 }
 
 impl<'a, C: Core> Sending<'a, C> {
     pub(in crate::sync) fn new(core: &'a C, value: C::Value) -> Sending<'a, C> {
-        Sending { core, part: Part::sender(value), result: None }
+        Sending { core, party: Party::new(Some(value)) }
     }
 
     /// What came of it.
     pub(in crate::sync) fn take(self) -> Result<(), SendError<C::Value>> {
-        if self.part.is_done() { Ok(()) } else { self.result.expect("it was done") }
+        self.party.take().map_or(Ok(()), |value| Err(SendError(value)))
     }
 
-    fn attempt(&mut self) -> bool {
-        let Some(value) = self.part.take() else { return false };
+    pub(in crate::sync) fn attempt(&mut self) -> bool {
+        let value = self.party.take().expect("nobody has it yet");
         match protocol::try_send(self.core, value) {
-            Ok(()) => self.result = Some(Ok(())),
-            Err(TrySendError::Disconnected(value)) => self.result = Some(Err(SendError(value))),
-            Err(TrySendError::Full(value)) => self.part = Part::sender(value),
+            Ok(()) => {}
+            Err(TrySendError::Disconnected(value)) => self.party.put(value),
+            Err(TrySendError::Full(value)) => {
+                self.party.put(value);
+                return false;
+            }
         }
-        self.result.is_some()
+        true
     }
 }
 
-macro_rules! waits_or_meets {
+macro_rules! waits {
     ($arm:ident, $side:expr) => {
-        /// Waits for room or a value; without room it is found by those who come, and they do what it is for.
-        impl<C: Core> Listable for $arm<'_, C> {
-            type Who = Who<C>;
+        /// It is found by those who come, and they do what it is for.
+        impl<C: Core> $arm<'_, C> {
+            pub(in crate::sync) fn enlist(&self, who: &Who<C>, claim: Claim<C::Word>) -> bool {
+                protocol::enlist(self.core, $side, &self.party, who.clone(), claim)
+            }
 
-            fn enlist(&self, who: &Who<C>) -> bool {
-                match self.core.capacity() {
-                    0 => self.part.enlist(self.core, who.clone()),
-                    _ => protocol::enlist(self.core, $side, who.clone()),
-                }
+            pub(in crate::sync) fn delist(&self) -> bool {
+                protocol::delist(self.core, $side, &self.party)
             }
-            fn delist(&self, who: &Who<C>) -> bool {
-                match self.core.capacity() {
-                    0 => self.part.delist(self.core, who),
-                    _ => protocol::delist(self.core, $side, who),
-                }
-            }
-            fn pass_on(&self) {
-                match self.core.capacity() {
-                    0 => self.part.pass_on(self.core),
-                    _ => protocol::wake_one(self.core, $side),
-                }
-            }
-            fn attempt(&mut self) -> bool {
-                self.attempt()
-            }
-            fn is_done(&self) -> bool {
-                self.part.is_done()
+
+            pub(in crate::sync) fn has_met(&self) -> bool {
+                self.party.has_value() == ($side == Side::Receiver)
             }
         }
     };
 }
 
-waits_or_meets!(Receiving, Side::Receiver);
-waits_or_meets!(Sending, Side::Sender);
+waits!(Receiving, Side::Receiver);
+waits!(Sending, Side::Sender);
 
 /// `recv(receiver)`
 #[doc(hidden)]
@@ -146,7 +131,7 @@ macro_rules! arm {
                 self.0.attempt()
             }
             fn is_done(&self) -> bool {
-                self.0.is_done()
+                self.0.has_met()
             }
         }
 
@@ -157,13 +142,10 @@ macro_rules! arm {
                 self.0.core.is_ready($side)
             }
             fn enlist(&self, who: &Token) -> bool {
-                self.0.enlist(&who.0)
+                self.0.enlist(&who.0, who.1)
             }
-            fn delist(&self, who: &Token) -> bool {
-                self.0.delist(&who.0)
-            }
-            fn pass_on(&self) {
-                self.0.pass_on();
+            fn delist(&self, _: &Token) -> bool {
+                self.0.delist()
             }
             fn told(&self) -> Told {
                 self.0.core.told($side)

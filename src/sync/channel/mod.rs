@@ -1,24 +1,23 @@
 //! A channel: senders wait while it is full, receivers while it is empty. Both ends can be cloned. [`protocol`] says who gets
-//! what; [`meeting`], how it is without room, where a value goes from hand to hand.
+//! what; [`line`], how one waits, and where a value goes from hand to hand.
 
 pub(super) mod arms;
-mod meeting;
+mod line;
 mod protocol;
 mod receiver;
 mod sender;
 
-use std::cell::Cell;
 use std::fmt;
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
 pub use self::arms::{Receive, Send};
 pub use self::receiver::{IntoIter, Iter, Receiver, RecvError, RecvTimeoutError, TryIter, TryRecvError};
 pub use self::sender::{SendError, SendTimeoutError, Sender, TrySendError};
 
-use self::meeting::Part;
-use self::protocol::{Core, Side, State};
+use self::protocol::{Core, PartyOf, Side, State, StateOf};
 use super::select::Told;
 use crate::abi::objects::ChannelHead;
 use crate::coroutine::current;
@@ -86,26 +85,27 @@ struct Shared<T> {
     /// For readers: a copy of what is in the state, stored under its lock.
     head: ChannelHead,
     capacity: usize,
-    state: Lock<State<T, Waiters>>,
+    state: Lock<State<T, Waiters, AtomicU32>>,
 }
 
 impl<T> Core for Shared<T> {
     type Value = T;
     type List = Waiters;
+    type Word = AtomicU32;
 
     type Guard<'a>
-        = Guard<'a, State<T, Waiters>>
+        = Guard<'a, StateOf<Shared<T>>>
     where
         T: 'a;
 
     #[inline(always)]
-    fn lock(&self) -> Guard<'_, State<T, Waiters>> {
+    fn lock(&self) -> Guard<'_, StateOf<Shared<T>>> {
         self.state.lock()
     }
 
     #[inline(always)]
-    fn wake(&self, who: &Waiter) -> bool {
-        park::wake(who)
+    fn wake(&self, who: &Waiter) {
+        park::wake(who);
     }
 
     #[inline(always)]
@@ -128,32 +128,27 @@ impl<T> Core for Shared<T> {
     }
 
     #[inline(always)]
-    fn tell(&self, state: &State<T, Waiters>) {
+    fn tell(&self, state: &StateOf<Shared<T>>) {
         self.head.length.store(state.values.len() as u64, Relaxed);
     }
 
-    fn tell_ends(&self, state: &State<T, Waiters>) {
+    fn tell_ends(&self, state: &StateOf<Shared<T>>) {
         self.head.senders.store(state.ends[Side::Sender as usize] as u32, Relaxed);
         self.head.receivers.store(state.ends[Side::Receiver as usize] as u32, Relaxed);
     }
 }
 
 impl<T> Shared<T> {
-    /// Waits until the side may go on, until the deadline at the longest.
+    /// Waits, once, until the value has been taken, until the deadline at the longest.
     #[inline(always)]
-    fn wait(&self, side: Side, deadline: Option<u64>) -> Woken {
-        self.block(side, &List { shared: self, side }, deadline)
+    fn wait_to_send(&self, party: &PartyOf<Shared<T>>, deadline: Option<u64>) -> Woken {
+        self.block(Side::Sender, &Sends { shared: self, party }, deadline)
     }
 
-    /// Waits until there is a value, until the deadline at the longest; or takes one at once.
+    /// Waits, once, until a value has been given, until the deadline at the longest.
     #[inline(always)]
-    fn take(&self, taken: &Cell<Option<T>>, deadline: Option<u64>) -> Woken {
-        self.block(Side::Receiver, &Taking { shared: self, taken }, deadline)
-    }
-
-    /// Waits until a partner has come, until the deadline at the longest; or until there is none to come.
-    fn meet(&self, part: &Part<T>, deadline: Option<u64>) -> Woken {
-        self.block(part.side(), &Meeting { shared: self, part }, deadline)
+    fn wait_to_receive(&self, party: &PartyOf<Shared<T>>, deadline: Option<u64>) -> Woken {
+        self.block(Side::Receiver, &Receives { shared: self, party }, deadline)
     }
 
     #[inline(always)]
@@ -174,7 +169,7 @@ impl<T> Shared<T> {
     }
 
     fn is_ready(&self, side: Side) -> bool {
-        !self.lock().must_wait(side, self.capacity)
+        !self.lock().must_wait(side, self.capacity, None)
     }
 
     /// One end more.
@@ -190,69 +185,45 @@ impl<T> Shared<T> {
     }
 }
 
-/// The waiters of one side, for `park::block`.
-struct List<'a, T> {
+/// One who waits to send, for `park::block`.
+struct Sends<'a, T> {
     shared: &'a Shared<T>,
-    side: Side,
+    party: &'a PartyOf<Shared<T>>,
 }
 
-impl<T> WaitList for List<'_, T> {
-    fn enlist(&self, waiter: Waiter) -> bool {
-        protocol::enlist(self.shared, self.side, waiter)
-    }
-
-    fn delist(&self, waiter: &Waiter) -> bool {
-        protocol::delist(self.shared, self.side, waiter)
-    }
-
-    fn pass_on(&self) {
-        protocol::wake_one(self.shared, self.side);
-    }
-}
-
-/// One who takes a value or waits for one, for `park::block`.
-struct Taking<'a, T> {
-    shared: &'a Shared<T>,
-    taken: &'a Cell<Option<T>>,
-}
-
-impl<T> WaitList for Taking<'_, T> {
+impl<T> WaitList for Sends<'_, T> {
     #[inline(always)]
     fn enlist(&self, waiter: Waiter) -> bool {
-        protocol::take_or_enlist(self.shared, waiter, self.taken)
+        protocol::enlist(self.shared, Side::Sender, self.party, waiter, None)
     }
 
-    fn delist(&self, waiter: &Waiter) -> bool {
-        protocol::delist(self.shared, Side::Receiver, waiter)
+    fn delist(&self, _: &Waiter) -> bool {
+        protocol::delist(self.shared, Side::Sender, self.party)
     }
 
-    fn pass_on(&self) {
-        protocol::wake_one(self.shared, Side::Receiver);
+    fn was_granted(&self) -> bool {
+        !self.party.has_value()
     }
 }
 
-/// One who waits for a partner, for `park::block`.
-struct Meeting<'a, T> {
+/// One who waits to receive, for `park::block`.
+struct Receives<'a, T> {
     shared: &'a Shared<T>,
-    part: &'a Part<T>,
+    party: &'a PartyOf<Shared<T>>,
 }
 
-impl<T> WaitList for Meeting<'_, T> {
+impl<T> WaitList for Receives<'_, T> {
+    #[inline(always)]
     fn enlist(&self, waiter: Waiter) -> bool {
-        self.part.enlist(self.shared, waiter)
+        protocol::enlist(self.shared, Side::Receiver, self.party, waiter, None)
     }
 
-    fn delist(&self, waiter: &Waiter) -> bool {
-        self.part.delist(self.shared, waiter)
+    fn delist(&self, _: &Waiter) -> bool {
+        protocol::delist(self.shared, Side::Receiver, self.party)
     }
 
-    fn pass_on(&self) {
-        self.part.pass_on(self.shared);
-    }
-
-    /// Who was told has to look what became of its part.
-    fn is_several(&self) -> bool {
-        true
+    fn was_granted(&self) -> bool {
+        self.party.has_value()
     }
 }
 

@@ -1,4 +1,5 @@
-//! Models of channels: a close beside senders and receivers, a receiver that gives up, and a channel without room.
+//! Models of channels, with room and without: a close beside senders and receivers, one that gives up as it is given something,
+//! and one that comes later than another.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,32 +7,33 @@ use std::sync::Arc;
 use loom::sync::{Mutex, MutexGuard};
 use loom::thread;
 
-use super::meeting::{Met, Part};
-use super::protocol::{self, Core, Side, State, Taken};
-use super::{RecvTimeoutError, SendTimeoutError, TryRecvError};
+use super::line::Party;
+use super::protocol::{self, Core, PartyOf, Side, State, StateOf};
+use super::{RecvTimeoutError, SendTimeoutError};
 use crate::scheduler::park::Woken;
 use crate::sync::models::{Planted, Sleeper, Wait};
-use crate::sys::model;
+use crate::sys::model::{self, Shared, Word};
 
-/// A channel of a model.
-pub(in crate::sync) struct Modelled {
-    state: Mutex<State<u32, VecDeque<Wait>>>,
+/// A channel of a model. `A`: what the arms of a `select!` claim.
+pub(in crate::sync) struct Modelled<A: Word = Shared> {
+    state: Mutex<StateOf<Modelled<A>>>,
     capacity: usize,
     sleepers: Arc<[Sleeper; 3]>,
     planted: Planted,
 }
 
-impl Core for Modelled {
+impl<A: Word> Core for Modelled<A> {
     type Value = u32;
     type List = VecDeque<Wait>;
+    type Word = A;
 
-    type Guard<'a> = MutexGuard<'a, State<u32, VecDeque<Wait>>>;
+    type Guard<'a> = MutexGuard<'a, StateOf<Modelled<A>>>;
 
-    fn lock(&self) -> MutexGuard<'_, State<u32, VecDeque<Wait>>> {
+    fn lock(&self) -> MutexGuard<'_, StateOf<Modelled<A>>> {
         self.state.lock().expect("nobody panics with it")
     }
-    fn wake(&self, who: &Wait) -> bool {
-        self.planted.wake(&self.sleepers, who)
+    fn wake(&self, who: &Wait) {
+        self.planted.wake(&self.sleepers, who);
     }
     fn capacity(&self) -> usize {
         self.capacity
@@ -40,20 +42,21 @@ impl Core for Modelled {
         true
     }
     fn note(&self, _: Side) {}
-    fn tell(&self, _: &State<u32, VecDeque<Wait>>) {}
-    fn tell_ends(&self, _: &State<u32, VecDeque<Wait>>) {}
+    fn tell(&self, _: &StateOf<Modelled<A>>) {}
+    fn tell_ends(&self, _: &StateOf<Modelled<A>>) {}
 }
 
-impl Modelled {
-    pub(in crate::sync) fn new(capacity: usize, sleepers: &Arc<[Sleeper; 3]>, planted: Planted) -> Modelled {
+impl<A: Word> Modelled<A> {
+    pub(in crate::sync) fn new(
+        capacity: usize,
+        sleepers: &Arc<[Sleeper; 3]>,
+        planted: Planted,
+    ) -> Modelled<A> {
         Modelled { state: Mutex::new(State::new()), capacity, sleepers: sleepers.clone(), planted }
     }
 
     pub(in crate::sync) fn is_empty(&self) -> bool {
-        let state = self.lock();
-        state.values.is_empty()
-            && state.waiting.iter().all(VecDeque::is_empty)
-            && state.parties.iter().all(VecDeque::is_empty)
+        self.lock().is_empty()
     }
 
     pub(in crate::sync) fn close(&self) {
@@ -61,62 +64,28 @@ impl Modelled {
     }
 
     /// Waits once, as `park::block` does.
-    fn wait(&self, me: usize, waits: &mut u32, side: Side, part: Option<&Part<u32>>) -> Woken {
-        let wait = *waits;
-        *waits += 1;
-        self.sleepers[me].open(wait);
-        let waits = match part {
-            Some(part) => part.enlist(self, (me, wait)),
-            None => protocol::enlist(self, side, (me, wait)),
-        };
-        if waits {
-            self.sleepers[me].sleep();
-            if let Some(part) = part {
-                part.delist(self, &(me, wait));
-            }
+    fn wait(&self, who: Wait, side: Side, party: &PartyOf<Modelled<A>>) -> Woken {
+        self.sleepers[who.0].open(who.1);
+        if protocol::enlist(self, side, party, who, None) {
+            self.sleepers[who.0].sleep();
         } else {
-            self.sleepers[me].end(wait);
-        }
-        Woken::Event
-    }
-
-    /// The same, of a receiver who takes what is there.
-    fn take(&self, me: usize, waits: &mut u32, taken: &Taken<Modelled>) -> Woken {
-        let wait = *waits;
-        *waits += 1;
-        self.sleepers[me].open(wait);
-        if protocol::take_or_enlist(self, (me, wait), taken) {
-            self.sleepers[me].sleep();
-        } else {
-            self.sleepers[me].end(wait);
+            self.sleepers[who.0].end(who.1);
         }
         Woken::Event
     }
 
     pub(in crate::sync) fn send(&self, me: usize, value: u32) -> Result<(), SendTimeoutError<u32>> {
-        let mut waits = 0;
-        if self.capacity > 0 {
-            return protocol::send(self, value, || self.wait(me, &mut waits, Side::Sender, None));
-        }
-        let part = Part::sender(value);
-        let met = part.meet(self, || self.wait(me, &mut waits, Side::Sender, Some(&part)));
-        match met {
-            Met::Partner => Ok(()),
-            _ => Err(SendTimeoutError::Disconnected(part.take().expect("nobody took it"))),
-        }
+        let mut waits = 0..;
+        protocol::send(self, value, |party| {
+            self.wait((me, waits.next().expect("it has no end")), Side::Sender, party)
+        })
     }
 
     pub(in crate::sync) fn recv(&self, me: usize) -> Result<u32, RecvTimeoutError> {
-        let mut waits = 0;
-        if self.capacity > 0 {
-            return protocol::recv(self, |taken| self.take(me, &mut waits, taken));
-        }
-        let part = Part::receiver();
-        let met = part.meet(self, || self.wait(me, &mut waits, Side::Receiver, Some(&part)));
-        match met {
-            Met::Partner => Ok(part.take().expect("it was given")),
-            _ => Err(RecvTimeoutError::Disconnected),
-        }
+        let mut waits = 0..;
+        protocol::recv(self, |party| {
+            self.wait((me, waits.next().expect("it has no end")), Side::Receiver, party)
+        })
     }
 }
 
@@ -169,58 +138,96 @@ fn receiver_goes_beside(capacity: usize, planted: Planted) {
     assert!(channel.is_empty(), "nobody waits");
 }
 
+/// One whose wait is ended, by a cancel or its deadline.
 #[derive(Clone, Copy, PartialEq)]
 enum GivesUp {
-    /// It unwinds, and passes on what it was told or given.
-    Cancelled,
-    /// Its time has come: then it has nothing.
-    Late,
-    /// A planted bug: it is cancelled, and passes nothing on.
-    Silently,
+    /// What it was granted it has, and unwinds at its next wait.
+    Granted,
+    /// A planted bug: it unwinds, and what it was given is gone.
+    Drops,
+    /// A planted bug, and what channels without room once did: it unwinds, and what it was given goes to the next one who comes.
+    PassesOn,
+    /// A planted bug: it stays on the line.
+    Stays,
 }
 
-/// Two wait to receive, of whom the first gives up; one value is sent.
-fn one_gives_up(capacity: usize, how: GivesUp, planted: Planted) {
-    let channel = channel(capacity, planted);
-    let part = Part::receiver();
-    channel.sleepers[0].open(0);
-    assert!(match capacity {
-        0 => part.enlist(&*channel, (0, 0)),
-        _ => protocol::enlist(&*channel, Side::Receiver, (0, 0)),
-    });
-    let gives_up = spawn(&channel, move |channel| {
-        let was_first = channel.sleepers[0].end(0);
-        let was_there = match channel.capacity {
-            0 => part.delist(channel, &(0, 0)),
-            _ => protocol::delist(channel, Side::Receiver, &(0, 0)),
-        };
-        match how {
-            // As `recv_timeout`: who was told in time looks again.
-            GivesUp::Late if was_first => assert!(channel.capacity > 0 || was_there, "it has nothing"),
-            GivesUp::Late if channel.capacity == 0 => return part.take(),
-            GivesUp::Late => return protocol::try_recv(channel).ok(),
-            GivesUp::Cancelled if !was_there => match channel.capacity {
-                0 => part.pass_on(channel),
-                _ => protocol::wake_one(channel, Side::Receiver),
-            },
-            GivesUp::Cancelled | GivesUp::Silently => {}
-        }
-        None
-    });
-    let stays = spawn(&channel, |channel| {
-        let value = channel.recv(1).ok();
-        protocol::close(channel);
-        value
-    });
-    channel.send(2, 7).expect("it is not closed yet");
-    let first = model::join(gives_up);
-    // It was received by the one, and the other one still waits.
-    if first.is_some() {
-        protocol::close(&*channel);
+/// Ends its wait, and leaves.
+fn give_up(channel: &Modelled, side: Side, party: &PartyOf<Modelled>, how: GivesUp) -> Option<u32> {
+    channel.sleepers[0].end(0);
+    let mut was_there = false;
+    if how == GivesUp::Stays {
+        drop(channel.lock());
+    } else {
+        was_there = protocol::delist(channel, side, party);
     }
-    assert_eq!(first.or(model::join(stays)), Some(7));
-    assert_eq!(protocol::try_recv(&*channel), Err(TryRecvError::Disconnected));
+    let value = party.take();
+    match how {
+        GivesUp::Drops => None,
+        GivesUp::PassesOn => {
+            channel.lock().values.extend(value);
+            None
+        }
+        _ => {
+            assert_eq!(was_there && side == Side::Receiver, was_there && value.is_none());
+            value
+        }
+    }
+}
+
+/// One receives and gives up as a value is sent; then others look.
+fn receiver_gives_up(capacity: usize, how: GivesUp) {
+    let channel = channel(capacity, Planted::Nothing);
+    let party = Box::new(Party::new(None));
+    channel.sleepers[0].open(0);
+    assert!(protocol::enlist(&*channel, Side::Receiver, &party, (0, 0), None));
+    let gives_up = spawn(&channel, move |channel| {
+        let value = give_up(channel, Side::Receiver, &party, how);
+        // Its memory is used for something else.
+        party.put(0);
+        (value, party)
+    });
+    let sent = protocol::try_send(&*channel, 7);
+    let first = model::join(gives_up).0;
+    let second = protocol::try_recv(&*channel).ok();
+    let was_sent = sent.is_ok();
+    assert_eq!(first.or(second), was_sent.then_some(7), "what was sent is received");
+    assert!(capacity > 0 || second.is_none(), "`send` had returned, and nobody had received it");
     assert!(channel.is_empty(), "nobody waits");
+}
+
+/// One waits to send, and gives up as somebody receives.
+fn sender_gives_up(capacity: usize, how: GivesUp) {
+    let channel = channel(capacity, Planted::Nothing);
+    (0..capacity).for_each(|_| protocol::try_send(&*channel, 5).expect("there is room"));
+    let party = Box::new(Party::new(Some(7)));
+    channel.sleepers[0].open(0);
+    assert!(protocol::enlist(&*channel, Side::Sender, &party, (0, 0), None));
+    let gives_up = spawn(&channel, move |channel| (give_up(channel, Side::Sender, &party, how), party));
+    let mut received = Vec::from_iter(protocol::try_recv(&*channel));
+    let back = model::join(gives_up).0;
+    received.extend(std::iter::from_fn(|| protocol::try_recv(&*channel).ok()));
+    assert_eq!(received.contains(&7), back.is_none(), "it is received, or the sender has it back");
+    assert_eq!(received.len(), capacity + usize::from(back.is_none()));
+    assert!(channel.is_empty(), "nobody waits");
+}
+
+/// One waits to send on a full channel. Another one receives and at once sends, in its place: it can't be first. `planted`: it
+/// makes room, as when a wake-up was a hint.
+fn one_overtakes(planted: bool) {
+    let channel = channel(1, Planted::Nothing);
+    protocol::try_send(&*channel, 1).expect("there is room");
+    let waits = spawn(&channel, |channel| channel.send(0, 2).is_ok());
+    let overtakes = spawn(&channel, move |channel| {
+        let nobody_waits = !channel.lock().is_waited_for(Side::Sender);
+        let first =
+            if planted { channel.lock().values.pop_front() } else { protocol::try_recv(channel).ok() };
+        (nobody_waits, first, protocol::try_send(channel, 3).is_ok())
+    });
+    let (nobody_waited, first, overtook) = model::join(overtakes);
+    assert_eq!(first, Some(1));
+    assert!(nobody_waited || !overtook, "who waits has the place");
+    while protocol::try_recv(&*channel).is_ok() {}
+    assert!(model::join(waits));
 }
 
 #[test]
@@ -236,11 +243,28 @@ fn what_is_sent_as_the_channel_closes_is_received_and_nobody_is_left_asleep() {
 }
 
 #[test]
-fn value_of_a_receiver_that_gives_up_goes_to_the_next() {
+fn value_that_was_granted_is_received_by_a_receiver_that_gives_up() {
     for capacity in [0, 1] {
-        model::check(move || one_gives_up(capacity, GivesUp::Cancelled, Planted::Nothing));
-        model::check(move || one_gives_up(capacity, GivesUp::Late, Planted::Nothing));
-        model::fails(move || one_gives_up(capacity, GivesUp::Silently, Planted::Nothing));
-        model::fails(move || one_gives_up(capacity, GivesUp::Late, Planted::WakesTheDead));
+        model::check(move || receiver_gives_up(capacity, GivesUp::Granted));
+        model::fails(move || receiver_gives_up(capacity, GivesUp::Drops));
+        model::fails(move || receiver_gives_up(capacity, GivesUp::Stays));
     }
+    let said = model::fails(|| receiver_gives_up(0, GivesUp::PassesOn));
+    assert!(said.contains("nobody had received it"), "{said}");
+}
+
+#[test]
+fn value_of_a_sender_that_gives_up_is_received_or_its_own() {
+    for capacity in [0, 1] {
+        model::check(move || sender_gives_up(capacity, GivesUp::Granted));
+        model::fails(move || sender_gives_up(capacity, GivesUp::Drops));
+        model::fails(move || sender_gives_up(capacity, GivesUp::Stays));
+    }
+}
+
+#[test]
+fn nobody_overtakes_a_sender_that_waits() {
+    model::check(|| one_overtakes(false));
+    let said = model::fails(|| one_overtakes(true));
+    assert!(said.contains("has the place"), "{said}");
 }

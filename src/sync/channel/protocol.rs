@@ -1,25 +1,42 @@
 //! The channel's protocol: who gets which value, and who is told of what.
 //!
-//! All is done under one lock; who waits is woken after that. With room for values a wake-up is a hint: who is woken looks
-//! again, and whoever doesn't make use of it passes it on. Without room (capacity 0) senders and receivers
-//! [meet](super::meeting) instead.
+//! All is done under one lock; who waits is woken when it has been given back. A value goes *from hand to hand*: who comes to
+//! send, and finds one who waits to receive, puts it on that one's stack; who takes a value out of a full channel puts the value
+//! of the first sender who waits in its place. So (as in Go's channels)
 //!
-//! *Nobody is lost.* Who has to wait goes on its list under the lock under which values come and go. Who comes off it and
-//! waits no longer (its time has come, it is cancelled, another arm of its `select!` was faster) gets nothing: the next one
-//! is told.
+//! - receivers wait only while there is no value, senders only while there is no room: who comes later can't overtake them;
+//! - who is woken has what it waited for, and need not look;
+//! - without room (capacity 0) it is the same: there is just never anything in between.
+//!
+//! *Who has met has met.* A wait that was granted wins over all that would end it in the same moment: the deadline, a cancel, a
+//! timeout's scope; they end the next wait. For a sender: its value may have been received, and to say anything else than
+//! `Ok` would be a lie. For a receiver: `send` has returned, and without room that is the promise that somebody has received the
+//! value. If the receiver unwound instead, the value would have to go to another one, who may not be there yet, and
+//! whom the sender was told of nevertheless. (In Go, and in crossbeam, where nobody is cancelled, a receiver that was chosen
+//! as its time came has the value, too: the choice is made once, by the sender, or the clock.) A receiver that is cancelled
+//! just then takes the value as if the cancel had come a moment later, and unwinds at its next wait.
+//!
+//! *Nobody is lost.* Who has to wait goes on the line under the lock under which values come and go. Who waits no longer
+//! takes itself off under that lock, so that nothing is given to one who has left.
+//!
+//! Who comes as an arm of a `select!` whose other arms wait already can be won meanwhile: it claims itself as well.
+//! It wins its partner first: one that can't be won must not keep it from waiting. If it then finds that it has been won itself, the
+//! partner goes back to its place; or, an arm, it is woken for nothing, and comes again, since others may have passed it by.
+//!
+//! Who wants to know only whether it could send or receive *watches*: it is told when that may be so, as all who watch.
 //!
 //! Generic over lists and lock, so that a model checker can run this very code.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::mem;
 use std::ops::DerefMut;
 
-use super::meeting::{self, Party};
+use super::line::{Claim, Line, Party, claims};
 use super::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
 use crate::abi::wait::WaitReason;
 use crate::scheduler::park::Woken;
 use crate::sync::ground::List;
+use crate::sys::atomic::Atomic;
 
 /// Who waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,41 +58,95 @@ impl Side {
 }
 
 /// What the lock guards.
-pub(in crate::sync) struct State<T, L: List> {
-    /// Of a channel without room: those whose receiver was cancelled as it got them.
+pub(in crate::sync) struct State<T, L: List, A> {
     pub(super) values: VecDeque<T>,
     /// How many senders and receivers there are: by `Side`.
     pub(super) ends: [usize; 2],
-    is_closed: bool,
-    /// By `Side`. Of a channel without room: who waits to see whether it could send or receive.
-    pub(super) waiting: [L; 2],
-    /// Of a channel without room, by `Side`: who waits to send or to receive.
-    pub(super) parties: [VecDeque<Party<T, L::Who>>; 2],
+    /// By `Side`: whether the other side is gone for good, or the channel is closed.
+    is_over: [bool; 2],
+    /// By `Side`: who waits to send or to receive.
+    lines: [Line<T, L::Who, A>; 2],
+    /// By `Side`: who waits to see whether it could.
+    watching: [L; 2],
 }
 
-impl<T, L: List> State<T, L> {
+impl<T, L: List, A: Atomic<u64>> State<T, L, A> {
     /// That of an empty channel with an end on each side.
-    pub(super) fn new() -> State<T, L> {
+    pub(super) fn new() -> State<T, L, A> {
         State {
             values: VecDeque::new(),
             ends: [1, 1],
-            is_closed: false,
-            waiting: [L::default(), L::default()],
-            parties: [VecDeque::new(), VecDeque::new()],
+            is_over: [false, false],
+            lines: [Line::new(), Line::new()],
+            watching: [L::default(), L::default()],
         }
     }
 
-    /// Whether the other side is gone for good.
-    pub(super) fn is_over(&self, side: Side) -> bool {
-        self.is_closed || self.ends[side.other() as usize] == 0
-    }
-
-    pub(super) fn must_wait(&self, side: Side, capacity: usize) -> bool {
+    /// Whether nothing can be sent or received yet, or ever; other arms of `own` don't count.
+    pub(super) fn must_wait(&self, side: Side, capacity: usize, own: Claim<A>) -> bool {
         let has_nothing = match side {
             Side::Sender => self.values.len() >= capacity,
             Side::Receiver => self.values.is_empty(),
         };
-        has_nothing && !self.is_over(side) && !(capacity == 0 && self.has_party(side.other()))
+        has_nothing
+            && !self.is_over[side as usize]
+            && !(capacity == 0 && self.lines[side.other() as usize].has_one(own))
+    }
+
+    /// Whether nobody waits, and nothing is left.
+    #[cfg(all(test, not(feature = "sanitize")))]
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.lines.iter().all(Line::is_empty)
+    }
+
+    /// Whether somebody of a side waits.
+    #[cfg(all(test, not(feature = "sanitize")))]
+    pub(super) fn is_waited_for(&self, side: Side) -> bool {
+        !self.lines[side as usize].is_empty()
+    }
+
+    /// Gives a value to the first receiver who waits, and says whom to wake.
+    #[inline(always)]
+    fn give(&mut self, value: T) -> Result<L::Who, T> {
+        // Mostly the first one is to be had, or there is none.
+        match self.lines[Side::Receiver as usize].win(None) {
+            Some(receiver) => {
+                receiver.party().put(value);
+                Ok(receiver.into_who())
+            }
+            None => Err(value),
+        }
+    }
+
+    /// The first value that is in it, and then the first sender's who waits is in it, too; or that one's own. And whom to
+    /// wake.
+    #[inline(always)]
+    fn take(&mut self) -> Option<(T, Option<L::Who>)> {
+        let first = self.values.pop_front();
+        let sender = self.lines[Side::Sender as usize].win(None);
+        let Some(sender) = sender else { return first.map(|value| (value, None)) };
+        let brought = sender.party().take().expect("a sender who waits has a value");
+        let value = match first {
+            Some(value) => {
+                self.values.push_back(brought);
+                value
+            }
+            None => brought,
+        };
+        Some((value, Some(sender.into_who())))
+    }
+
+    /// Those who watch a side, but for one.
+    #[cold]
+    fn take_watching(&mut self, side: Side, but: Option<&L::Who>) -> L {
+        let watching = &mut self.watching[side as usize];
+        let mut all = mem::take(watching);
+        if let Some(who) = but
+            && all.remove(who)
+        {
+            watching.push(who.clone());
+        }
+        all
     }
 }
 
@@ -83,46 +154,57 @@ impl<T, L: List> State<T, L> {
 pub(in crate::sync) trait Core {
     type Value;
     type List: List;
-    type Guard<'a>: DerefMut<Target = State<Self::Value, Self::List>>
+    /// What can be claimed.
+    type Word: Atomic<u64>;
+    type Guard<'a>: DerefMut<Target = State<Self::Value, Self::List, Self::Word>>
     where
         Self: 'a;
 
-    /// Whoever has the lock may neither panic nor wait.
+    /// Whoever has the lock may neither panic nor wait, nor wake anybody: that may be a system call.
     fn lock(&self) -> Self::Guard<'_>;
-    /// Says whether it still waited.
-    fn wake(&self, who: &Who<Self>) -> bool;
+    fn wake(&self, who: &Who<Self>);
     fn capacity(&self) -> usize;
     /// Whether there is no value in it, as of some moment.
     fn seems_empty(&self) -> bool;
     /// Tells readers that the caller has sent or received, or begins to wait. Under the lock.
     fn note(&self, side: Side);
     /// Tells readers what is in it. Under the lock.
-    fn tell(&self, state: &State<Self::Value, Self::List>);
+    fn tell(&self, state: &StateOf<Self>);
     /// Tells readers how many have an end of it. Under the lock.
-    fn tell_ends(&self, state: &State<Self::Value, Self::List>);
+    fn tell_ends(&self, state: &StateOf<Self>);
 }
 
-/// One who waits for a channel.
+pub(in crate::sync) type StateOf<C> = State<<C as Core>::Value, <C as Core>::List, <C as Core>::Word>;
+
+/// One who waits for a channel: whom to wake.
 pub(in crate::sync) type Who<C> = <<C as Core>::List as List>::Who;
+
+/// One who waits to send or to receive.
+pub(in crate::sync) type PartyOf<C> = Party<<C as Core>::Value, Who<C>, <C as Core>::Word>;
 
 /// Puts a value in if there is room, or somebody waits to take it.
 #[inline(always)]
 pub(super) fn try_send<C: Core>(core: &C, value: C::Value) -> Result<(), TrySendError<C::Value>> {
     let mut state = core.lock();
-    if state.is_over(Side::Sender) {
+    if state.is_over[Side::Sender as usize] {
         return Err(TrySendError::Disconnected(value));
     }
+    let value = match state.give(value) {
+        Ok(who) => {
+            core.note(Side::Sender);
+            drop(state);
+            core.wake(&who);
+            return Ok(());
+        }
+        Err(value) => value,
+    };
     if state.values.len() >= core.capacity() {
-        return if core.capacity() == 0 {
-            meeting::try_send(core, state, value)
-        } else {
-            Err(TrySendError::Full(value))
-        };
+        return Err(TrySendError::Full(value));
     }
     state.values.push_back(value);
     core.tell(&state);
     core.note(Side::Sender);
-    wake_first(core, state, Side::Receiver);
+    tell_watching(core, state, Side::Receiver);
     Ok(())
 }
 
@@ -130,122 +212,237 @@ pub(super) fn try_send<C: Core>(core: &C, value: C::Value) -> Result<(), TrySend
 #[inline(always)]
 pub(super) fn try_recv<C: Core>(core: &C) -> Result<C::Value, TryRecvError> {
     let mut state = core.lock();
-    let Some(value) = state.values.pop_front() else {
-        if core.capacity() == 0 {
-            return meeting::try_recv(core, state);
-        }
-        let is_over = state.is_over(Side::Receiver);
+    let Some((value, sender)) = state.take() else {
+        let is_over = state.is_over[Side::Receiver as usize];
         return Err(if is_over { TryRecvError::Disconnected } else { TryRecvError::Empty });
     };
-    core.tell(&state);
-    core.note(Side::Receiver);
-    wake_first(core, state, Side::Sender);
+    has_taken(core, state, sender);
     Ok(value)
 }
 
-/// Unlocks, and wakes the first of a side who still waits.
+/// Unlocks after a value was taken out, and wakes whom that concerns.
 #[inline(always)]
-fn wake_first<'a, C: Core>(core: &'a C, mut state: C::Guard<'a>, side: Side) {
-    loop {
-        let next = state.waiting[side as usize].pop();
-        drop(state);
-        match next {
-            Some(who) if !core.wake(&who) => state = core.lock(),
-            _ => return,
+fn has_taken<'a, C: Core>(core: &'a C, state: C::Guard<'a>, sender: Option<Who<C>>) {
+    core.tell(&state);
+    core.note(Side::Receiver);
+    match sender {
+        Some(who) => {
+            drop(state);
+            core.wake(&who);
         }
+        None => tell_watching(core, state, Side::Sender),
     }
 }
 
-/// Wakes the first of a side who still waits.
-pub(super) fn wake_one<C: Core>(core: &C, side: Side) {
-    wake_first(core, core.lock(), side);
+/// Unlocks, and tells those who watch a side.
+#[inline(always)]
+fn tell_watching<'a, C: Core>(core: &'a C, mut state: C::Guard<'a>, side: Side) {
+    if !state.watching[side as usize].is_empty() {
+        let watching = state.take_watching(side, None);
+        drop(state);
+        wake_all(core, watching);
+    }
 }
 
-/// Puts a value in; `wait` waits for room, once.
+/// Puts a value in; `wait` waits, once, until the party that it gets has given its value away.
 #[inline(always)]
 pub(super) fn send<C: Core>(
     core: &C,
-    mut value: C::Value,
-    mut wait: impl FnMut() -> Woken,
+    value: C::Value,
+    mut wait: impl FnMut(&PartyOf<C>) -> Woken,
 ) -> Result<(), SendTimeoutError<C::Value>> {
-    let mut is_over = false;
+    let mut value = match try_send(core, value) {
+        Ok(()) => return Ok(()),
+        Err(TrySendError::Disconnected(value)) => return Err(SendTimeoutError::Disconnected(value)),
+        Err(TrySendError::Full(value)) => value,
+    };
     loop {
-        match try_send(core, value) {
+        let party = Party::new(Some(value));
+        let woken = wait(&party);
+        let Some(back) = party.take() else { return Ok(()) };
+        // A last look, after the time has come.
+        value = match try_send(core, back) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Disconnected(value)) => return Err(SendTimeoutError::Disconnected(value)),
-            Err(TrySendError::Full(value)) if is_over => return Err(SendTimeoutError::Timeout(value)),
-            Err(TrySendError::Full(back)) => value = back,
-        }
-        // A last look, after the time has come.
-        is_over = wait() == Woken::Deadline;
+            Err(TrySendError::Full(value)) if woken == Woken::Deadline => {
+                return Err(SendTimeoutError::Timeout(value));
+            }
+            Err(TrySendError::Full(value)) => value,
+        };
     }
 }
 
-/// Takes a value out; `wait` waits for one, once, by [`take_or_enlist`], to which it hands the place.
+/// Takes a value out; `wait` waits for one, once, in the party that it gets.
 ///
 /// Where there seems to be none there is no look before that one: it would be a lock more.
 #[inline(always)]
 pub(super) fn recv<C: Core>(
     core: &C,
-    mut wait: impl FnMut(&Taken<C>) -> Woken,
+    mut wait: impl FnMut(&PartyOf<C>) -> Woken,
 ) -> Result<C::Value, RecvTimeoutError> {
-    let taken = Cell::new(None);
-    let mut is_over = false;
-    let mut looks = !core.seems_empty();
-    loop {
-        if looks {
-            match try_recv(core) {
-                Ok(value) => return Ok(value),
-                Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
-                Err(TryRecvError::Empty) if is_over => return Err(RecvTimeoutError::Timeout),
-                Err(TryRecvError::Empty) => {}
-            }
+    if core.capacity() == 0 || !core.seems_empty() {
+        match try_recv(core) {
+            Ok(value) => return Ok(value),
+            Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+            Err(TryRecvError::Empty) => {}
         }
-        looks = true;
-        is_over = wait(&taken) == Woken::Deadline;
-        if let Some(value) = taken.take() {
+    }
+    let party = Party::new(None);
+    loop {
+        let woken = wait(&party);
+        if let Some(value) = party.take() {
             return Ok(value);
         }
+        match try_recv(core) {
+            Ok(value) => return Ok(value),
+            Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+            Err(TryRecvError::Empty) if woken == Woken::Deadline => return Err(RecvTimeoutError::Timeout),
+            Err(TryRecvError::Empty) => {}
+        }
     }
 }
 
-/// The place for a value.
-pub(super) type Taken<C> = Cell<Option<<C as Core>::Value>>;
-
-/// Takes a value out, or puts one on the receivers' list, if he has to wait; says whether he does.
+/// Puts one in its line; `false`: there is no need to wait, since it has met, or will not, or another arm of `own` has.
 #[inline(always)]
-pub(super) fn take_or_enlist<C: Core>(core: &C, who: Who<C>, taken: &Taken<C>) -> bool {
+pub(super) fn enlist<C: Core>(
+    core: &C,
+    side: Side,
+    party: &PartyOf<C>,
+    who: Who<C>,
+    own: Claim<C::Word>,
+) -> bool {
+    match side {
+        Side::Sender => enlist_sender(core, party, who, own),
+        Side::Receiver => enlist_receiver(core, party, who, own),
+    }
+}
+
+#[inline(always)]
+fn enlist_sender<C: Core>(core: &C, party: &PartyOf<C>, who: Who<C>, own: Claim<C::Word>) -> bool {
     let mut state = core.lock();
-    if let Some(value) = state.values.pop_front() {
-        core.tell(&state);
-        core.note(Side::Receiver);
-        wake_first(core, state, Side::Sender);
-        taken.set(Some(value));
+    if state.is_over[Side::Sender as usize] {
         return false;
     }
-    let waits = !state.is_over(Side::Receiver);
-    if waits {
-        state.waiting[Side::Receiver as usize].push(who);
-        core.note(Side::Receiver);
+    if !state.lines[Side::Receiver as usize].is_empty()
+        && let Some(partner) = meet(&mut state, Side::Sender, party, own)
+    {
+        return has_met(core, state, Side::Sender, partner);
     }
-    waits
+    if state.values.len() < core.capacity() {
+        if claims(own) {
+            state.values.push_back(party.take().expect("it has a value"));
+            core.tell(&state);
+            core.note(Side::Sender);
+            tell_watching(core, state, Side::Receiver);
+        }
+        return false;
+    }
+    begin(core, state, Side::Sender, party, who, own);
+    true
 }
 
-/// Puts one on a side's list, if it has to wait; says whether it does.
-pub(super) fn enlist<C: Core>(core: &C, side: Side, who: Who<C>) -> bool {
+#[inline(always)]
+fn enlist_receiver<C: Core>(core: &C, party: &PartyOf<C>, who: Who<C>, own: Claim<C::Word>) -> bool {
     let mut state = core.lock();
-    // Under the lock under which values come and go.
-    let waits = state.must_wait(side, core.capacity());
+    if !state.values.is_empty() {
+        if claims(own)
+            && let Some((value, sender)) = state.take()
+        {
+            party.put(value);
+            has_taken(core, state, sender);
+        }
+        return false;
+    }
+    if !state.lines[Side::Sender as usize].is_empty()
+        && let Some(partner) = meet(&mut state, Side::Receiver, party, own)
+    {
+        return has_met(core, state, Side::Receiver, partner);
+    }
+    if state.is_over[Side::Receiver as usize] {
+        return false;
+    }
+    begin(core, state, Side::Receiver, party, who, own);
+    true
+}
+
+/// Hands a value from one party to the other, if there is one to be had and we are to be had ourselves; says whom to wake, if
+/// anybody. `None`: there is nobody.
+#[inline(never)]
+fn meet<T, L: List, A: Atomic<u64>>(
+    state: &mut State<T, L, A>,
+    side: Side,
+    party: &Party<T, L::Who, A>,
+    own: Claim<A>,
+) -> Option<Option<L::Who>> {
+    let line = &mut state.lines[side.other() as usize];
+    let partner = line.win(own)?;
+    if claims(own) {
+        match side {
+            Side::Sender => partner.party().put(party.take().expect("it has a value")),
+            Side::Receiver => party.put(partner.party().take().expect("a sender who waits has a value")),
+        }
+        return Some(Some(partner.into_who()));
+    }
+    if partner.is_arm() {
+        return Some(Some(partner.into_who()));
+    }
+    line.put_back(partner);
+    Some(None)
+}
+
+#[inline(never)]
+fn has_met<'a, C: Core>(core: &'a C, state: C::Guard<'a>, side: Side, partner: Option<Who<C>>) -> bool {
+    core.note(side);
+    drop(state);
+    if let Some(who) = partner {
+        core.wake(&who);
+    }
+    false
+}
+
+/// Begins to wait.
+#[inline(always)]
+fn begin<'a, C: Core>(
+    core: &'a C,
+    mut state: C::Guard<'a>,
+    side: Side,
+    party: &PartyOf<C>,
+    who: Who<C>,
+    own: Claim<C::Word>,
+) {
+    core.note(side);
+    let others = side.other();
+    // With room it is the values that others watch.
+    if core.capacity() > 0 || state.watching[others as usize].is_empty() {
+        state.lines[side as usize].push(party, who, own);
+        return;
+    }
+    // Not itself, as another arm of a `select!`: it would be woken by each of its own waits.
+    let watching = state.take_watching(others, Some(&who));
+    state.lines[side as usize].push(party, who, own);
+    drop(state);
+    wake_all(core, watching);
+}
+
+/// Takes one off its line; says whether it was still there. Then it has not met.
+pub(super) fn delist<C: Core>(core: &C, side: Side, party: &PartyOf<C>) -> bool {
+    core.lock().lines[side as usize].remove(party)
+}
+
+/// Has one told when it could send or receive, if it can't yet; says whether it can't.
+pub(super) fn watch<C: Core>(core: &C, side: Side, who: Who<C>, own: Claim<C::Word>) -> bool {
+    let mut state = core.lock();
+    let waits = state.must_wait(side, core.capacity(), own);
     if waits {
-        state.waiting[side as usize].push(who);
+        state.watching[side as usize].push(who);
         core.note(side);
     }
     waits
 }
 
-/// Takes one off a side's list; says whether it was still there.
-pub(super) fn delist<C: Core>(core: &C, side: Side, who: &Who<C>) -> bool {
-    core.lock().waiting[side as usize].remove(who)
+/// Takes one off who watches; says whether it was still there.
+pub(super) fn unwatch<C: Core>(core: &C, side: Side, who: &Who<C>) -> bool {
+    core.lock().watching[side as usize].remove(who)
 }
 
 /// One end less; the last one of a side is the end for the other side. Returns values that nobody will take: their
@@ -261,34 +458,35 @@ pub(super) fn detach<C: Core>(core: &C, side: Side) -> VecDeque<C::Value> {
     if side == Side::Receiver {
         mem::swap(&mut left, &mut state.values);
     }
+    state.is_over[side.other() as usize] = true;
     core.tell(&state);
-    state.wake_parties(side.other(), |who| wake(core, who));
-    let waiting = mem::take(&mut state.waiting[side.other() as usize]);
-    drop(state);
-    wake_all(core, waiting);
+    end_waits(core, state, side.other());
     left
 }
 
 /// Nothing goes in any more, whoever has an end.
 pub(super) fn close<C: Core>(core: &C) {
     let mut state = core.lock();
-    state.is_closed = true;
-    for side in [Side::Sender, Side::Receiver] {
-        state.wake_parties(side, |who| wake(core, who));
+    state.is_over = [true, true];
+    end_waits(core, state, Side::Sender);
+    end_waits(core, core.lock(), Side::Receiver);
+}
+
+/// Unlocks, and wakes all of a side, which is over: nobody else begins to wait.
+fn end_waits<'a, C: Core>(core: &'a C, mut state: C::Guard<'a>, side: Side) {
+    let watching = mem::take(&mut state.watching[side as usize]);
+    while let Some(party) = state.lines[side as usize].pop() {
+        let who = party.into_who();
+        drop(state);
+        core.wake(&who);
+        state = core.lock();
     }
-    let waiting = mem::take(&mut state.waiting);
     drop(state);
-    waiting.into_iter().for_each(|waiting| wake_all(core, waiting));
+    wake_all(core, watching);
 }
 
-pub(super) fn wake_all<C: Core>(core: &C, mut waiting: C::List) {
+fn wake_all<C: Core>(core: &C, mut waiting: C::List) {
     while let Some(who) = waiting.pop() {
-        wake(core, &who);
+        core.wake(&who);
     }
-}
-
-/// A call, so that it is small where it isn't the common case.
-#[inline(never)]
-pub(super) fn wake<C: Core>(core: &C, who: &Who<C>) -> bool {
-    core.wake(who)
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, TryRecvError};
 
 use super::Shared;
-use super::meeting::{Met, Part};
 use super::protocol::{self, Side};
 use crate::sync::select::{Sealed, Token, Told, Waitable};
 use crate::sys::clock;
@@ -46,25 +45,7 @@ impl<T> Receiver<T> {
 
     #[inline(always)]
     fn recv_until(&self, mut deadline: impl FnMut() -> Option<u64>) -> Result<T, RecvTimeoutError> {
-        if self.shared.capacity == 0 {
-            return self.meet(deadline);
-        }
-        protocol::recv(&*self.shared, |taken| self.shared.take(taken, deadline()))
-    }
-
-    #[inline(never)]
-    fn meet(&self, mut deadline: impl FnMut() -> Option<u64>) -> Result<T, RecvTimeoutError> {
-        match self.try_recv() {
-            Ok(value) => return Ok(value),
-            Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
-            Err(TryRecvError::Empty) => {}
-        }
-        let part = Part::receiver();
-        match part.meet(&*self.shared, || self.shared.meet(&part, deadline())) {
-            Met::Partner => Ok(part.take().expect("it was given")),
-            Met::Over => Err(RecvTimeoutError::Disconnected),
-            Met::Late => Err(RecvTimeoutError::Timeout),
-        }
+        protocol::recv(&*self.shared, |party| self.shared.wait_to_receive(party, deadline()))
     }
 
     /// Takes a value out if there is one.
@@ -173,13 +154,10 @@ impl<T> Waitable for Receiver<T> {
         self.shared.is_ready(Side::Receiver)
     }
     fn enlist(&self, who: &Token) -> bool {
-        protocol::enlist(&*self.shared, Side::Receiver, who.0.clone())
+        protocol::watch(&*self.shared, Side::Receiver, who.0.clone(), who.1)
     }
     fn delist(&self, who: &Token) -> bool {
-        protocol::delist(&*self.shared, Side::Receiver, &who.0)
-    }
-    fn pass_on(&self) {
-        protocol::wake_one(&*self.shared, Side::Receiver);
+        protocol::unwatch(&*self.shared, Side::Receiver, &who.0)
     }
     fn told(&self) -> Told {
         self.shared.told(Side::Receiver)

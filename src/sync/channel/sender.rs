@@ -7,7 +7,6 @@ use std::time::Duration;
 pub use std::sync::mpsc::{SendError, TrySendError};
 
 use super::Shared;
-use super::meeting::{Met, Part};
 use super::protocol::{self, Side};
 use crate::sync::select::{Sealed, Token, Told, Waitable};
 use crate::sys::clock;
@@ -68,27 +67,7 @@ impl<T> Sender<T> {
         value: T,
         mut deadline: impl FnMut() -> Option<u64>,
     ) -> Result<(), SendTimeoutError<T>> {
-        if self.shared.capacity == 0 {
-            return self.meet(value, deadline);
-        }
-        protocol::send(&*self.shared, value, || self.shared.wait(Side::Sender, deadline()))
-    }
-
-    #[inline(never)]
-    fn meet(&self, value: T, mut deadline: impl FnMut() -> Option<u64>) -> Result<(), SendTimeoutError<T>> {
-        let value = match self.try_send(value) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Disconnected(value)) => return Err(SendTimeoutError::Disconnected(value)),
-            Err(TrySendError::Full(value)) => value,
-        };
-        let part = Part::sender(value);
-        let met = part.meet(&*self.shared, || self.shared.meet(&part, deadline()));
-        let error = match met {
-            Met::Partner => return Ok(()),
-            Met::Over => SendTimeoutError::Disconnected,
-            Met::Late => SendTimeoutError::Timeout,
-        };
-        Err(error(part.take().expect("nobody took it")))
+        protocol::send(&*self.shared, value, |party| self.shared.wait_to_send(party, deadline()))
     }
 
     /// Puts a value in if there is room, or somebody who waits to take it.
@@ -136,13 +115,10 @@ impl<T> Waitable for Sender<T> {
         self.shared.is_ready(Side::Sender)
     }
     fn enlist(&self, who: &Token) -> bool {
-        protocol::enlist(&*self.shared, Side::Sender, who.0.clone())
+        protocol::watch(&*self.shared, Side::Sender, who.0.clone(), who.1)
     }
     fn delist(&self, who: &Token) -> bool {
-        protocol::delist(&*self.shared, Side::Sender, &who.0)
-    }
-    fn pass_on(&self) {
-        protocol::wake_one(&*self.shared, Side::Sender);
+        protocol::unwatch(&*self.shared, Side::Sender, &who.0)
     }
     fn told(&self) -> Told {
         self.shared.told(Side::Sender)

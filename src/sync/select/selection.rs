@@ -12,6 +12,8 @@
 use std::cell::Cell;
 use std::fmt;
 
+use smallvec::SmallVec;
+
 /// A thing on whose list one can be, and what is then to be done.
 pub(in crate::sync) trait Listable {
     type Who;
@@ -43,25 +45,28 @@ pub(in crate::sync) fn run<A: Listable>(
     loop {
         let selection = Selection::new(arms);
         wait(&selection);
-        let told = selection.into_told();
+        let done = selection.done();
+        // The numbers of those from whose lists it was taken by somebody else.
+        let states = selection.states;
+        let told = || (0..states.len()).filter(|number| states[*number].get() == Listed::Told);
         // One that is done already; or a list that was told first: what it has is ours, if nobody was faster.
-        let done = arms
-            .iter()
-            .position(A::is_done)
-            .or_else(|| told.iter().copied().find(|number| arms[*number].attempt()))
-            .or_else(|| attempt(arms, first));
-        told.iter().filter(|number| Some(**number) != done).for_each(|number| arms[*number].pass_on());
+        let done =
+            done.or_else(|| told().find(|number| arms[*number].attempt())).or_else(|| attempt(arms, first));
+        told().filter(|number| Some(*number) != done).for_each(|number| arms[number].pass_on());
         if let Some(done) = done {
             return done;
         }
     }
 }
 
+/// Something for each arm. So many arms need no allocation; seldom are there more.
+pub(in crate::sync) type ForEach<T> = SmallVec<[T; 8]>;
+
 /// A wait for several things.
 pub(in crate::sync) struct Selection<'a, A> {
     arms: &'a [A],
     /// Of each: whether the token is, or was, on its list; and whether it was taken off by somebody else.
-    states: Vec<Cell<Listed>>,
+    states: ForEach<Cell<Listed>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,6 +83,11 @@ impl<'a, A: Listable> Selection<'a, A> {
 
     pub(in crate::sync) fn arms(&self) -> &'a [A] {
         self.arms
+    }
+
+    /// The one that somebody else has done.
+    pub(in crate::sync) fn done(&self) -> Option<usize> {
+        self.arms.iter().position(A::is_done)
     }
 
     /// Puts one on all lists; `false`: one of them is ready, and it is on none.
@@ -108,11 +118,6 @@ impl<'a, A: Listable> Selection<'a, A> {
                 arm.pass_on();
             }
         }
-    }
-
-    /// The numbers of those from whose lists it was taken.
-    fn into_told(self) -> Vec<usize> {
-        (0..self.states.len()).filter(|number| self.states[*number].get() == Listed::Told).collect()
     }
 }
 
