@@ -128,7 +128,7 @@ fn channel_with_head() -> (Sender<u8>, Receiver<u8>, usize) {
     assert_eq!(reason, WaitReason::Receive as u32);
     assert_eq!(channel_at(head), (2, 0, 1, 1, 0, waits.id().as_u64()), "it waits, and nobody has sent");
     sender.send(0).unwrap();
-    assert_eq!(channel_at(head), (2, 1, 1, 1, own_id(), waits.id().as_u64()));
+    assert_eq!(channel_at(head), (2, 0, 1, 1, own_id(), waits.id().as_u64()), "it was handed over");
     (sender, waits.join().unwrap(), head)
 }
 

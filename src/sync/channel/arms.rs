@@ -2,7 +2,7 @@
 
 use super::line::{Claim, Party};
 use super::protocol::{self, Core, PartyOf, Side, Who};
-use super::{Receiver, RecvError, SendError, Sender, Shared, TryRecvError, TrySendError};
+use super::{Receiver, RecvError, SendError, Sender, Shared, TryRecvError, TrySendError, waiting};
 use crate::sync::select::{Arm, Sealed, Token, Told, Waitable};
 
 /// Receives from a channel, whichever it is.
@@ -70,11 +70,11 @@ macro_rules! waits {
         /// It is found by those who come, and they do what it is for.
         impl<C: Core> $arm<'_, C> {
             pub(in crate::sync) fn enlist(&self, who: &Who<C>, claim: Claim<C::Word>) -> bool {
-                protocol::enlist(self.core, $side, &self.party, who.clone(), claim)
+                waiting::enlist(self.core, $side, &self.party, who.clone(), claim)
             }
 
             pub(in crate::sync) fn delist(&self) -> bool {
-                protocol::delist(self.core, $side, &self.party)
+                waiting::delist(self.core, $side, &self.party)
             }
 
             pub(in crate::sync) fn has_met(&self) -> bool {

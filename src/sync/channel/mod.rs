@@ -1,11 +1,12 @@
 //! A channel: senders wait while it is full, receivers while it is empty. Both ends can be cloned. [`protocol`] says who gets
-//! what; [`line`], how one waits, and where a value goes from hand to hand.
+//! what, and [`waiting`], who waits; [`line`], how one waits, and where a value goes from hand to hand.
 
 pub(super) mod arms;
 mod line;
 mod protocol;
 mod receiver;
 mod sender;
+mod waiting;
 
 use std::fmt;
 use std::ptr;
@@ -194,11 +195,11 @@ struct Sends<'a, T> {
 impl<T> WaitList for Sends<'_, T> {
     #[inline(always)]
     fn enlist(&self, waiter: Waiter) -> bool {
-        protocol::enlist(self.shared, Side::Sender, self.party, waiter, None)
+        waiting::enlist(self.shared, Side::Sender, self.party, waiter, None)
     }
 
     fn delist(&self, _: &Waiter) -> bool {
-        protocol::delist(self.shared, Side::Sender, self.party)
+        waiting::delist(self.shared, Side::Sender, self.party)
     }
 
     fn was_granted(&self) -> bool {
@@ -215,11 +216,11 @@ struct Receives<'a, T> {
 impl<T> WaitList for Receives<'_, T> {
     #[inline(always)]
     fn enlist(&self, waiter: Waiter) -> bool {
-        protocol::enlist(self.shared, Side::Receiver, self.party, waiter, None)
+        waiting::enlist(self.shared, Side::Receiver, self.party, waiter, None)
     }
 
     fn delist(&self, _: &Waiter) -> bool {
-        protocol::delist(self.shared, Side::Receiver, self.party)
+        waiting::delist(self.shared, Side::Receiver, self.party)
     }
 
     fn was_granted(&self) -> bool {

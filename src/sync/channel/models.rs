@@ -9,7 +9,7 @@ use loom::thread;
 
 use super::line::Party;
 use super::protocol::{self, Core, PartyOf, Side, State, StateOf};
-use super::{RecvTimeoutError, SendTimeoutError};
+use super::{RecvTimeoutError, SendTimeoutError, waiting};
 use crate::scheduler::park::Woken;
 use crate::sync::models::{Planted, Sleeper, Wait};
 use crate::sys::model::{self, Shared, Word};
@@ -66,7 +66,7 @@ impl<A: Word> Modelled<A> {
     /// Waits once, as `park::block` does.
     fn wait(&self, who: Wait, side: Side, party: &PartyOf<Modelled<A>>) -> Woken {
         self.sleepers[who.0].open(who.1);
-        if protocol::enlist(self, side, party, who, None) {
+        if waiting::enlist(self, side, party, who, None) {
             self.sleepers[who.0].sleep();
         } else {
             self.sleepers[who.0].end(who.1);
@@ -158,7 +158,7 @@ fn give_up(channel: &Modelled, side: Side, party: &PartyOf<Modelled>, how: Gives
     if how == GivesUp::Stays {
         drop(channel.lock());
     } else {
-        was_there = protocol::delist(channel, side, party);
+        was_there = waiting::delist(channel, side, party);
     }
     let value = party.take();
     match how {
@@ -179,7 +179,7 @@ fn receiver_gives_up(capacity: usize, how: GivesUp) {
     let channel = channel(capacity, Planted::Nothing);
     let party = Box::new(Party::new(None));
     channel.sleepers[0].open(0);
-    assert!(protocol::enlist(&*channel, Side::Receiver, &party, (0, 0), None));
+    assert!(waiting::enlist(&*channel, Side::Receiver, &party, (0, 0), None));
     let gives_up = spawn(&channel, move |channel| {
         let value = give_up(channel, Side::Receiver, &party, how);
         // Its memory is used for something else.
@@ -201,7 +201,7 @@ fn sender_gives_up(capacity: usize, how: GivesUp) {
     (0..capacity).for_each(|_| protocol::try_send(&*channel, 5).expect("there is room"));
     let party = Box::new(Party::new(Some(7)));
     channel.sleepers[0].open(0);
-    assert!(protocol::enlist(&*channel, Side::Sender, &party, (0, 0), None));
+    assert!(waiting::enlist(&*channel, Side::Sender, &party, (0, 0), None));
     let gives_up = spawn(&channel, move |channel| (give_up(channel, Side::Sender, &party, how), party));
     let mut received = Vec::from_iter(protocol::try_recv(&*channel));
     let back = model::join(gives_up).0;

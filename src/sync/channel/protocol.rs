@@ -8,8 +8,8 @@
 //! - who is woken has what it waited for, and need not look;
 //! - without room (capacity 0) it is the same: there is just never anything in between.
 //!
-//! *Who has met has met.* A wait that was granted wins over all that would end it in the same moment: the deadline, a cancel, a
-//! timeout's scope; they end the next wait. For a sender: its value may have been received, and to say anything else than
+//! *Who has met has met.* A wait that was granted wins over all that would end it in the same moment: its deadline; a cancel, and
+//! a timeout's scope, which end the next wait then. For a sender: its value may have been received, and to say anything else than
 //! `Ok` would be a lie. For a receiver: `send` has returned, and without room that is the promise that somebody has received the
 //! value. If the receiver unwound instead, the value would have to go to another one, who may not be there yet, and
 //! whom the sender was told of nevertheless. (In Go, and in crossbeam, where nobody is cancelled, a receiver that was chosen
@@ -19,11 +19,9 @@
 //! *Nobody is lost.* Who has to wait goes on the line under the lock under which values come and go. Who waits no longer
 //! takes itself off under that lock, so that nothing is given to one who has left.
 //!
-//! Who comes as an arm of a `select!` whose other arms wait already can be won meanwhile: it claims itself as well.
-//! It wins its partner first: one that can't be won must not keep it from waiting. If it then finds that it has been won itself, the
-//! partner goes back to its place; or, an arm, it is woken for nothing, and comes again, since others may have passed it by.
-//!
 //! Who wants to know only whether it could send or receive *watches*: it is told when that may be so, as all who watch.
+//!
+//! [`waiting`](super::waiting) says how a wait begins and ends.
 //!
 //! Generic over lists and lock, so that a model checker can run this very code.
 
@@ -31,7 +29,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::ops::DerefMut;
 
-use super::line::{Claim, Line, Party, claims};
+use super::line::{Claim, Line, Party};
 use super::{RecvTimeoutError, SendTimeoutError, TryRecvError, TrySendError};
 use crate::abi::wait::WaitReason;
 use crate::scheduler::park::Woken;
@@ -63,11 +61,11 @@ pub(in crate::sync) struct State<T, L: List, A> {
     /// How many senders and receivers there are: by `Side`.
     pub(super) ends: [usize; 2],
     /// By `Side`: whether the other side is gone for good, or the channel is closed.
-    is_over: [bool; 2],
+    pub(super) is_over: [bool; 2],
     /// By `Side`: who waits to send or to receive.
-    lines: [Line<T, L::Who, A>; 2],
+    pub(super) lines: [Line<T, L::Who, A>; 2],
     /// By `Side`: who waits to see whether it could.
-    watching: [L; 2],
+    pub(super) watching: [L; 2],
 }
 
 impl<T, L: List, A: Atomic<u64>> State<T, L, A> {
@@ -121,7 +119,7 @@ impl<T, L: List, A: Atomic<u64>> State<T, L, A> {
     /// The first value that is in it, and then the first sender's who waits is in it, too; or that one's own. And whom to
     /// wake.
     #[inline(always)]
-    fn take(&mut self) -> Option<(T, Option<L::Who>)> {
+    pub(super) fn take(&mut self) -> Option<(T, Option<L::Who>)> {
         let first = self.values.pop_front();
         let sender = self.lines[Side::Sender as usize].win(None);
         let Some(sender) = sender else { return first.map(|value| (value, None)) };
@@ -138,7 +136,7 @@ impl<T, L: List, A: Atomic<u64>> State<T, L, A> {
 
     /// Those who watch a side, but for one.
     #[cold]
-    fn take_watching(&mut self, side: Side, but: Option<&L::Who>) -> L {
+    pub(super) fn take_watching(&mut self, side: Side, but: Option<&L::Who>) -> L {
         let watching = &mut self.watching[side as usize];
         let mut all = mem::take(watching);
         if let Some(who) = but
@@ -222,7 +220,7 @@ pub(super) fn try_recv<C: Core>(core: &C) -> Result<C::Value, TryRecvError> {
 
 /// Unlocks after a value was taken out, and wakes whom that concerns.
 #[inline(always)]
-fn has_taken<'a, C: Core>(core: &'a C, state: C::Guard<'a>, sender: Option<Who<C>>) {
+pub(super) fn has_taken<'a, C: Core>(core: &'a C, state: C::Guard<'a>, sender: Option<Who<C>>) {
     core.tell(&state);
     core.note(Side::Receiver);
     match sender {
@@ -236,7 +234,7 @@ fn has_taken<'a, C: Core>(core: &'a C, state: C::Guard<'a>, sender: Option<Who<C
 
 /// Unlocks, and tells those who watch a side.
 #[inline(always)]
-fn tell_watching<'a, C: Core>(core: &'a C, mut state: C::Guard<'a>, side: Side) {
+pub(super) fn tell_watching<'a, C: Core>(core: &'a C, mut state: C::Guard<'a>, side: Side) {
     if !state.watching[side as usize].is_empty() {
         let watching = state.take_watching(side, None);
         drop(state);
@@ -302,149 +300,6 @@ pub(super) fn recv<C: Core>(
     }
 }
 
-/// Puts one in its line; `false`: there is no need to wait, since it has met, or will not, or another arm of `own` has.
-#[inline(always)]
-pub(super) fn enlist<C: Core>(
-    core: &C,
-    side: Side,
-    party: &PartyOf<C>,
-    who: Who<C>,
-    own: Claim<C::Word>,
-) -> bool {
-    match side {
-        Side::Sender => enlist_sender(core, party, who, own),
-        Side::Receiver => enlist_receiver(core, party, who, own),
-    }
-}
-
-#[inline(always)]
-fn enlist_sender<C: Core>(core: &C, party: &PartyOf<C>, who: Who<C>, own: Claim<C::Word>) -> bool {
-    let mut state = core.lock();
-    if state.is_over[Side::Sender as usize] {
-        return false;
-    }
-    if !state.lines[Side::Receiver as usize].is_empty()
-        && let Some(partner) = meet(&mut state, Side::Sender, party, own)
-    {
-        return has_met(core, state, Side::Sender, partner);
-    }
-    if state.values.len() < core.capacity() {
-        if claims(own) {
-            state.values.push_back(party.take().expect("it has a value"));
-            core.tell(&state);
-            core.note(Side::Sender);
-            tell_watching(core, state, Side::Receiver);
-        }
-        return false;
-    }
-    begin(core, state, Side::Sender, party, who, own);
-    true
-}
-
-#[inline(always)]
-fn enlist_receiver<C: Core>(core: &C, party: &PartyOf<C>, who: Who<C>, own: Claim<C::Word>) -> bool {
-    let mut state = core.lock();
-    if !state.values.is_empty() {
-        if claims(own)
-            && let Some((value, sender)) = state.take()
-        {
-            party.put(value);
-            has_taken(core, state, sender);
-        }
-        return false;
-    }
-    if !state.lines[Side::Sender as usize].is_empty()
-        && let Some(partner) = meet(&mut state, Side::Receiver, party, own)
-    {
-        return has_met(core, state, Side::Receiver, partner);
-    }
-    if state.is_over[Side::Receiver as usize] {
-        return false;
-    }
-    begin(core, state, Side::Receiver, party, who, own);
-    true
-}
-
-/// Hands a value from one party to the other, if there is one to be had and we are to be had ourselves; says whom to wake, if
-/// anybody. `None`: there is nobody.
-#[inline(never)]
-fn meet<T, L: List, A: Atomic<u64>>(
-    state: &mut State<T, L, A>,
-    side: Side,
-    party: &Party<T, L::Who, A>,
-    own: Claim<A>,
-) -> Option<Option<L::Who>> {
-    let line = &mut state.lines[side.other() as usize];
-    let partner = line.win(own)?;
-    if claims(own) {
-        match side {
-            Side::Sender => partner.party().put(party.take().expect("it has a value")),
-            Side::Receiver => party.put(partner.party().take().expect("a sender who waits has a value")),
-        }
-        return Some(Some(partner.into_who()));
-    }
-    if partner.is_arm() {
-        return Some(Some(partner.into_who()));
-    }
-    line.put_back(partner);
-    Some(None)
-}
-
-#[inline(never)]
-fn has_met<'a, C: Core>(core: &'a C, state: C::Guard<'a>, side: Side, partner: Option<Who<C>>) -> bool {
-    core.note(side);
-    drop(state);
-    if let Some(who) = partner {
-        core.wake(&who);
-    }
-    false
-}
-
-/// Begins to wait.
-#[inline(always)]
-fn begin<'a, C: Core>(
-    core: &'a C,
-    mut state: C::Guard<'a>,
-    side: Side,
-    party: &PartyOf<C>,
-    who: Who<C>,
-    own: Claim<C::Word>,
-) {
-    core.note(side);
-    let others = side.other();
-    // With room it is the values that others watch.
-    if core.capacity() > 0 || state.watching[others as usize].is_empty() {
-        state.lines[side as usize].push(party, who, own);
-        return;
-    }
-    // Not itself, as another arm of a `select!`: it would be woken by each of its own waits.
-    let watching = state.take_watching(others, Some(&who));
-    state.lines[side as usize].push(party, who, own);
-    drop(state);
-    wake_all(core, watching);
-}
-
-/// Takes one off its line; says whether it was still there. Then it has not met.
-pub(super) fn delist<C: Core>(core: &C, side: Side, party: &PartyOf<C>) -> bool {
-    core.lock().lines[side as usize].remove(party)
-}
-
-/// Has one told when it could send or receive, if it can't yet; says whether it can't.
-pub(super) fn watch<C: Core>(core: &C, side: Side, who: Who<C>, own: Claim<C::Word>) -> bool {
-    let mut state = core.lock();
-    let waits = state.must_wait(side, core.capacity(), own);
-    if waits {
-        state.watching[side as usize].push(who);
-        core.note(side);
-    }
-    waits
-}
-
-/// Takes one off who watches; says whether it was still there.
-pub(super) fn unwatch<C: Core>(core: &C, side: Side, who: &Who<C>) -> bool {
-    core.lock().watching[side as usize].remove(who)
-}
-
 /// One end less; the last one of a side is the end for the other side. Returns values that nobody will take: their
 /// destructors are the user's, and not for the lock.
 pub(super) fn detach<C: Core>(core: &C, side: Side) -> VecDeque<C::Value> {
@@ -485,7 +340,7 @@ fn end_waits<'a, C: Core>(core: &'a C, mut state: C::Guard<'a>, side: Side) {
     wake_all(core, watching);
 }
 
-fn wake_all<C: Core>(core: &C, mut waiting: C::List) {
+pub(super) fn wake_all<C: Core>(core: &C, mut waiting: C::List) {
     while let Some(who) = waiting.pop() {
         core.wake(&who);
     }

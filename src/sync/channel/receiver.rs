@@ -8,6 +8,7 @@ pub use std::sync::mpsc::{RecvError, RecvTimeoutError, TryRecvError};
 
 use super::Shared;
 use super::protocol::{self, Side};
+use super::waiting;
 use crate::sync::select::{Sealed, Token, Told, Waitable};
 use crate::sys::clock;
 
@@ -154,10 +155,10 @@ impl<T> Waitable for Receiver<T> {
         self.shared.is_ready(Side::Receiver)
     }
     fn enlist(&self, who: &Token) -> bool {
-        protocol::watch(&*self.shared, Side::Receiver, who.0.clone(), who.1)
+        waiting::watch(&*self.shared, Side::Receiver, who.0.clone(), who.1)
     }
     fn delist(&self, who: &Token) -> bool {
-        protocol::unwatch(&*self.shared, Side::Receiver, &who.0)
+        waiting::unwatch(&*self.shared, Side::Receiver, &who.0)
     }
     fn told(&self) -> Told {
         self.shared.told(Side::Receiver)
