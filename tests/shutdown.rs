@@ -1,6 +1,9 @@
 //! main's return ends the rest: who waits is unwound so that its values are dropped, who never ran is not run, and
 //! nobody else is harmed by it.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
+
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -8,8 +11,10 @@ use std::time::Duration;
 
 use coro::net::{TcpListener, TcpStream};
 use coro::sync::{Mutex, channel};
-use coro::{Builder, JoinError, JoinHandle, Policy, defer, spawn, yield_now};
+use coro::{Builder, JoinHandle, Policy, defer, spawn, yield_now};
 use pretty_assertions::assert_eq;
+
+use runtimes::assert_cancelled;
 
 const LONG: Duration = Duration::from_secs(1_000_000);
 
@@ -27,12 +32,6 @@ fn run<T>(policy: Policy, main: impl FnOnce() -> T) -> T {
 /// Counts its clones: one is left when all coroutines have dropped theirs.
 fn witness() -> Arc<()> {
     Arc::new(())
-}
-
-#[track_caller]
-fn assert_cancelled<T>(result: Result<T, JoinError>) {
-    let error = result.err().expect("it can't have ended by itself");
-    assert!(error.is_cancelled() && !error.is_panic(), "{error}");
 }
 
 /// A coroutine that waits in `wait` for ever with a value on its stack; main returns when it waits.

@@ -1,6 +1,8 @@
 //! Sockets of all kinds: datagrams, Unix sockets, options, descriptors in and out, names, and sockets that several
 //! coroutines share, on one worker or two.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
 #[path = "support/tcp.rs"]
 mod tcp;
 
@@ -21,14 +23,8 @@ use coro::{spawn, yield_now};
 use nix::sys::socket::{self, Backlog};
 use pretty_assertions::assert_eq;
 
+use runtimes::wait_until_parked;
 use tcp::{ANYWHERE, connection, join_all, run};
-
-/// Waits until so many coroutines are parked for `reason`.
-fn wait_until_parked(reason: &str, count: usize) {
-    while coro::stats().unwrap().parked().all(|parked| parked != (reason, count)) {
-        yield_now();
-    }
-}
 
 /// A folder for Unix sockets, removed in the end.
 struct Folder(PathBuf);
