@@ -1,37 +1,28 @@
 //! Ending coroutines from outside, and shields against it: each rule is a test.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
+
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::time::Duration;
 use std::{env, thread};
 
 use coro::net::{TcpListener, UnixStream};
 use coro::sync::{Mutex, channel};
 use coro::{
-    Builder, JoinError, JoinHandle, Policy, defer, join_all, select, shield, spawn, timeout, wait_any,
-    wait_any_timeout, yield_now,
+    Builder, JoinHandle, defer, join_all, select, shield, spawn, timeout, wait_any, wait_any_timeout,
+    yield_now,
 };
 use pretty_assertions::assert_eq;
 
+use runtimes::{Counted, assert_cancelled, everywhere};
+
 const LONG: Duration = Duration::from_secs(1_000_000);
-
-/// Runs `main` under both policies, and on two workers.
-fn everywhere(main: impl Fn() + Copy) {
-    for policy in [Policy::Fair, Policy::Backtrack] {
-        Builder::new().policy(policy).run(main).unwrap();
-    }
-    Builder::new().workers(2).run(main).unwrap();
-}
-
-#[track_caller]
-fn assert_cancelled<T>(result: Result<T, JoinError>) {
-    let error = result.err().expect("it can't have ended by itself");
-    assert!(error.is_cancelled() && !error.is_panic(), "{error}");
-}
 
 /// Spawns one that says when it has begun, and returns then.
 fn begun<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
@@ -109,7 +100,7 @@ fn cancel_meets_one_that_does_not_wait_at_its_next_wait() {
 
 #[test]
 fn one_that_never_ran_is_just_not_run_and_its_values_may_wait() {
-    struct Waits(Arc<AtomicU32>);
+    struct Waits(Arc<AtomicUsize>);
     impl Drop for Waits {
         fn drop(&mut self) {
             coro::sleep(Duration::from_micros(1));
@@ -117,7 +108,7 @@ fn one_that_never_ran_is_just_not_run_and_its_values_may_wait() {
         }
     }
     coro::run(|| {
-        let dropped = Arc::new(AtomicU32::new(0));
+        let dropped = Arc::new(AtomicUsize::new(0));
         let value = Waits(dropped.clone());
         let target = spawn(move || {
             let _value = value;
@@ -417,14 +408,8 @@ fn plain_threads_wait_for_one_of_several_with_a_timeout() {
 
 #[test]
 fn destructors_run_exactly_once_however_often_it_is_cancelled() {
-    struct Counted(Arc<AtomicU32>);
-    impl Drop for Counted {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
     everywhere(|| {
-        let dropped = Arc::new(AtomicU32::new(0));
+        let dropped = Arc::new(AtomicUsize::new(0));
         let handles: Vec<_> = (0..200)
             .map(|n| {
                 let value = Counted(dropped.clone());

@@ -52,7 +52,7 @@ fn stripped_program_has_the_note_and_no_symbol() {
     assert!(gdb.block("info address coro_debug_v1").contains("No symbol"), "{gdb}");
     let parked = Parked::start(Profile::Stripped);
     let image = parked.image();
-    assert_eq!(registry(&image).header().version, (1, 3));
+    assert_eq!(registry(&image).header().version, (1, 4));
 }
 
 #[test]

@@ -143,6 +143,7 @@ fn an_address_in_use_is_said_to_be_in_use() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.err.contains(&format!("could not listen on {address}")), "{}", ended.err);
     assert!(ended.err.contains("something listens there already"), "{}", ended.err);
+    assert_eq!(ended.err.lines().count(), 1, "it is told once: {}", ended.err);
 }
 
 #[test]

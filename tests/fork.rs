@@ -1,5 +1,8 @@
 //! What holds in a child process that a coroutine has made by `fork`: the runtime stays the parent's.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
+
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
@@ -11,6 +14,8 @@ use coro::net::{TcpListener, TcpStream};
 use coro::sync::{Mutex, channel};
 use coro::{Builder, Group, sleep, spawn, yield_now};
 use pretty_assertions::assert_eq;
+
+use runtimes::Counted;
 
 const LONG: Duration = Duration::from_secs(1_000_000);
 const CHILD: &str = "CORO_TEST_CHILD";
@@ -147,13 +152,7 @@ fn childs_drops_take_no_socket_from_the_parent_who_gets_all_its_events() {
 fn child_that_returns_from_main_unwinds_nothing_and_joins_nobody() {
     alone("child_that_returns_from_main_unwinds_nothing_and_joins_nobody", || {
         for workers in [1, 2] {
-            let dropped = Arc::new(std::sync::atomic::AtomicU32::new(0));
-            struct Counted(Arc<std::sync::atomic::AtomicU32>);
-            impl Drop for Counted {
-                fn drop(&mut self) {
-                    self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-                }
-            }
+            let dropped = Arc::new(std::sync::atomic::AtomicUsize::new(0));
             let value = Counted(dropped.clone());
             let pid = Builder::new()
                 .workers(workers)

@@ -1,5 +1,8 @@
 //! Groups and pools: waited for together, cancelled together, and only so many at a time.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
+
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -7,19 +10,13 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use coro::sync::channel;
-use coro::{Builder, Group, Policy, Pool, defer, sleep, spawn, spawn_after, timeout, yield_now};
+use coro::{Group, Pool, defer, sleep, spawn, spawn_after, timeout, yield_now};
 use pretty_assertions::assert_eq;
+
+use runtimes::everywhere;
 
 const SHORT: Duration = Duration::from_millis(2);
 const LONG: Duration = Duration::from_secs(1_000_000);
-
-/// Runs `main` under both policies, and on two workers.
-fn everywhere(main: impl Fn() + Copy) {
-    for policy in [Policy::Fair, Policy::Backtrack] {
-        Builder::new().policy(policy).run(main).unwrap();
-    }
-    Builder::new().workers(2).run(main).unwrap();
-}
 
 #[test]
 fn group_is_waited_for_with_all_that_its_members_spawn_and_defer() {

@@ -1,5 +1,8 @@
 //! A coroutine's life: how it is spawned, what belongs to it, and what it leaves behind.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::panic::{self, Location};
@@ -7,17 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coro::sync::{Sender, channel};
-use coro::{
-    Builder, CoroutineBuilder, JoinHandle, Policy, coroutine_local, current, defer, spawn, yield_now,
-};
+use coro::{CoroutineBuilder, JoinHandle, coroutine_local, current, defer, spawn, yield_now};
 use pretty_assertions::assert_eq;
 
-/// Runs `main` under both policies.
-fn under_both(main: impl Fn()) {
-    for policy in [Policy::Fair, Policy::Backtrack] {
-        Builder::new().policy(policy).run(&main).unwrap();
-    }
-}
+use runtimes::under_both;
 
 /// A log that coroutines write to, and its owner reads at the end.
 #[derive(Clone, Default)]

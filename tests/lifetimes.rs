@@ -75,7 +75,7 @@ fn all_told() -> Vec<Told> {
                 sleeps,
                 "  #6 has waited*: sleep, for ever",
                 sleeps,
-                "  #21 is ready for *",
+                "  #24 is ready for *",
                 "    it can go on: nothing holds it up",
             ],
         ),
@@ -86,6 +86,16 @@ fn all_told() -> Vec<Told> {
                 "  probably #5 has waited*: sleep, for ever",
                 sleeps,
                 "  probably #7 has waited*: sleep, for ever",
+                sleeps,
+            ],
+        ),
+        Told::parked(
+            "mapping",
+            "place in pool 0x* (2 of 2 busy)",
+            &[
+                "  probably #21 has waited*: sleep, for ever",
+                sleeps,
+                "  probably #22 has waited*: sleep, for ever",
                 sleeps,
             ],
         ),
@@ -158,8 +168,9 @@ fn check(said: &Transcript, list: &str) {
     // Those whom two wait for are members of just these, also the one that has not begun.
     for (number, of, kind, marker) in [
         (4, "of-group", "group", "GROUP"),
-        (21, "of-group", "group", "GROUP"),
+        (24, "of-group", "group", "GROUP"),
         (5, "of-pool", "pool", "POOL"),
+        (21, "mapping", "pool", "MAPPING"),
     ] {
         let waits = cell(list, of, "WAITS FOR").unwrap_or_default();
         let words = waits.strip_prefix("place in ").unwrap_or(waits);
@@ -170,6 +181,10 @@ fn check(said: &Transcript, list: &str) {
             "{line:?} is missing in {block}"
         );
     }
+    // One that a pool maps is a member of the call's scope, too.
+    let block = said.block("coro info 21");
+    let behind = block.lines().skip_while(|line| !line.starts_with("member of ")).nth(1);
+    assert_eq!(behind, Some(&*format!("              scope at {} (2 alive)", place("MAP"))), "{block}");
     assert!(said.block("coro deadlock").starts_with("no deadlock: "), "{said}");
 }
 
@@ -185,7 +200,7 @@ fn look(options: &[String], is_gdb: bool) {
     for Told { name, .. } in all_told() {
         commands.extend([format!("coro why {name}"), format!("coro info {name}")]);
     }
-    commands.extend([4, 5, 21].map(|number| format!("coro info {number}")));
+    commands.extend([4, 5, 21, 24].map(|number| format!("coro info {number}")));
     let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
     let said = if is_gdb { gdb_with(options, &commands) } else { lldb_with(options, &commands) };
     check(&said, said.block("coro list"));

@@ -69,7 +69,11 @@ fn hog_is_named_with_its_spawn_site_and_its_frames() {
 fn main_can_be_a_hog() {
     let (line, frames) = report(&mut start("1", "main"), " _start");
     computes(&frames);
-    assert!(line.starts_with("coro: main (coroutine #") && line.contains("1 others of worker 0"), "{line}");
+    assert!(
+        line.starts_with("coro: main (coroutine #")
+            && line.contains("1 other of worker 0, which has begun, and "),
+        "{line}"
+    );
 }
 
 #[test]

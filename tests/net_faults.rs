@@ -1,6 +1,8 @@
 //! What networks and systems do to programs: ends amid anything, peers that don't read, signals at any time, no
 //! descriptors left. Nothing hangs, spins or gets lost; each becomes an error that says what it is.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
 #[path = "support/tcp.rs"]
 mod tcp;
 
@@ -18,18 +20,13 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use pretty_assertions::assert_eq;
 
+use runtimes::wait_until_parked;
 use tcp::{ANYWHERE, connection, join_all, run};
 
 /// Limits and signals are the process's: one at a time.
 fn alone() -> impl Drop {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn wait_until_parked(reason: &str, count: usize) {
-    while coro::stats().unwrap().parked().all(|parked| parked != (reason, count)) {
-        yield_now();
-    }
 }
 
 #[test]

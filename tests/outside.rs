@@ -1,43 +1,28 @@
 //! What happens outside the runtime, and a coroutine waits for: blocking code, futures, descriptors, signals, processes.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
+
 use std::future::Future;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use coro::{
-    Builder, Policy, offload, process, signal, sleep, spawn, timeout, wait, wait_readable, wait_writable,
-    yield_now,
-};
+use coro::{offload, process, signal, sleep, spawn, timeout, wait, wait_readable, wait_writable, yield_now};
 use pretty_assertions::assert_eq;
+
+use runtimes::{Counted, everywhere};
 
 const SHORT: Duration = Duration::from_millis(2);
 const LONG: Duration = Duration::from_secs(1_000_000);
-
-/// Runs `main` under both policies, and on two workers.
-fn everywhere(main: impl Fn() + Copy) {
-    for policy in [Policy::Fair, Policy::Backtrack] {
-        Builder::new().policy(policy).run(main).unwrap();
-    }
-    Builder::new().workers(2).run(main).unwrap();
-}
-
-/// Says when it is dropped.
-struct Counted(Arc<AtomicU32>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, SeqCst);
-    }
-}
 
 #[test]
 fn offloaded_code_blocks_a_thread_and_nobody_else() {
@@ -84,7 +69,7 @@ fn panic_of_a_job_is_the_callers() {
 #[test]
 fn cancelled_caller_leaves_the_job_behind_and_its_values_are_dropped_once() {
     everywhere(|| {
-        let dropped = Arc::new(AtomicU32::new(0));
+        let dropped = Arc::new(AtomicUsize::new(0));
         let (go_on, wait_here) = mpsc::channel::<()>();
         let (own, result) = (Counted(dropped.clone()), Counted(dropped.clone()));
         let (has_begun, begun) = mpsc::channel();
@@ -192,7 +177,7 @@ fn future_is_driven_by_wakes_from_anywhere() {
 #[test]
 fn future_of_a_cancelled_coroutine_is_dropped() {
     everywhere(|| {
-        let dropped = Arc::new(AtomicU32::new(0));
+        let dropped = Arc::new(AtomicUsize::new(0));
         let value = Counted(dropped.clone());
         let never = Said::default();
         let waiting = spawn(move || {

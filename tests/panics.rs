@@ -1,6 +1,9 @@
 //! A panic in a coroutine: it is reported, it ends that coroutine and nothing else, and nobody switches while it
 //! unwinds.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
+
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -10,15 +13,10 @@ use std::time::Duration;
 use std::{env, io, thread};
 
 use coro::sync::{Mutex, channel};
-use coro::{Builder, CoroutineBuilder, Policy, spawn, yield_now};
+use coro::{CoroutineBuilder, spawn, yield_now};
 use pretty_assertions::assert_eq;
 
-/// Runs `main` under both policies.
-fn under_both(main: impl Fn()) {
-    for policy in [Policy::Fair, Policy::Backtrack] {
-        Builder::new().policy(policy).run(&main).unwrap();
-    }
-}
+use runtimes::under_both;
 
 /// One of this file's tests as a process of its own, which `CHILD` tells that it is the child.
 fn child(test: &str) -> Command {

@@ -1,25 +1,22 @@
 //! Coroutines that borrow from who spawns them: what std's scoped threads promise, and what cancel and timeouts add.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coro::sync::channel;
-use coro::{Builder, CoroutineBuilder, Policy, defer, scope, shield, sleep, spawn, timeout, yield_now};
+use coro::{Builder, CoroutineBuilder, defer, scope, shield, sleep, spawn, timeout, yield_now};
 use pretty_assertions::assert_eq;
+
+use runtimes::{Counted, everywhere};
 
 const SHORT: Duration = Duration::from_millis(2);
 const LONG: Duration = Duration::from_secs(1_000_000);
-
-/// Runs `main` under both policies, and on two workers.
-fn everywhere(main: impl Fn() + Copy) {
-    for policy in [Policy::Fair, Policy::Backtrack] {
-        Builder::new().policy(policy).run(main).unwrap();
-    }
-    Builder::new().workers(2).run(main).unwrap();
-}
 
 #[test]
 fn scope_lends_and_returns_when_all_have_ended() {
@@ -196,13 +193,7 @@ fn who_is_spawned_when_the_scope_is_being_cancelled_is_cancelled_too() {
 #[test]
 fn mains_end_ends_scopes_and_their_children() {
     everywhere(|| {
-        let dropped = Arc::new(AtomicU32::new(0));
-        struct Counted(Arc<AtomicU32>);
-        impl Drop for Counted {
-            fn drop(&mut self) {
-                self.0.fetch_add(1, SeqCst);
-            }
-        }
+        let dropped = Arc::new(AtomicUsize::new(0));
         let counted = dropped.clone();
         let inner = move || {
             let (say, begun) = channel(1);

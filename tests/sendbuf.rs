@@ -1,6 +1,8 @@
 //! A buffered sender keeps its promises: it returns at once below the high watermark, waits above it until the low one,
 //! loses nothing silently, and costs no more than it says.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
 #[path = "support/tcp.rs"]
 mod tcp;
 
@@ -17,6 +19,7 @@ use coro::{spawn, yield_now};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use pretty_assertions::assert_eq;
 
+use runtimes::wait_until_parked;
 use tcp::{ANYWHERE, connection, join_all, run};
 
 /// The heap, counted: bytes in use.
@@ -51,12 +54,6 @@ fn turn() -> impl Drop {
 fn alone<T>(test: impl FnOnce() -> T) -> T {
     let _turn = turn();
     run(test)
-}
-
-fn wait_until_parked(reason: &str, count: usize) {
-    while coro::stats().unwrap().parked().all(|parked| parked != (reason, count)) {
-        yield_now();
-    }
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! main's return ends the rest: who waits is unwound so that its values are dropped, who never ran is not run, and
 //! nobody else is harmed by it.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
+
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -8,8 +11,10 @@ use std::time::Duration;
 
 use coro::net::{TcpListener, TcpStream};
 use coro::sync::{Mutex, channel};
-use coro::{Builder, JoinError, JoinHandle, Policy, defer, spawn, yield_now};
+use coro::{Builder, JoinHandle, Policy, defer, spawn, yield_now};
 use pretty_assertions::assert_eq;
+
+use runtimes::assert_cancelled;
 
 const LONG: Duration = Duration::from_secs(1_000_000);
 
@@ -27,12 +32,6 @@ fn run<T>(policy: Policy, main: impl FnOnce() -> T) -> T {
 /// Counts its clones: one is left when all coroutines have dropped theirs.
 fn witness() -> Arc<()> {
     Arc::new(())
-}
-
-#[track_caller]
-fn assert_cancelled<T>(result: Result<T, JoinError>) {
-    let error = result.err().expect("it can't have ended by itself");
-    assert!(error.is_cancelled() && !error.is_panic(), "{error}");
 }
 
 /// A coroutine that waits in `wait` for ever with a value on its stack; main returns when it waits.
@@ -341,113 +340,4 @@ fn thousands_that_wait_for_each_other_all_end() {
         // The one behind a cancelled one finds its sender gone, if it isn't unwound before: both are an end.
         assert!(handles.into_iter().all(|handle| handle.join().is_err()));
     });
-}
-
-#[test]
-fn past_the_grace_period_who_does_not_end_is_named_and_waited_for() {
-    const CHILD: &str = "CORO_TEST_CHILD";
-    const NAME: &str = "past_the_grace_period_who_does_not_end_is_named_and_waited_for";
-    if std::env::var_os(CHILD).is_some() {
-        let ended = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let says = ended.clone();
-        Builder::new()
-            .grace(Duration::from_millis(5))
-            .run(|| {
-                coro::CoroutineBuilder::new()
-                    .name("stubborn")
-                    .spawn(move || {
-                        coro::shield(|| coro::sleep(Duration::from_millis(60)));
-                        says.store(true, std::sync::atomic::Ordering::Relaxed);
-                    })
-                    .unwrap();
-                spawn(|| coro::sleep(LONG));
-                yield_now();
-            })
-            .unwrap();
-        assert!(ended.load(std::sync::atomic::Ordering::Relaxed));
-        return;
-    }
-    let (status, said) = as_child(NAME, "1");
-    assert_eq!(status, Some(0));
-    assert!(said.contains("1 coroutine has not ended in 5ms, and main waits for them:\n"), "{said}");
-    assert!(
-        said.contains("'stubborn' (spawned at tests/shutdown.rs:")
-            && said.contains(") waits: sleep, and holds the cancel back"),
-        "{said}"
-    );
-}
-
-/// Runs a test of this file as a process of its own: its status, and what it says on standard error.
-fn as_child(name: &str, what: &str) -> (Option<i32>, String) {
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", name, "--nocapture", "--test-threads=1"]).env("CORO_TEST_CHILD", what);
-    let output = child.output().unwrap();
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
-}
-
-#[inline(never)]
-fn never_waits() {
-    loop {
-        std::hint::black_box(());
-    }
-}
-
-#[test]
-fn program_ends_with_mains_status_whatever_hangs_in_it() {
-    const NAME: &str = "program_ends_with_mains_status_whatever_hangs_in_it";
-    let late = |workers| Builder::new().workers(workers).grace(Duration::from_millis(5));
-    match std::env::var("CORO_TEST_CHILD").as_deref() {
-        Ok("alone") => {
-            // It is cancelled when main has returned, and never gives the one worker back.
-            struct Computes;
-            impl Drop for Computes {
-                fn drop(&mut self) {
-                    never_waits();
-                }
-            }
-            let main = || {
-                spawn(|| {
-                    let _value = Computes;
-                    coro::sleep(LONG);
-                });
-                yield_now();
-            };
-            late(1).run_program(main, |()| 42).unwrap();
-        }
-        Ok("beside") => {
-            let main = || {
-                spawn(never_waits);
-                // Till the other worker has it.
-                while coro::stats().unwrap().steals == 0 {
-                    std::hint::spin_loop();
-                }
-                Err::<(), u8>(1)
-            };
-            let _ = late(2).run_program(main, |result| if result.is_err() { 43 } else { 0 });
-        }
-        Ok("panicked") => {
-            let main = || {
-                spawn(|| coro::shield(|| coro::sleep(LONG)));
-                yield_now();
-                std::panic::resume_unwind(Box::new(()));
-            };
-            let _ = late(1).run_program(main, |()| 0);
-        }
-        Ok(_) => unreachable!("no such child"),
-        Err(_) => {
-            for (what, status, says) in [
-                ("alone", 42, "shutdown::never_waits"),
-                ("beside", 43, "shutdown::never_waits"),
-                ("panicked", 101, "waits: sleep, and holds the cancel back (coro::shield)"),
-            ] {
-                let (ended, said) = as_child(NAME, what);
-                assert_eq!(ended, Some(status), "{what}: {said}");
-                assert!(
-                    said.contains("1 coroutine has not ended in 5ms, and the process exits without them:"),
-                    "{what}: {said}"
-                );
-                assert!(said.contains(says), "{what}: {said}");
-            }
-        }
-    }
 }

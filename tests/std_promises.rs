@@ -1,6 +1,9 @@
 //! What std's own tests and pages promise of threads, their handles, and waits with a timeout: the same of coroutines, under
 //! both policies and on two workers.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::sync::Arc;
@@ -13,18 +16,13 @@ use coro::sync::{
     Barrier, Condvar, Mutex, RecvError, RecvTimeoutError, TryLockError, TryRecvError, TrySendError, channel,
     unbounded,
 };
-use coro::{Builder, CoroutineBuilder, Policy, current, scope, sleep, spawn, yield_now};
+use coro::{CoroutineBuilder, current, scope, sleep, spawn, yield_now};
 use pretty_assertions::assert_eq;
+
+use runtimes::everywhere;
 
 const SHORT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_secs(1_000_000);
-
-fn everywhere(main: impl Fn() + Copy) {
-    for policy in [Policy::Fair, Policy::Backtrack] {
-        Builder::new().policy(policy).run(main).unwrap();
-    }
-    Builder::new().workers(2).run(main).unwrap();
-}
 
 // thread::spawn, JoinHandle
 

@@ -1,5 +1,7 @@
 //! A stream server: bounds its connections, bears errors of accept, spreads over workers, and stops in order.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
 #[path = "support/tcp.rs"]
 mod tcp;
 
@@ -14,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use coro::net::{TcpListener, TcpStream};
 use coro::sync::Event;
-use coro::{Stopped, StreamServer, spawn, yield_now};
+use coro::{Stopped, StreamServer, spawn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use pretty_assertions::assert_eq;
 
+use runtimes::wait_until_parked;
 use tcp::{ANYWHERE, join_all, run};
 
 const LONG: Duration = Duration::from_secs(1000);
@@ -26,12 +29,6 @@ const LONG: Duration = Duration::from_secs(1000);
 fn alone() -> impl Drop {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn wait_until_parked(reason: &str, count: usize) {
-    while coro::stats().unwrap().parked().all(|parked| parked != (reason, count)) {
-        yield_now();
-    }
 }
 
 fn echo(stream: TcpStream) {

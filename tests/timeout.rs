@@ -1,24 +1,21 @@
 //! Time limits around any code: each rule is a test.
 
+#[path = "support/runtimes.rs"]
+mod runtimes;
+
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coro::net::TcpListener;
 use coro::sync::{Mutex, channel};
-use coro::{Builder, Elapsed, Policy, shield, sleep, spawn, timeout, yield_now};
+use coro::{Elapsed, shield, sleep, spawn, timeout, yield_now};
 use pretty_assertions::assert_eq;
+
+use runtimes::everywhere;
 
 const SHORT: Duration = Duration::from_millis(2);
 const LONG: Duration = Duration::from_secs(1_000_000);
-
-/// Runs `main` under both policies, and on two workers.
-fn everywhere(main: impl Fn() + Copy) {
-    for policy in [Policy::Fair, Policy::Backtrack] {
-        Builder::new().policy(policy).run(main).unwrap();
-    }
-    Builder::new().workers(2).run(main).unwrap();
-}
 
 #[track_caller]
 fn assert_elapsed<T>(result: Result<T, Elapsed>) {

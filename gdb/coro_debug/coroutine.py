@@ -90,10 +90,11 @@ class Coroutine:
         return self.registry.extra(address) if address and self.state != FREE else None
 
     @property
-    def family(self):
-        """The scope, group or pool whose member it is, an `objects.Family`, or None."""
-        extra = self.extra
-        return self.registry.family(extra["family"]) if extra and extra.get("family") else None
+    def families(self):
+        """The scopes, groups and pools whose member it is, each an `objects.Family`, the one that took it in last first."""
+        extra = self.extra or {}
+        heads = [extra[name] for name in ("family", "second_family") if extra.get(name)]
+        return [family for family in map(self.registry.family, dict.fromkeys(heads)) if family is not None]
 
     @property
     def context(self):

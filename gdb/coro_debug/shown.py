@@ -61,3 +61,10 @@ def sync(registry, reason, address):
     words = waits.sync_in_words(reason, fields.get("count", 0), fields.get("limit", 0))
     who = waits.person(registry, fields.get("owner", 0))
     return ", ".join(part for part in (words, f"last {waits.person_in_words(who)}" if who else "") if part) or "-"
+
+
+def is_made(registry, address):
+    """Whether the value of a `OnceLock` has been made."""
+    fields = registry.sync(address) if registry is not None and address else None
+    return fields is not None and waits.sync_in_words("once", fields.get("count", 0), 0) == "done"
+

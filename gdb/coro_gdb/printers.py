@@ -79,6 +79,14 @@ def _sync(name, reason, inside=None):
     return make
 
 
+def _once_lock(value):
+    text = shown.sync(_registry(), "once", int(value.address) if value.address is not None else 0)
+    inside = value["value"]["value"]
+    # Only the variant that it is has a field, beside what tells which.
+    some = next((field for field in inside.type.fields() if field.name == "Some"), None)
+    return PrinterWithValue(f"OnceLock ({text})", inside[some]["__0"] if some is not None else None)
+
+
 def _rwlock_guard(name):
     def make(value):
         lock = value["lock"].dereference()
@@ -120,7 +128,7 @@ _PRINTERS = {
     "coro::sync::barrier::Barrier": _sync("Barrier", "barrier"),
     "coro::sync::wait_group::WaitGroup": _wait_group,
     "coro::sync::once::Once": _sync("Once", "once"),
-    "coro::sync::once::OnceLock": _sync("OnceLock", "once", ("value", "value")),
+    "coro::sync::once::OnceLock": _once_lock,
     "coro::sync::event::Event": _sync("Event", "event"),
 }
 

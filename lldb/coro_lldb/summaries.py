@@ -1,6 +1,8 @@
 """How values of the runtime's types are shown: a handle as the coroutine that it is of, a lock by who has it,
 a channel by what is in it. By the types' names; what can't be told is shown as LLDB would without this."""
 
+import re
+
 import lldb
 
 from coro_debug import shown
@@ -10,6 +12,8 @@ from . import sessions
 CATEGORY = "coro"
 #: Depth at which a number is looked for in its wrappers: `CoroutineId { 0: 42 }`, atomics.
 MOST_WRAPPERS = 8
+#: The type of a variant of an Option's.
+SOME = re.compile(r"::Some(<.*>)?$")
 
 
 def coroutine_id(value, _dictionary):
@@ -189,21 +193,52 @@ class RwLockGuardInside(GuardInside):
     FIELD = "lock"
 
 
+class OnceLockInside(LockInside):
+    """The same, of a value that is made once: if it has been made."""
+
+    def has_children(self):
+        return self._made() is not None
+
+    def num_children(self):
+        return 1 if self.has_children() else 0
+
+    def get_child_at_index(self, _index):
+        return self._made()
+
+    def _made(self):
+        try:
+            lock = self._lock()
+            if not shown.is_made(_registry_of(lock), _address(lock)):
+                return None
+            # LLDB doesn't tell which variant of an enum it is; of what has been made there is only one.
+            variants = _child(_child(_child(lock, "value"), "value"), "$variants$")
+            found = (_child(variant, "value") for variant in variants)
+            made = next(made for made in found if SOME.search(made.GetType().GetName()))
+            return _child(made, "__0").Clone("value")
+        except Exception:  # pylint: disable=broad-except
+            # As in a summary.
+            return None
+
+
 INSIDE.update({
     mutex: LockInside, mutex_guard: GuardInside, rwlock: LockInside,
-    rwlockreadguard: RwLockGuardInside, rwlockwriteguard: RwLockGuardInside,
+    rwlockreadguard: RwLockGuardInside, rwlockwriteguard: RwLockGuardInside, oncelock: OnceLockInside,
 })
 
 
 def _said(value, words):
     try:
         raw = value.GetNonSyntheticValue()
-        session = sessions.of_value(raw)
-        registries = session.registries() if session is not None else []
-        return words(registries[0] if registries else None, raw)
+        return words(_registry_of(raw), raw)
     except Exception:  # pylint: disable=broad-except
         # A summary that fails would spoil the frame's other variables.
         return ""
+
+
+def _registry_of(value):
+    session = sessions.of_value(value)
+    registries = session.registries() if session is not None else []
+    return registries[0] if registries else None
 
 
 def _address(value):

@@ -188,8 +188,8 @@ const FAMILY_FIELDS: [Field; 9] = fields!(FamilyHead:
 
 const MEMBER_FIELDS: [Field; 2] = fields!(MemberRow: coroutine 8 CoroutineId, record 8 Address);
 
-const EXTRA_FIELDS: [Field; 4] = fields!(ExtraHead:
-    timeouts 8 Address, timeout_count 8 Unsigned, family 8 Address, shields 4 Unsigned,
+const EXTRA_FIELDS: [Field; 5] = fields!(ExtraHead:
+    timeouts 8 Address, timeout_count 8 Unsigned, family 8 Address, shields 4 Unsigned, second_family 8 Address,
 );
 
 const TIMEOUT_FIELDS: [Field; 3] = fields!(TimeoutRow: scope 8 Unsigned, deadline 8 Time, shields 8 Unsigned);

@@ -1,8 +1,8 @@
 //! What coroutines belong to, and what ends them early: the heads of families (scopes, groups, pools) with their members,
 //! and what a coroutine's own heap part tells of timeouts and shields.
 //!
-//! A record's `extra` is the address of an [`ExtraHead`], which leads to the coroutine's timeout scopes and to its family.
-//! The family's head, whose address is also the object of who waits for it, leads to all members.
+//! A record's `extra` is the address of an [`ExtraHead`], which leads to the coroutine's timeout scopes and to its
+//! families. The family's head, whose address is also the object of who waits for it, leads to all members.
 
 use std::panic::Location;
 use std::ptr;
@@ -104,6 +104,9 @@ pub(crate) struct ExtraHead {
     /// How many shields it is in: while this isn't zero a cancel is held back, and so are the timeouts that have begun
     /// within fewer.
     pub(crate) shields: AtomicU32,
+    /// The family of which it was made a member before; null = none. Nobody is in more than two: what `Pool::map` spawns is
+    /// in the call's scope and in the pool.
+    pub(crate) second_family: AtomicPtr<FamilyHead>,
 }
 
 /// A timeout scope.

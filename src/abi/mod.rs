@@ -34,7 +34,7 @@ pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"COROABI\0");
 /// Raised when a reader of an older version would misread this one.
 pub(crate) const MAJOR: u32 = 1;
 /// Raised when there is more to read.
-pub(crate) const MINOR: u32 = 3;
+pub(crate) const MINOR: u32 = 4;
 
 /// Where reading starts. All zero until the first runtime of the process has laid out the region; the magic
 /// is stored last.

@@ -1,7 +1,7 @@
 //! The embedded server: on its own, or in the same process as its clients.
 
 use super::routes::Routes;
-use super::{Problem, cli, limits, say};
+use super::{Problem, cli, limits, run_with, say};
 use coro::http::{Reply, Request, Sent, Server};
 use coro::net::TcpListener;
 use std::io;
@@ -74,11 +74,7 @@ pub(super) fn run(options: &cli::Serve) -> Result<(), Problem> {
         let error = server.wait();
         Err(Problem::new(format!("could not accept connections on {bound} any more: {error}")))
     };
-    coro::Builder::new()
-        .workers(workers)
-        .max_coroutines(MOST_CONNECTIONS + 100)
-        .run_program(main, |result| i32::from(result.is_err()))
-        .unwrap_or_else(|error| Err(Problem::new(error.to_string())))
+    run_with(coro::Builder::new().workers(workers).max_coroutines(MOST_CONNECTIONS + 100), main)
 }
 
 /// As lwan, its stand-in takes it from the environment, too.

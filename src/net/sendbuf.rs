@@ -12,107 +12,35 @@
 //! is said only where no event has come since the attempt; each later event runs the hook, which takes the lock, and finds
 //! what was appended. (The hook is registered before anybody relies on it: adding to the epoll set reports what is ready.)
 //!
-//! *Locks:* the source's is taken before the buffer's, by the hook; who holds the buffer's asks the source for nothing that
-//! takes its lock.
+//! | file | has |
+//! |---|---|
+//! | `stream` | what a sender needs of a stream |
+//! | `shared` | the buffer, which the sender and io share |
+//! | this one | the sender: what its owner calls |
+
+mod shared;
+mod stream;
 
 use std::fmt;
-use std::io::{self, IoSlice, Write};
-use std::mem;
+use std::io::{self, Write};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::socket::{MsgFlags, sendmsg};
-
-use self::sealed::{Stream, Wire};
-use super::chunks::{BATCH, Chunks};
-use super::{TcpStream, UnixStream};
-use crate::abi::wait::WaitReason;
-use crate::coroutine::waiter::{Waiter, Waiters};
-use crate::reactor::Ready;
-use crate::reactor::source::{Direction, ReadyHook, Source};
+use self::shared::{Level, Shared, wake};
+use self::stream::Wire;
+use crate::reactor::source::ReadyHook;
 use crate::registry::descriptors;
-use crate::scheduler::park::{self, Wait, Woken};
-use crate::scheduler::worker;
+use crate::scheduler::{park, worker};
 use crate::sys::clock;
 
-/// Watermarks unless set: bytes.
-const LOW: usize = 16 * 1024;
-const HIGH: usize = 64 * 1024;
-/// How long the end waits for a peer who has not read everything, unless set.
-const LINGER: Duration = Duration::from_secs(5);
+pub use self::shared::Crossing;
+pub use self::stream::SendsBytes;
 
 /// Bytes that were given to senders, and not sent in the end.
 static UNSENT: AtomicU64 = AtomicU64::new(0);
-
-/// What a [`BufferedSender`] can be made of: a [`TcpStream`], a [`UnixStream`], or an `Arc` of one, for who goes on reading
-/// from it.
-pub trait SendsBytes: Stream {}
-
-impl SendsBytes for TcpStream {}
-impl SendsBytes for UnixStream {}
-impl<S: SendsBytes> SendsBytes for Arc<S> {}
-
-mod sealed {
-    use std::os::fd::BorrowedFd;
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use crate::reactor::source::Source;
-
-    /// What the sender needs of a stream.
-    #[derive(Debug)]
-    pub struct Wire<'a> {
-        pub(super) fd: BorrowedFd<'a>,
-        pub(super) source: &'static Source,
-        pub(super) timeout: Option<Duration>,
-    }
-
-    pub trait Stream: Send + Sync + 'static {
-        fn wire(&self) -> Wire<'_>;
-        /// Tells readers who is about to wait.
-        fn note_wait(&self, user: u64);
-    }
-
-    impl<S: Stream> Stream for Arc<S> {
-        fn wire(&self) -> Wire<'_> {
-            (**self).wire()
-        }
-
-        fn note_wait(&self, user: u64) {
-            (**self).note_wait(user);
-        }
-    }
-}
-
-macro_rules! wire {
-    ($type:ident) => {
-        impl Stream for $type {
-            fn wire(&self) -> Wire<'_> {
-                let timeout = self.write_timeout().unwrap_or(None);
-                Wire { fd: std::os::fd::AsFd::as_fd(self), source: self.inner.source(), timeout }
-            }
-
-            fn note_wait(&self, user: u64) {
-                self.inner.note_wait(user);
-            }
-        }
-    };
-}
-
-wire!(TcpStream);
-wire!(UnixStream);
-
-/// The buffer has gone over a watermark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crossing {
-    /// It has reached the high one: the next `send` waits.
-    Above,
-    /// It has drained to the low one: who waited goes on.
-    Below,
-}
 
 /// A stream whose writes don't wait for the peer: they are buffered, up to a *high watermark*.
 ///
@@ -184,55 +112,10 @@ impl From<Unsent> for io::Error {
 /// The sender's part of the stream; when it is dropped, io has nothing to do with it any more.
 struct Attached<S: SendsBytes>(Arc<Shared<S>>);
 
-struct Shared<S: SendsBytes> {
-    stream: S,
-    state: Mutex<State>,
-    callback: Mutex<Option<Callback>>,
-}
-
-type Callback = Arc<dyn Fn(Crossing) + Send + Sync>;
-
-struct State {
-    chunks: Chunks,
-    low: usize,
-    high: usize,
-    linger: Duration,
-    /// It was at the high watermark, and since then not at the low one.
-    is_above: bool,
-    crossings: [u64; 2],
-    /// It went below, and the callback has not been told.
-    is_below_untold: bool,
-    /// The first error, by its number; nothing is sent after it.
-    failed: Option<i32>,
-    /// By `Level`.
-    waiting: [Waiters; 2],
-}
-
-/// Until when one waits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Low = 0,
-    Empty = 1,
-}
-
 impl<S: SendsBytes> BufferedSender<S> {
     /// A sender over a stream, with watermarks of 16 and 64 KiB. Nothing else should write to the stream as long as it lives.
     pub fn new(stream: S) -> BufferedSender<S> {
-        let shared = Shared {
-            stream,
-            state: Mutex::new(State {
-                chunks: Chunks::default(),
-                low: LOW,
-                high: HIGH,
-                linger: LINGER,
-                is_above: false,
-                crossings: [0; 2],
-                is_below_untold: false,
-                failed: None,
-                waiting: [Waiters::new(), Waiters::new()],
-            }),
-            callback: Mutex::new(None),
-        };
+        let shared = Shared::new(stream);
         shared.tell(&shared.state());
         BufferedSender { attached: Some(Attached(Arc::new(shared))) }
     }
@@ -433,158 +316,5 @@ impl<S: SendsBytes> Drop for Attached<S> {
 impl<S: SendsBytes> fmt::Debug for BufferedSender<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BufferedSender").field("buffered", &self.buffered()).finish_non_exhaustive()
-    }
-}
-
-impl<S: SendsBytes> Shared<S> {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // No code of the user's runs under the lock, so a panic under it left the state in order.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What readers are told.
-    fn tell(&self, state: &State) {
-        let fd = std::os::fd::AsRawFd::as_raw_fd(&self.stream.wire().fd);
-        descriptors::buffer(fd, state.chunks.len(), state.low, state.high);
-    }
-
-    fn check(&self, state: &State) -> io::Result<()> {
-        let Some(number) = state.failed else { return Ok(()) };
-        let error = io::Error::from_raw_os_error(number);
-        if state.chunks.is_empty() {
-            return Err(error);
-        }
-        let what = format!("{error}; {} buffered bytes were not sent", state.chunks.len());
-        Err(io::Error::new(error.kind(), what))
-    }
-
-    /// Gives the kernel what it takes of bytes that nobody has to wait behind; the rest is to be buffered.
-    fn send_directly<'a>(&self, state: &mut State, bytes: &'a [u8]) -> &'a [u8] {
-        let mut rest = bytes;
-        while !rest.is_empty()
-            && let Some(count) = self.attempt(state, &[IoSlice::new(rest)])
-        {
-            rest = &rest[count..];
-        }
-        rest
-    }
-
-    /// Gives the kernel what it takes of the buffer. Appends whom that concerns.
-    fn drive(&self, state: &mut State, ready: &mut Vec<Ready>) {
-        let mut chunks = mem::take(&mut state.chunks);
-        while !chunks.is_empty() {
-            let mut slices = [IoSlice::new(&[]); BATCH];
-            let count = chunks.front(&mut slices);
-            let Some(count) = self.attempt(state, &slices[..count]) else { break };
-            chunks.consume(count);
-        }
-        state.chunks = chunks;
-        self.settle(state, ready);
-    }
-
-    /// One attempt after another, until one sends something; nothing when there is no room, or an error.
-    fn attempt(&self, state: &mut State, slices: &[IoSlice<'_>]) -> Option<usize> {
-        let Wire { fd, source, .. } = self.stream.wire();
-        loop {
-            let seen = source.seen();
-            if seen.is_shut() {
-                state.failed.get_or_insert(libc::ENOTCONN);
-            }
-            if state.failed.is_some() || !source.is_ready(Direction::Write) {
-                return None;
-            }
-            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-            match sendmsg::<()>(std::os::fd::AsRawFd::as_raw_fd(&fd), slices, &[], flags, None) {
-                Ok(count) => return Some(count),
-                Err(nix::Error::EINTR) => {}
-                Err(nix::Error::EAGAIN) => source.drained(Direction::Write, seen),
-                Err(error) => state.failed = Some(error as i32),
-            }
-        }
-    }
-
-    /// After the buffer, the marks or the stream have changed: who may go on.
-    fn settle(&self, state: &mut State, ready: &mut Vec<Ready>) {
-        let length = state.chunks.len();
-        if state.is_above && length <= state.low {
-            state.is_above = false;
-            state.crossings[1] += 1;
-            state.is_below_untold = true;
-        }
-        let is_over = state.failed.is_some();
-        for (waiters, goes_on) in state.waiting.iter_mut().zip([!state.is_above, length == 0]) {
-            if goes_on || is_over {
-                ready.extend(std::iter::from_fn(|| waiters.pop()).map(Ready::Event));
-            }
-        }
-        self.tell(state);
-    }
-
-    fn wait(&self, level: Level, deadline: Option<u64>) -> io::Result<()> {
-        let fd = std::os::fd::AsRawFd::as_raw_fd(&self.stream.wire().fd);
-        let wait = Wait::open(WaitReason::Write, fd as u64)?;
-        self.stream.note_wait(wait.worker().running().id());
-        let waiter = wait.waiter();
-        {
-            let mut state = self.state();
-            let must_wait = match level {
-                Level::Low => state.is_above,
-                Level::Empty => !state.chunks.is_empty(),
-            };
-            if !must_wait || state.failed.is_some() {
-                return Ok(());
-            }
-            state.waiting[level as usize].push(waiter.clone());
-        }
-        let _enlisted = Enlisted { shared: self, level, waiter };
-        match wait.park_until(deadline) {
-            Woken::Event => Ok(()),
-            Woken::Deadline => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("the peer on descriptor {fd} did not take what is buffered in time"),
-            )),
-        }
-    }
-
-    /// Tells the callback of a way down that io has seen.
-    fn call_back_below(&self) {
-        let untold = mem::take(&mut self.state().is_below_untold);
-        if untold {
-            self.call_back(Crossing::Below);
-        }
-    }
-
-    fn call_back(&self, crossing: Crossing) {
-        let callback = self.callback.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(callback) = callback {
-            callback(crossing);
-        }
-    }
-}
-
-impl<S: SendsBytes> ReadyHook for Shared<S> {
-    fn on_event(&self, _: &Source, ready: &mut Vec<Ready>) {
-        self.drive(&mut self.state(), ready);
-    }
-}
-
-/// On the list of those who wait for a level; taken off however the wait ends.
-struct Enlisted<'a, S: SendsBytes> {
-    shared: &'a Shared<S>,
-    level: Level,
-    waiter: Waiter,
-}
-
-impl<S: SendsBytes> Drop for Enlisted<'_, S> {
-    fn drop(&mut self) {
-        self.shared.state().waiting[self.level as usize].remove(&self.waiter);
-    }
-}
-
-fn wake(ready: Vec<Ready>) {
-    for who in ready {
-        if let Ready::Event(waiter) = who {
-            park::wake(&waiter);
-        }
     }
 }

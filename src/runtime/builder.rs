@@ -125,6 +125,8 @@ impl Builder {
     /// standard error: 5 s if it isn't set. They are waited for all the same, since they may use what would be gone: one
     /// that computes for ever, or swallows every cancel, keeps the runtime from ending.
     ///
+    /// Time in which the process is stopped, by a debugger or by SIGSTOP, doesn't count, if it is half a second or more.
+    ///
     /// [`run_program`](Builder::run_program) doesn't wait for them.
     pub fn grace(mut self, grace: Duration) -> Builder {
         self.grace = Some(grace);

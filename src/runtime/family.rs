@@ -176,7 +176,9 @@ impl Place {
     /// have been given back yet.
     pub(super) fn introduce(&self, target: Target) {
         let head = ptr::from_ref(&self.family.head).cast_mut();
-        extra::get_or_make(target.record).head.family.store(head, Relaxed);
+        let told = &extra::get_or_make(target.record).head;
+        told.second_family.store(told.family.load(Relaxed), Relaxed);
+        told.family.store(head, Relaxed);
         let mut members = self.family.lock();
         members.rows[self.number] = MemberRow { coroutine: target.id, record: Some(target.record) };
         let is_over = members.is_over;
@@ -206,10 +208,15 @@ impl Drop for Member {
     fn drop(&mut self) {
         let head = ptr::from_ref(&self.family.head).cast_mut();
         // Of the member itself, as long as it is one: nobody is to be led to a head that is gone.
-        if let Some(extra) = current::running().and_then(extra::get)
-            && extra.head.family.load(Relaxed) == head
-        {
-            extra.head.family.store(ptr::null_mut(), Relaxed);
+        if let Some(told) = current::running().and_then(extra::get).map(|extra| &extra.head) {
+            let second = told.second_family.load(Relaxed);
+            if told.family.load(Relaxed) == head {
+                // For a moment it is told of twice, and at no time not at all.
+                told.family.store(second, Relaxed);
+            }
+            if [head, told.family.load(Relaxed)].contains(&second) {
+                told.second_family.store(ptr::null_mut(), Relaxed);
+            }
         }
         let mut members = self.family.lock();
         members.rows[self.place] = MemberRow::VACANT;

@@ -203,9 +203,12 @@ fn sentence(hog: &Tenant, worker: u32, used: u64, others: u64) -> String {
         None if *kind == CoroutineKind::Main => format!("main (coroutine #{id})"),
         None => format!("coroutine #{id}, spawned at {spawn_site},"),
     };
+    let waiting = match others {
+        1 => format!("1 other of worker {worker}, which has begun"),
+        others => format!("{others} others of worker {worker}, which have begun"),
+    };
     format!(
-        "coro: {who} has computed for {} ms without a switch: {others} others of worker {worker}, which have begun, and \
-         all I/O and timers there wait for it; let it call coro::yield_now now and then, or compute on a thread of its own",
+        "coro: {who} has computed for {} ms without a switch: {waiting}, and all I/O and timers there wait for it; let it call coro::yield_now now and then, or compute on a thread of its own",
         used / 1_000_000
     )
 }

@@ -69,7 +69,6 @@ pub(crate) struct Settings {
 /// A worker that runs on this thread, from its start until it is dropped.
 pub(crate) struct Running {
     worker: Box<Worker>,
-    grace: u64,
     /// Behind the worker, so that it is given back last.
     _place: Place,
     /// It is the thread's own.
@@ -79,7 +78,7 @@ pub(crate) struct Running {
 impl Running {
     /// Makes this thread a worker, with main as its running coroutine. `seat`: its place among several.
     pub(crate) fn start(settings: Settings, place: Place, seat: Option<Seat>) -> Result<Running> {
-        let Settings { region, policy, trace, notices_deadlocks, grace, caller } = settings;
+        let Settings { region, policy, trace, notices_deadlocks, caller, .. } = settings;
         let Place { index, remote, .. } = place;
         let acquired = Acquired { region, slots: Cell::default() };
         let system =
@@ -167,7 +166,7 @@ impl Running {
         transition::run(&main.state);
         transfer(&worker, io, After::Lend);
         transfer(&worker, switch, After::Lend);
-        Ok(Running { worker, grace, _place: place, _not_send: marker::PhantomData })
+        Ok(Running { worker, _place: place, _not_send: marker::PhantomData })
     }
 
     /// What it shares with the runtime's other workers, if there are any.
@@ -194,14 +193,13 @@ impl Running {
             // Nothing can be unwound: what is parked stays, with its values.
             return;
         }
-        let mut patience = Some(self.grace);
+        // At once, and yet behind the others' first turn: they are to have one, however short the grace period is.
+        let mut next_look = Some(clock::now());
         while worker.alive() > 0 {
             let Ok(wait) = Wait::open(WaitReason::Shutdown, 0) else { return };
             worker.last_one_out.set(Some(wait.token()));
-            wait.park_until(patience.map(|patience| clock::now().saturating_add(patience)));
-            if worker.alive() > 0 && patience.take().is_some() {
-                ending::look(worker.region, worker.index);
-            }
+            wait.park_until(next_look);
+            next_look = ending::look(worker.region, worker.index);
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
 /// Stops that are taken off: when somebody has looked last, and in the low bits for how long the process was stopped until
@@ -50,8 +51,7 @@ fn now_without(stops: &AtomicU64, clock: impl Fn() -> u64) -> u64 {
 
 fn raw() -> u64 {
     // The call fails for unknown clocks only.
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has CLOCK_MONOTONIC");
-    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
+    nanoseconds(clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has CLOCK_MONOTONIC"))
 }
 
 /// The CPU time of a thread of this process; `None` if it has ended.
@@ -59,8 +59,16 @@ pub(crate) fn cpu_time(thread: u32) -> Option<u64> {
     // The kernel's ABI for a thread's clock (see clock_getcpuclockid(3)): the inverted number, 4 for "a thread's", 2 for
     // "by the scheduler".
     let clock = ClockId::from_raw((!thread.cast_signed() << 3) | 4 | 2);
-    let used = clock_gettime(clock).ok()?;
-    Some(used.tv_sec() as u64 * 1_000_000_000 + used.tv_nsec() as u64)
+    clock_gettime(clock).ok().map(nanoseconds)
+}
+
+/// The CPU time of this process, of all its threads.
+pub(crate) fn process_cpu_time() -> u64 {
+    nanoseconds(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("Linux has CLOCK_PROCESS_CPUTIME_ID"))
+}
+
+fn nanoseconds(time: TimeSpec) -> u64 {
+    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
 }
 
 /// The time after `duration` from now; `u64::MAX` (never) if it is beyond 584 years.

@@ -224,7 +224,7 @@ fn greeting_is_of_this_version() {
     has(&said, SOURCE, &[&greeting]);
     let plain = coro(&["-p", &Debuggee::seen(Profile::Release, "parked").asleep().pid()], &["coro list"]);
     let greeting = format!(
-        "coro {} (debug ABI 1.3): 7 coroutines; \"help coro\" lists the commands",
+        "coro {} (debug ABI 1.4): 7 coroutines; \"help coro\" lists the commands",
         env!("CARGO_PKG_VERSION")
     );
     has(&plain, SOURCE, &[&greeting]);

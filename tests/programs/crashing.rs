@@ -1,53 +1,19 @@
 //! A process that crashes: `crashing CASE [ARGUMENT...]`. It first says that it has started; tests/crash.rs knows what is
 //! to be said then.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "crashing/blinded.rs"]
+mod blinded;
+#[path = "crashing/handlers.rs"]
+mod handlers;
+
 use std::hint::black_box;
 use std::ptr;
+use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64};
 use std::sync::{Arc, Barrier};
 use std::{env, fs, mem, thread};
 
 use coro::{Builder, CoroutineBuilder, spawn};
-
-/// The thread whose handler of SIGSEGV runs: it must not allocate.
-static IN_HANDLER: AtomicI32 = AtomicI32::new(0);
-
-struct Allocator;
-
-#[global_allocator]
-static ALLOCATOR: Allocator = Allocator;
-
-impl Allocator {
-    fn check(&self) {
-        let handler = IN_HANDLER.load(SeqCst);
-        // SAFETY: it only asks.
-        if handler != 0 && handler == unsafe { libc::gettid() } {
-            let text = "the allocator was used in the handler\n";
-            // SAFETY: the text is there; abort ends it all.
-            unsafe {
-                libc::write(2, text.as_ptr().cast(), text.len());
-                libc::abort();
-            }
-        }
-    }
-}
-
-// SAFETY: it is the system's, with a check before.
-unsafe impl GlobalAlloc for Allocator {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.check();
-        // SAFETY: as the caller says.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        self.check();
-        // SAFETY: as the caller says.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 /// How deep the recursion was, in memory that outlives the process.
 static DEPTH: AtomicPtr<u64> = AtomicPtr::new(ptr::null_mut());
@@ -93,11 +59,11 @@ fn main() {
         ["bus"] => in_a_coroutine(bus),
         ["main-overflow"] => in_a_runtime(|| println!("{}", deeper::<512>(0))),
         ["thread-overflow"] => in_a_runtime(|| drop(thread::spawn(|| deeper::<512>(0)).join())),
-        ["chained", case] => chained(case),
-        ["no-allocation", case] => no_allocation(case),
-        ["unreadable"] => unreadable(),
-        ["poisoned", filling] => poisoned(u8::from_str_radix(filling, 16).unwrap()),
-        ["unreadable-records"] => unreadable_records(),
+        ["chained", case] => handlers::chained(case),
+        ["no-allocation", case] => handlers::no_allocation(case),
+        ["unreadable"] => blinded::unreadable(),
+        ["poisoned", filling] => blinded::poisoned(u8::from_str_radix(filling, 16).unwrap()),
+        ["unreadable-records"] => blinded::unreadable_records(),
         ["locked"] => locked(),
         ["in-a-handler"] => in_a_handler(),
         ["threads"] => threads(),
@@ -427,134 +393,6 @@ fn bus() {
         file.set_len(0).unwrap();
         black_box(map.cast::<u8>().read_volatile());
     }
-}
-
-static CALLS: AtomicU64 = AtomicU64::new(0);
-
-/// A handler which the program had set before: it says that it was called, and ends the process by the default.
-fn chained(case: &str) {
-    extern "C" fn before(signal: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-        CALLS.fetch_add(1, SeqCst);
-        let text = "the handler of before was called\n";
-        // SAFETY: as in a handler: a write, and the default.
-        unsafe {
-            assert_eq!((*info).si_signo, signal);
-            libc::write(2, text.as_ptr().cast(), text.len());
-            libc::signal(signal, libc::SIG_DFL);
-        }
-    }
-    set_handler(before);
-    match case {
-        "overflow" => overflow("chained", "200", 3),
-        "null" => in_a_coroutine(|| write(black_box(16))),
-        _ => panic!("{case}?"),
-    }
-}
-
-static OURS: AtomicU64 = AtomicU64::new(0);
-
-type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
-
-/// Returns the one before.
-fn set_handler(handler: Handler) -> usize {
-    // SAFETY: all zero is an action; the handler does what a handler may.
-    unsafe {
-        let (mut action, mut old): (libc::sigaction, libc::sigaction) = (mem::zeroed(), mem::zeroed());
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
-        action.sa_sigaction = handler as *const () as usize;
-        assert_eq!(libc::sigaction(libc::SIGSEGV, &raw const action, &raw mut old), 0);
-        old.sa_sigaction
-    }
-}
-
-/// From the signal on an allocation aborts.
-fn no_allocation(case: &str) {
-    extern "C" fn outer(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-        // SAFETY: it was the handler, and is called as the kernel would.
-        unsafe {
-            IN_HANDLER.store(libc::gettid(), SeqCst);
-            let inner = mem::transmute::<*const (), Handler>(OURS.load(SeqCst) as *const ());
-            inner(signal, info, context);
-        }
-        IN_HANDLER.store(0, SeqCst);
-    }
-    let case = case.to_owned();
-    in_a_runtime(move || {
-        OURS.store(set_handler(outer) as u64, SeqCst);
-        let body: Box<dyn FnOnce() + Send> = match case.as_str() {
-            "recursion" => Box::new(|| println!("{}", prelude(3, deeper::<300>))),
-            "malloc" => Box::new(|| allocate_deeply("")),
-            "stranger" => Box::new(|| write(own_stack().1 + 64)),
-            _ => panic!("{case}?"),
-        };
-        let careful = CoroutineBuilder::new().name("careful").spawn(body).unwrap();
-        let _above = sleepers(2);
-        drop(careful.join());
-    });
-}
-
-/// The program's file, which the reporter has mapped, can't be read any more.
-fn unreadable() {
-    in_a_runtime(|| {
-        let program = env::current_exe().unwrap();
-        let length = fs::metadata(&program).unwrap().len().next_multiple_of(4096) as usize;
-        let maps = fs::read_to_string("/proc/self/maps").unwrap();
-        let whole = maps.lines().filter(|line| line.ends_with(program.to_str().unwrap())).find_map(|line| {
-            let (start, end) = line.split(' ').next()?.split_once('-')?;
-            let [start, end] = [start, end].map(|text| usize::from_str_radix(text, 16).unwrap());
-            (end - start == length).then_some(start)
-        });
-        let start = whole.expect("the program's file is mapped as a whole");
-        // SAFETY: nobody but the reporter uses it, and its fault is what is wanted.
-        unsafe { libc::mprotect(ptr::with_exposed_provenance_mut(start), length, libc::PROT_NONE) };
-        drop(CoroutineBuilder::new().name("blind").spawn(|| prelude(3, deeper::<300>)).unwrap().join());
-    });
-}
-
-/// A name that no other memory holds.
-const POISONED: &str = "the-record-to-be-poisoned";
-
-/// Where in the region the running coroutine's record has its name.
-fn name_in_record() -> usize {
-    let maps = fs::read_to_string("/proc/self/maps").unwrap();
-    let ranges = maps.lines().map(|line| {
-        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
-        [start, end].map(|text| usize::from_str_radix(text, 16).unwrap())
-    });
-    // The region begins with the first of the mappings that lie side by side up to this stack.
-    let here = own_stack().0;
-    let below = ranges.take_while(|range| range[0] < here);
-    let [start, _] =
-        below.reduce(|first, next| if first[1] == next[0] { [first[0], next[1]] } else { next }).unwrap();
-    // Records begin with the second page, and are few.
-    let length = 4 << 20;
-    // SAFETY: the region's first part is records and rows, which can be read.
-    let records = unsafe { std::slice::from_raw_parts(ptr::with_exposed_provenance::<u8>(start), length) };
-    let found = records.windows(POISONED.len()).position(|window| window == POISONED.as_bytes());
-    start + found.expect("the record has the name")
-}
-
-/// Overwrites what its own record says of who it is, but for its number, and overflows.
-fn poisoned(filling: u8) {
-    let body = move || {
-        let name = name_in_record();
-        // The pointer to its spawn site's file, numbers, and the name lie in one cache line; see abi::record.
-        // SAFETY: nobody relies on it but who reads records.
-        unsafe { ptr::with_exposed_provenance_mut::<u8>(name - 56).write_bytes(filling, 56 + 32) };
-        println!("{}", prelude(3, deeper::<300>));
-    };
-    in_a_runtime(|| drop(CoroutineBuilder::new().name(POISONED).spawn(body).unwrap().join()));
-}
-
-/// All records, of which the handler reads first of all who it is, can't be read any more.
-fn unreadable_records() {
-    let body = || {
-        let page = name_in_record() & !4095;
-        // SAFETY: that it faults is what is wanted.
-        unsafe { libc::mprotect(ptr::with_exposed_provenance_mut(page), 4096, libc::PROT_NONE) };
-        deeper::<300>(0);
-    };
-    in_a_runtime(|| drop(CoroutineBuilder::new().name(POISONED).spawn(body).unwrap().join()));
 }
 
 /// Overflows with the locks of standard output and error held, and one of its own.

@@ -42,6 +42,7 @@ fn wait_in_all_ways() {
     let group = Group::new(); // line GROUP
     let grown = group.clone();
     let pool = Pool::new(2); // line POOL
+    let mapping = Pool::new(2); // line MAPPING
     let (end, kept) = std::io::pipe().expect("a pipe can be had");
     let (child_input, child_kept) = std::io::pipe().expect("a pipe can be had");
     let [one, other] = [channel::<u8>(1), channel::<u8>(1)];
@@ -53,6 +54,7 @@ fn wait_in_all_ways() {
         spawn("of-scope", wait_for_a_scope),
         spawn("of-group", move || group.wait().unwrap()),
         spawn("of-pool", move || drop(pool.spawn(|| ()))),
+        spawn("mapping", move || map(&mapping)),
         spawn("offloading", || coro::offload(work)), // line OFFLOAD
         spawn("polling", || coro::wait(pending::<()>())),
         spawn("signalled", || drop(coro::signal::listen(&[libc::SIGUSR1]).unwrap().wait())),
@@ -66,8 +68,8 @@ fn wait_in_all_ways() {
         spawn("selecting", move || select(&one.1, &other.1)),
     ];
     let shielded = spawn("shielded", || coro::shield(|| coro::sleep(Duration::MAX)));
-    // Beside these: the scope's member, the group's and the pool's.
-    let count = all.len() + 1 + 1 + 2 + 2;
+    // Beside these: the scope's member, the group's, the pool's, and those of who maps.
+    let count = all.len() + 1 + 1 + 2 + 2 + 2;
     while coro::stats().unwrap().parked().map(|(_, count)| count).sum::<usize>() < count
         || !WORKS.load(Acquire)
     {
@@ -91,6 +93,11 @@ fn wait_in_all_ways() {
 fn wait_for_a_scope() {
     let text = "lent".to_owned();
     coro::scope(|scope| lend(scope, &text)); // line SCOPE
+}
+
+fn map(pool: &Pool) {
+    let results = pool.map(0..3, |_| coro::sleep(Duration::MAX)); // line MAP
+    hint::black_box(results);
 }
 
 fn lend<'scope>(scope: &'scope coro::Scope<'scope, '_>, text: &'scope str) {

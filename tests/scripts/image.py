@@ -88,7 +88,7 @@ FAMILY = {
     "file_length": (4, 1),
 }
 MEMBER = {"record": (8, 2), "coroutine": (8, 4)}
-EXTRA = {"shields": (4, 1), "timeout_count": (8, 1), "family": (8, 2), "timeouts": (8, 2)}
+EXTRA = {"shields": (4, 1), "second_family": (8, 2), "timeout_count": (8, 1), "family": (8, 2), "timeouts": (8, 2)}
 TIMEOUT = {"shields": (8, 1), "scope": (8, 1), "deadline": (8, 5)}
 FAMILY_KINDS = {"pool": 4, "scope": 5, "group": 6}
 DESCRIPTOR = {"last_user": (8, 4), "role": (4, 1), "address_length": (4, 1), "address": (96, 13),

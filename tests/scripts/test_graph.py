@@ -134,6 +134,21 @@ class Info(unittest.TestCase):
         ):
             self.assertIn(line, lines)
 
+    def test_two_families_of_one_and_of_two_that_are_the_same_one(self):
+        image = Image()
+        pool, scope = image.put_family("pool", (1, 0), 2), image.put_family("scope", (1,))
+        image.add("both", reason="sleep", extra=image.put_extra(family=pool, second_family=scope))
+        image.add("leaves", reason="sleep", extra=image.put_extra(family=scope, second_family=scope))
+        image.add("half", reason="sleep", extra=image.put_extra(family=0xdead0000, second_family=scope))
+        of_pool, of_scope = f"pool {pool:#x} (1 of 2 busy), made at src/app.rs:30", "scope at src/app.rs:30 (1 alive)"
+        both = say(image, "info 1").splitlines()
+        at = both.index(f"member of     {of_pool}")
+        self.assertEqual(both[at + 1], f"              {of_scope}")
+        for number in (2, 3):
+            text = say(image, f"info {number}")
+            self.assertIn(f"member of     {of_scope}", text)
+            self.assertEqual(text.count(of_scope), 1)
+
     def test_whether_it_unwinds(self):
         for requests, line in (
             (1, "cancelled     it is not unwinding yet: it does at its next wait, and if it has not begun it is not run"),

@@ -52,7 +52,7 @@ pub(crate) const SHOWN: [Shown; 40] = [
     ("ends.once.0", "OneshotSender (empty, room for 1, 1 sender, 1 receiver)", None),
     ("ends.once.1", "OneshotReceiver (empty, room for 1, 1 sender, 1 receiver)", None),
     ("signals.unmade", "OnceLock (to be done)", None),
-    ("signals.made", "OnceLock (done)", None),
+    ("signals.made", "OnceLock (done)", Some(8)),
 ];
 
 /// What each coroutine waits for, by name; `@`: an address.

@@ -1,5 +1,8 @@
 //! Waiting for each other: each primitive as std's page promises it, between coroutines, and with plain threads.
 
+#[path = "../support/runtimes.rs"]
+mod runtimes;
+
 mod as_std;
 mod cancelled;
 mod channels;
@@ -24,28 +27,14 @@ use coro::sync::{Mutex, RecvError, SendError, Sender, TryLockError, TryRecvError
 use coro::{Builder, JoinHandle, Policy, spawn, yield_now};
 use pretty_assertions::assert_eq;
 
-const LONG: Duration = Duration::from_secs(1_000_000);
+use runtimes::{Counted, under_both};
 
-/// Runs `main` under both policies.
-fn under_both(main: impl Fn()) {
-    for policy in [Policy::Fair, Policy::Backtrack] {
-        Builder::new().policy(policy).run(&main).unwrap();
-    }
-}
+const LONG: Duration = Duration::from_secs(1_000_000);
 
 /// All are spawned before the first is joined, also by a lazy iterator.
 fn join_all<T>(handles: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
     let handles: Vec<_> = handles.into_iter().collect();
     handles.into_iter().map(|handle| handle.join().unwrap()).collect()
-}
-
-/// Counts how often it is dropped.
-struct Counted(Arc<AtomicUsize>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Relaxed);
-    }
 }
 
 #[test]

@@ -81,11 +81,12 @@ def facts(coroutine, frames, port):
 def _about_its_end(coroutine):
     """To whom it belongs, whether it was cancelled, and which timeouts may end it."""
     requests, extra = coroutine.requests, coroutine.extra or {}
-    family = coroutine.family
-    if family is not None:
+    label = "member of"
+    for family in coroutine.families:
         made = waits.made_at(coroutine.registry, family)
         words = waits.family_in_words(family.kind, family.address, made, family.alive, family.capacity)
-        yield "member of", words + (f", made at {made}" if made and family.kind != "scope" else "")
+        yield label, words + (f", made at {made}" if made and family.kind != "scope" else "")
+        label = ""
     shields = extra.get("shields", 0)
     if "unwinding" in requests:
         yield "unwinding", "its values are being dropped, because of a " + (

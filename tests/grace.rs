@@ -1,0 +1,191 @@
+//! The grace period: who has not ended when it is over is named; the library waits on, a program exits. How long it is
+//! doesn't depend on who stops the process meanwhile.
+
+use std::io::{BufRead, BufReader, Read};
+use std::panic::resume_unwind;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+use std::{env, hint, thread};
+
+use coro::{Builder, spawn, yield_now};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use pretty_assertions::assert_eq;
+
+const LONG: Duration = Duration::from_secs(1_000_000);
+
+/// Tells a test that it is its own child, and what to do there.
+const CHILD: &str = "CORO_TEST_CHILD";
+
+/// A test of this file as a process of its own.
+fn child(name: &str, what: &str) -> Command {
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, what);
+    child
+}
+
+/// Runs one: its status, and what it says on standard error.
+fn as_child(name: &str, what: &str) -> (Option<i32>, String) {
+    let output = child(name, what).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn past_the_grace_period_who_does_not_end_is_named_and_waited_for() {
+    const NAME: &str = "past_the_grace_period_who_does_not_end_is_named_and_waited_for";
+    if env::var_os(CHILD).is_some() {
+        let ended = Arc::new(AtomicBool::new(false));
+        let says = ended.clone();
+        Builder::new()
+            .grace(Duration::from_millis(5))
+            .run(|| {
+                coro::CoroutineBuilder::new()
+                    .name("stubborn")
+                    .spawn(move || {
+                        coro::shield(|| coro::sleep(Duration::from_millis(60)));
+                        says.store(true, Relaxed);
+                    })
+                    .unwrap();
+                spawn(|| coro::sleep(LONG));
+                yield_now();
+            })
+            .unwrap();
+        assert!(ended.load(Relaxed));
+        return;
+    }
+    let (status, said) = as_child(NAME, "1");
+    assert_eq!(status, Some(0));
+    assert!(said.contains("1 coroutine has not ended in 5ms, and main waits for them:\n"), "{said}");
+    assert!(
+        said.contains("'stubborn' (spawned at tests/grace.rs:")
+            && said.contains(") waits: sleep, and holds the cancel back"),
+        "{said}"
+    );
+}
+
+#[inline(never)]
+fn never_waits() {
+    loop {
+        hint::black_box(());
+    }
+}
+
+#[test]
+fn program_ends_with_mains_status_whatever_hangs_in_it() {
+    const NAME: &str = "program_ends_with_mains_status_whatever_hangs_in_it";
+    let late = |workers| Builder::new().workers(workers).grace(Duration::from_millis(5));
+    match env::var(CHILD).as_deref() {
+        Ok("alone") => {
+            // It is cancelled when main has returned, and never gives the one worker back.
+            struct Computes;
+            impl Drop for Computes {
+                fn drop(&mut self) {
+                    never_waits();
+                }
+            }
+            let main = || {
+                spawn(|| {
+                    let _value = Computes;
+                    coro::sleep(LONG);
+                });
+                yield_now();
+            };
+            late(1).run_program(main, |()| 42).unwrap();
+        }
+        Ok("beside") => {
+            let main = || {
+                spawn(never_waits);
+                // Till the other worker has it.
+                while coro::stats().unwrap().steals == 0 {
+                    hint::spin_loop();
+                }
+                Err::<(), u8>(1)
+            };
+            let _ = late(2).run_program(main, |result| if result.is_err() { 43 } else { 0 });
+        }
+        Ok("panicked") => {
+            let main = || {
+                spawn(|| coro::shield(|| coro::sleep(LONG)));
+                yield_now();
+                resume_unwind(Box::new(()));
+            };
+            let _ = late(1).run_program(main, |()| 0);
+        }
+        Ok(_) => unreachable!("no such child"),
+        Err(_) => {
+            for (what, status, says) in [
+                ("alone", 42, "grace::never_waits"),
+                ("beside", 43, "grace::never_waits"),
+                ("panicked", 101, "waits: sleep, and holds the cancel back (coro::shield)"),
+            ] {
+                let (ended, said) = as_child(NAME, what);
+                assert_eq!(ended, Some(status), "{what}: {said}");
+                assert!(
+                    said.contains("1 coroutine has not ended in 5ms, and the process exits without them:"),
+                    "{what}: {said}"
+                );
+                assert!(said.contains(says), "{what}: {said}");
+            }
+        }
+    }
+}
+
+/// The grace period of a child that is stopped amid it.
+const STOPPED_GRACE: Duration = Duration::from_secs(2);
+
+#[test]
+fn stopped_process_does_not_lose_its_grace() {
+    const NAME: &str = "stopped_process_does_not_lose_its_grace";
+    if env::var_os(CHILD).is_some() {
+        let main = || {
+            spawn(|| {
+                coro::shield(|| {
+                    loop {
+                        println!("alive");
+                        coro::sleep(Duration::from_millis(1));
+                    }
+                });
+            });
+            yield_now();
+        };
+        Builder::new().grace(STOPPED_GRACE).run_program(main, |()| 44).unwrap();
+        unreachable!("it doesn't end");
+    }
+    for monitor in ["on", "off"] {
+        let begin = Instant::now();
+        let mut child = child(NAME, "1");
+        if monitor == "off" {
+            child.env("CORO_MONITOR", monitor);
+        }
+        let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let process = Pid::from_raw(child.id().cast_signed());
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut is_alive = || lines.any(|line| line.unwrap() == "alive");
+        // The second one is of the grace period.
+        assert!(is_alive() && is_alive());
+        kill(process, Signal::SIGSTOP).unwrap();
+        assert_eq!(
+            waitpid(process, Some(WaitPidFlag::WUNTRACED)),
+            Ok(WaitStatus::Stopped(process, Signal::SIGSTOP))
+        );
+        let before = begin.elapsed();
+        thread::sleep(STOPPED_GRACE);
+        kill(process, Signal::SIGCONT).unwrap();
+        let goes_on = Instant::now();
+        while is_alive() {}
+        let (status, mut said) = (child.wait().unwrap(), String::new());
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(
+            said.contains("1 coroutine has not ended in 2s, and the process exits without them:"),
+            "monitor {monitor}: {said}"
+        );
+        assert_eq!(status.code(), Some(44), "monitor {monitor}: {said}");
+        // A part of it was over when it was stopped.
+        let awake = before + goes_on.elapsed();
+        assert!(awake >= STOPPED_GRACE, "monitor {monitor}: it was left {awake:?} of its grace");
+    }
+}
