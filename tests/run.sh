@@ -85,6 +85,7 @@ not_sanitized=(
     bad_input          # address spaces too small for a shadow, SIGSEGV, stack depths told by the addresses of locals
     memcheck           # another checker, and no two at a time
     instructions       # counts those of usual builds
+    allocations        # the same
     stepping           # steps usual builds
     scripts            # Python; its programs are usual builds
     monitor            # builds the program that it tests by itself
