@@ -56,6 +56,8 @@ const PAUSE: Duration = Duration::from_millis(80);
 /// Open loop: 999 light coroutines beside one that yields every 100 µs. How late the light ones are.
 pub(crate) fn fairness() {
     let is_over = Arc::new(AtomicBool::new(false));
+    // All are there by then: those whose time came before would all be late together, again and again.
+    let begin = Instant::now() + PAUSE;
     let greedy = coro::spawn({
         let is_over = is_over.clone();
         move || {
@@ -68,10 +70,9 @@ pub(crate) fn fairness() {
     let light: Vec<_> = (0..999_u32)
         .map(|n| {
             coro::spawn(move || {
-                // Not all at once.
-                coro::sleep(PAUSE * n / 999);
                 let mut late = Vec::new();
-                let mut due = Instant::now();
+                // Not all at once.
+                let mut due = begin + PAUSE * n / 999;
                 for _ in 0..40 {
                     due += PAUSE;
                     coro::time::sleep_until(due);
