@@ -81,23 +81,33 @@ impl<T, W, A> Party<T, W, A> {
 pub(super) struct Won<T, W, A>(NonNull<Party<T, W, A>>);
 
 impl<T, W, A> Won<T, W, A> {
-    /// To be used as long as the lock is held in which it was won.
+    /// The party itself.
+    ///
+    /// # Safety
+    /// The lock in which it was won is still held.
     #[inline(always)]
-    pub(super) fn party(&self) -> &Party<T, W, A> {
+    pub(super) unsafe fn party(&self) -> &Party<T, W, A> {
         // SAFETY: it was on the line, and its owner doesn't leave without the lock, which the caller has.
         unsafe { self.0.as_ref() }
     }
 
     /// Whom to wake, when the lock is given back: the party may be gone then.
+    ///
+    /// # Safety
+    /// The lock in which it was won is still held.
     #[inline(always)]
-    pub(super) fn into_who(self) -> W {
-        // SAFETY: put there by `push`; and once, since it was taken off the line once.
+    pub(super) unsafe fn into_who(self) -> W {
+        // SAFETY: the lock is held; put there by `push`; and once, since it was taken off the line once.
         unsafe { (*self.party().who.get()).assume_init_read() }
     }
 
     /// Whether it is an arm of a `select!`.
-    pub(super) fn is_arm(&self) -> bool {
-        self.party().claim.get().is_some()
+    ///
+    /// # Safety
+    /// The lock in which it was won is still held.
+    pub(super) unsafe fn is_arm(&self) -> bool {
+        // SAFETY: as the caller says.
+        unsafe { self.party() }.claim.get().is_some()
     }
 }
 
@@ -121,10 +131,13 @@ impl<T, W, A: Atomic<u64>> Line<T, W, A> {
         self.first.is_none()
     }
 
-    /// Puts one at the end. Its owner neither moves it nor leaves before it has been taken off, or has taken itself off, under
-    /// the lock.
+    /// Puts one at the end.
+    ///
+    /// # Safety
+    /// Its owner neither moves it nor leaves before it has been taken off, or has taken itself off, under the lock; nor do
+    /// `claim`'s word, as long as the party is on the line.
     #[inline(always)]
-    pub(super) fn push(&mut self, party: &Party<T, W, A>, who: W, claim: Claim<A>) {
+    pub(super) unsafe fn push(&mut self, party: &Party<T, W, A>, who: W, claim: Claim<A>) {
         debug_assert!(!party.is_listed.get());
         // SAFETY: nobody else uses it now: it is not on the line yet.
         unsafe { (*party.who.get()).write(who) };
@@ -143,7 +156,8 @@ impl<T, W, A: Atomic<u64>> Line<T, W, A> {
     /// Puts one back who was won, as if nothing had been.
     #[cold]
     pub(super) fn put_back(&mut self, won: Won<T, W, A>) {
-        let party = won.party();
+        // SAFETY: whoever has the line has the lock.
+        let party = unsafe { won.party() };
         party.next.set(self.first);
         party.previous.set(None);
         party.is_listed.set(true);
@@ -158,7 +172,8 @@ impl<T, W, A: Atomic<u64>> Line<T, W, A> {
     pub(super) fn remove(&mut self, party: &Party<T, W, A>) -> bool {
         let is_listed = party.is_listed.get();
         if is_listed {
-            drop(self.take(NonNull::from_ref(party)).into_who());
+            // SAFETY: whoever has the line has the lock.
+            drop(unsafe { self.take(NonNull::from_ref(party)).into_who() });
         }
         is_listed
     }
@@ -167,7 +182,8 @@ impl<T, W, A: Atomic<u64>> Line<T, W, A> {
     #[inline(always)]
     fn take(&mut self, link: NonNull<Party<T, W, A>>) -> Won<T, W, A> {
         let won = Won(link);
-        let party = won.party();
+        // SAFETY: whoever has the line has the lock.
+        let party = unsafe { won.party() };
         party.is_listed.set(false);
         let (next, previous) = (party.next.get(), party.previous.get());
         match previous {
@@ -192,12 +208,15 @@ impl<T, W, A: Atomic<u64>> Line<T, W, A> {
     #[inline(always)]
     pub(super) fn win(&mut self, own: Claim<A>) -> Option<Won<T, W, A>> {
         let first = self.first?;
-        if Won(first).is_arm() {
+        // SAFETY: whoever has the line has the lock.
+        if unsafe { Won(first).is_arm() } {
             return self.win_arm(own);
         }
         // As `take` does with the first one.
         let won = Won(first);
-        let (party, next) = (won.party(), won.party().next.get());
+        // SAFETY: whoever has the line has the lock.
+        let party = unsafe { won.party() };
+        let next = party.next.get();
         party.is_listed.set(false);
         self.first = next;
         match next {
@@ -221,7 +240,8 @@ impl<T, W, A: Atomic<u64>> Line<T, W, A> {
                 if claims(claim) {
                     return Some(won);
                 }
-                drop(won.into_who());
+                // SAFETY: whoever has the line has the lock.
+                drop(unsafe { won.into_who() });
             }
             at = next;
         }

@@ -109,8 +109,10 @@ impl<T, L: List, A: Atomic<u64>> State<T, L, A> {
         // Mostly the first one is to be had, or there is none.
         match self.lines[Side::Receiver as usize].win(None) {
             Some(receiver) => {
-                receiver.party().put(value);
-                Ok(receiver.into_who())
+                // SAFETY: whoever has the state has the lock.
+                unsafe { receiver.party() }.put(value);
+                // SAFETY: as above.
+                Ok(unsafe { receiver.into_who() })
             }
             None => Err(value),
         }
@@ -123,7 +125,8 @@ impl<T, L: List, A: Atomic<u64>> State<T, L, A> {
         let first = self.values.pop_front();
         let sender = self.lines[Side::Sender as usize].win(None);
         let Some(sender) = sender else { return first.map(|value| (value, None)) };
-        let brought = sender.party().take().expect("a sender who waits has a value");
+        // SAFETY: whoever has the state has the lock.
+        let brought = unsafe { sender.party() }.take().expect("a sender who waits has a value");
         let value = match first {
             Some(value) => {
                 self.values.push_back(brought);
@@ -131,7 +134,8 @@ impl<T, L: List, A: Atomic<u64>> State<T, L, A> {
             }
             None => brought,
         };
-        Some((value, Some(sender.into_who())))
+        // SAFETY: as above.
+        Some((value, Some(unsafe { sender.into_who() })))
     }
 
     /// Those who watch a side, but for one.
@@ -331,7 +335,8 @@ pub(super) fn close<C: Core>(core: &C) {
 fn end_waits<'a, C: Core>(core: &'a C, mut state: C::Guard<'a>, side: Side) {
     let watching = mem::take(&mut state.watching[side as usize]);
     while let Some(party) = state.lines[side as usize].pop() {
-        let who = party.into_who();
+        // SAFETY: the lock is held until the next line.
+        let who = unsafe { party.into_who() };
         drop(state);
         core.wake(&who);
         state = core.lock();

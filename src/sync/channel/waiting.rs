@@ -84,14 +84,19 @@ fn meet<T, L: List, A: Atomic<u64>>(
     let line = &mut state.lines[side.other() as usize];
     let partner = line.win(own)?;
     if claims(own) {
+        // SAFETY: whoever has the state has the lock.
+        let its = unsafe { partner.party() };
         match side {
-            Side::Sender => partner.party().put(party.take().expect("it has a value")),
-            Side::Receiver => party.put(partner.party().take().expect("a sender who waits has a value")),
+            Side::Sender => its.put(party.take().expect("it has a value")),
+            Side::Receiver => party.put(its.take().expect("a sender who waits has a value")),
         }
-        return Some(Some(partner.into_who()));
+        // SAFETY: as above.
+        return Some(Some(unsafe { partner.into_who() }));
     }
-    if partner.is_arm() {
-        return Some(Some(partner.into_who()));
+    // SAFETY: as above.
+    if unsafe { partner.is_arm() } {
+        // SAFETY: as above.
+        return Some(Some(unsafe { partner.into_who() }));
     }
     line.put_back(partner);
     Some(None)
@@ -121,12 +126,14 @@ fn begin<'a, C: Core>(
     let others = side.other();
     // With room it is the values that others watch.
     if core.capacity() > 0 || state.watching[others as usize].is_empty() {
-        state.lines[side as usize].push(party, who, own);
+        // SAFETY: the party is on its owner's stack, as the claim is, and whoever calls `enlist` waits until it is off the line.
+        unsafe { state.lines[side as usize].push(party, who, own) };
         return;
     }
     // Not itself, as another arm of a `select!`: it would be woken by each of its own waits.
     let watching = state.take_watching(others, Some(&who));
-    state.lines[side as usize].push(party, who, own);
+    // SAFETY: as above.
+    unsafe { state.lines[side as usize].push(party, who, own) };
     drop(state);
     wake_all(core, watching);
 }
