@@ -104,7 +104,9 @@ pub(super) fn poll(worker: &Worker, block: Block, ready: &mut Vec<Ready>) {
         worker.row.heartbeats.store(beats, Relaxed);
         housekeeping(worker);
     }
-    let (ahead, has_yielded) = (worker.queue.len(), worker.left.get().1 == After::Requeue);
+    // A poll that blocks may come long after the last switch.
+    let has_yielded = block == Block::Not && worker.left.get().1 == After::Requeue;
+    let ahead = worker.queue.len();
     for who in ready.drain(..) {
         match who {
             Ready::Event(waiter) => {
