@@ -105,7 +105,8 @@ not_sanitized_in_the_library=(
 )
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+ahead=
+trap 'rm -f "$log"; [[ -z $ahead ]] || pkill -P "$ahead" || true' EXIT
 failed=()
 steps=0
 
@@ -207,8 +208,12 @@ fi
 if selects_targets "$@"; then
     step "selected tests" cargo_test "$@"
 else
-    # Without --examples, Cargo builds the examples and leaves out the tests in them.
-    step "unit and integration tests, examples" cargo_test --tests --examples "$@"
+    mapfile -t sanitized_targets < <(all_targets_but "${not_sanitized[@]}")
+    ((${#sanitized_targets[@]})) || failed+=("cargo metadata names no integration test to run under AddressSanitizer")
+    # Its build has the time that tests leave, which often wait. What goes wrong in it is told when it is its turn.
+    (renice -n 19 -p "$BASHPID" && sanitized --lib "${sanitized_targets[@]}" --no-run) >/dev/null 2>&1 &
+    ahead=$!
+    step "unit and integration tests" cargo_test --tests "$@"
     step "documentation tests" cargo_test --doc "$@"
     mapfile -t targets < <(all_targets_but "${same_with_mprotect[@]}")
     # Behind a `--` of the caller's they would be no options of the test runner's any more, or not these.
@@ -220,8 +225,8 @@ else
     }
     ((${#targets[@]})) || failed+=("cargo metadata names no integration test to run with mprotect")
     step "library and integration tests with mprotect redzones" with_mprotect cargo_test --lib "${targets[@]}" "$@" "${skipped[@]}"
-    mapfile -t targets < <(all_targets_but "${not_sanitized[@]}")
-    ((${#targets[@]})) || failed+=("cargo metadata names no integration test to run under AddressSanitizer")
-    step "address and leak sanitizer" sanitized --lib "${targets[@]}" "$@" "${skipped_sanitized[@]}"
+    wait "$ahead" || true
+    ahead=
+    step "address and leak sanitizer" sanitized --lib "${sanitized_targets[@]}" "$@" "${skipped_sanitized[@]}"
 fi
 summary "$@"

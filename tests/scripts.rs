@@ -37,7 +37,21 @@ macro_rules! file_tests {
 }
 
 file_tests!(
-    access, backtrace, commands, damage, fold, graph, live, options, registry, scale, text, verdict, waits,
+    access,
+    backtrace,
+    commands,
+    damage_header,
+    damage_records,
+    damage_said,
+    fold,
+    graph,
+    live,
+    options,
+    registry,
+    scale,
+    text,
+    verdict,
+    waits,
     walker
 );
 

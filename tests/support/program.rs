@@ -69,22 +69,26 @@ pub(crate) fn line_of(path: &str, marker: &str) -> u32 {
 
 fn build(name: &str, profile: Profile, more: &[&str]) -> PathBuf {
     let mut target = target_directory();
-    let own = FEATURES.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name);
-    let mut features: Vec<&str> = own.chain(more.iter().copied()).collect();
+    let is_optimised = matches!(profile, Profile::Release | Profile::Full);
+    let (profile_name, mut folder) =
+        if is_optimised { ("release", PathBuf::from("release")) } else { ("dev", "debug".into()) };
+    let mut features = more.to_vec();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--example", name, "--profile", profile_name, "--no-default-features"]);
+    if is_optimised {
+        // The programs alone: what the tests need, and the demo, is most of a build.
+        cargo.args(["--package", "coro-programs"]);
+    } else {
+        // With all else, as the tests were built: then Cargo finds what they need built.
+        cargo.arg("--workspace");
+        features.extend(FEATURES.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name));
+    }
     if matches!(profile, Profile::Checked | Profile::Sanitized) {
         features.push("sanitize");
     }
-    let (profile_name, mut folder) = if matches!(profile, Profile::Release | Profile::Full) {
-        ("release", PathBuf::from("release"))
-    } else {
-        ("dev", "debug".into())
-    };
-    let mut cargo = Command::new(env!("CARGO"));
     if profile == Profile::Full {
         target.push("full");
         cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "2");
-        // Nothing of the demo's is needed.
-        features = more.to_vec();
     }
     if profile == Profile::Sanitized {
         target.push("sanitize");
@@ -95,9 +99,8 @@ fn build(name: &str, profile: Profile, more: &[&str]) -> PathBuf {
     }
     let output = cargo
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--example", name, "--profile", profile_name, "--target-dir"])
+        .args(["--features", &features.join(","), "--target-dir"])
         .arg(&target)
-        .args(["--no-default-features", "--features", &features.join(",")])
         .output()
         .unwrap_or_else(|error| panic!("cargo ({}) does not start: {error}", env!("CARGO")));
     let said = String::from_utf8_lossy(&output.stderr);

@@ -1,0 +1,1 @@
+//! Nothing: a package must have a library or a main program, and all that this one has are examples.
