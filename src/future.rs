@@ -2,12 +2,13 @@
 
 use std::future::IntoFuture;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::Waiter;
 use crate::scheduler::park::{self, WaitList};
+use crate::sys::lock;
 
 /// Waits until a future is ready, and gives its output; meanwhile the others on this thread run. On a plain OS thread it
 /// blocks that.
@@ -73,7 +74,7 @@ struct State {
 impl Alarm {
     // Nothing panics under the lock.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock::of(&self.0)
     }
 }
 

@@ -58,6 +58,7 @@ same_with_mprotect=(
 # And these of the library's own: what they are about touches no stack.
 same_in_the_library=(
     --skip models # protocols under the model checker
+    --skip scenarios # the scheduler in many orders of its steps
     --skip debug::symbolize # readers of ELF files
 )
 
@@ -102,6 +103,7 @@ not_sanitized=(
 # And these of the library's own.
 not_sanitized_in_the_library=(
     --skip told_as_by_addr2line # readers of whole programs, checked against another; damaged ones are read
+    --skip scenarios # the scheduler in many orders of its steps, which usual builds go through
 )
 
 log=$(mktemp)

@@ -11,7 +11,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crate::registry::{self, WakeToken};
-use crate::sys::clock;
+use crate::sys::{clock, explore};
 
 /// One who waits.
 #[derive(Clone, Debug)]
@@ -49,10 +49,13 @@ impl ThreadWait {
     pub(crate) fn wait_until(&self, deadline: Option<u64>) -> bool {
         // Acquire: pairs with `wake`'s.
         while !self.woken.load(Acquire) {
-            match deadline.map(|deadline| deadline.saturating_sub(clock::now())) {
-                None => thread::park(),
+            let left = deadline.map(|deadline| deadline.saturating_sub(clock::now()));
+            if left == Some(0) {
                 // The one who says first that it is over counts, as for coroutines.
-                Some(0) => return self.woken.swap(true, AcqRel),
+                return self.woken.swap(true, AcqRel);
+            }
+            match explore::sleep(left, || self.woken.load(Acquire)) {
+                None => thread::park(),
                 Some(left) => thread::park_timeout(Duration::from_nanos(left)),
             }
         }
@@ -61,8 +64,10 @@ impl ThreadWait {
 
     /// Ends the wait; says whether it was the first to do so.
     pub(crate) fn wake(&self) -> bool {
+        explore::point();
         let first = !self.woken.swap(true, AcqRel);
         self.thread.unpark();
+        explore::something_happened();
         first
     }
 }

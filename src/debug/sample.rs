@@ -19,7 +19,7 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicPtr, AtomicU64};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ use crate::abi::state::Word;
 use crate::arch::fault::Interrupted;
 use crate::arch::registers::{Registers, STACK_POINTER};
 use crate::sys::errno::Errno;
-use crate::sys::process;
 use crate::sys::signal::{self, AlternateStack};
+use crate::sys::{lock, process};
 
 const SIGNAL: c_int = libc::SIGURG;
 /// Frames that are kept.
@@ -81,7 +81,7 @@ static EXCHANGE: OnceLock<Box<Exchange>> = OnceLock::new();
 /// more), or the thread doesn't answer. It waits for at most a tenth of a second.
 pub(crate) fn take(record: &'static Record, word: Word, thread: u32) -> Option<Backtrace> {
     static ASKER: Mutex<()> = Mutex::new(());
-    let _one = ASKER.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = lock::of(&ASKER);
     if !is_handled() {
         return None;
     }

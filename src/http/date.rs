@@ -1,6 +1,7 @@
 //! The `Date` and `Expires` of answers, formatted once a second and not once an answer.
 
-use std::sync::{Mutex, PoisonError};
+use crate::sys::lock;
+use std::sync::Mutex;
 use std::time::{Duration, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
@@ -30,7 +31,7 @@ impl DateCache {
     /// Calls `format(date, expires)` with the strings of now.
     pub(super) fn with<R>(&self, format: impl FnOnce(&str, &str) -> R) -> R {
         let second = now();
-        let mut current = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = lock::of(&self.stamp);
         if current.second != second {
             *current = stamp(second, self.lifetime);
         }

@@ -23,9 +23,9 @@ mod stream;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ use self::stream::Wire;
 use crate::reactor::source::ReadyHook;
 use crate::registry::descriptors;
 use crate::scheduler::{park, worker};
-use crate::sys::clock;
+use crate::sys::{clock, lock};
 
 pub use self::shared::Crossing;
 pub use self::stream::SendsBytes;
@@ -146,7 +146,7 @@ impl<S: SendsBytes> BufferedSender<S> {
     /// Calls `told` at each crossing of a watermark. It runs in who sends: on the way down that is the coroutine that goes
     /// on, or the next one to send or flush.
     pub fn on_crossing(&self, told: impl Fn(Crossing) + Send + Sync + 'static) {
-        *self.shared().callback.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(told));
+        *lock::of(&self.shared().callback) = Some(Arc::new(told));
     }
 
     /// How often the buffer has reached the high watermark, and how often it has drained to the low one after that.

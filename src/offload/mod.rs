@@ -6,7 +6,7 @@ mod pool;
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 use crate::abi::objects::JobHead;
@@ -14,7 +14,7 @@ use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::Waiter;
 use crate::scheduler::park::{self, WaitList};
 use crate::scheduler::worker;
-use crate::sys::process;
+use crate::sys::{lock, process};
 
 /// Runs `f` on a thread of its own, and gives what it returns; meanwhile the others on this coroutine's thread run.
 ///
@@ -105,7 +105,7 @@ impl<F: FnOnce() -> T, T> Job<F, T> {
 
     // Nothing panics under the lock.
     fn state(&self) -> MutexGuard<'_, State<F, T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock::of(&self.state)
     }
 }
 

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::Work;
+use crate::sys::lock;
 
 /// More threads than this don't make what blocks in the system any faster.
 const MOST_THREADS: usize = 256;
@@ -89,6 +90,6 @@ fn work() {
 impl Pool {
     // Nothing panics under the lock.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock::of(&self.state)
     }
 }

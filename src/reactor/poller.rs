@@ -9,6 +9,7 @@ use super::Ready;
 use super::source::{self, Source};
 use crate::sys::epoll::{Epoll, Event};
 use crate::sys::eventfd::Eventfd;
+use crate::sys::explore;
 
 /// Marks the bell's events; no source's tag is 0.
 const BELL: u64 = 0;
@@ -50,6 +51,7 @@ impl Poller {
     }
 
     pub(super) fn wait(&self, timeout: Option<u64>, events: &mut Vec<Event>) -> io::Result<()> {
+        let timeout = explore::sleep(timeout, || self.epoll.has_events());
         self.epoll.wait(timeout, events)
     }
 

@@ -18,14 +18,14 @@ use std::os::fd::BorrowedFd;
 use std::ptr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use nix::sys::epoll::EpollFlags;
 
 use super::Ready;
 use super::poller::Poller;
 use crate::coroutine::waiter::{Waiter, Waiters};
-use crate::sys::fork;
+use crate::sys::{fork, lock};
 
 /// Which way data goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ struct Pool {
 }
 
 fn pool() -> MutexGuard<'static, Pool> {
-    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+    lock::of(&POOL)
 }
 
 /// Takes a source for a new file descriptor. It is watched from the first wait on: see [`Source::enlist`].
@@ -161,7 +161,7 @@ pub(super) fn orphan(poller: &Poller, ready: &mut Vec<Ready>) {
 
 impl Source {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock::of(&self.waiting)
     }
 
     /// What epoll reports this source's events under: address and generation. Never 0.

@@ -9,7 +9,7 @@
 use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::abi::lifetimes::{FamilyHead, FamilyKind, MemberRow, push_row};
 use crate::abi::wait::WaitReason;
@@ -19,6 +19,7 @@ use crate::coroutine::{current, extra};
 use crate::error::{Kind, Result};
 use crate::scheduler::cancel;
 use crate::scheduler::park::{self, WaitList};
+use crate::sys::lock;
 
 /// See the module.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl Family {
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        lock::of(&self.members)
     }
 
     /// How many members there are.

@@ -10,7 +10,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::family::{Family, Member};
@@ -24,6 +24,7 @@ use crate::coroutine::join::JoinError;
 use crate::coroutine::timeout::TimedOut;
 use crate::error::Result;
 use crate::scheduler::park;
+use crate::sys::lock;
 
 /// Where [`scope`]'s coroutines are spawned.
 pub struct Scope<'scope, 'env: 'scope> {
@@ -209,7 +210,7 @@ impl<F: FnOnce() -> T, T> Child<F, T> {
         let _watch = Watch(member.place().family);
         member.keep();
         let value = f();
-        *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        *lock::of(&result) = Some(value);
     }
 }
 
@@ -229,7 +230,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     pub fn join(self) -> std::result::Result<T, JoinError> {
         match self.handle.join() {
             Ok(()) => {
-                let value = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let value = lock::of(&self.result).take();
                 Ok(value.expect("it has returned, and only its one handle takes the value"))
             }
             Err(error) => {

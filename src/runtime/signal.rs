@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 use nix::errno::Errno;
 
@@ -16,7 +16,7 @@ use crate::abi::wait::WaitReason;
 use crate::net::watch::watch;
 use crate::reactor::source::Direction;
 use crate::sys::eventfd::Eventfd;
-use crate::sys::{fork, signal};
+use crate::sys::{fork, lock, signal};
 
 /// Listeners at a time.
 const LISTENERS: usize = 64;
@@ -101,7 +101,7 @@ pub fn listen(signals: &[i32]) -> io::Result<Signals> {
 /// Makes our handler a signal's, once.
 fn install(number: i32) -> io::Result<()> {
     static INSTALLED: Mutex<u64> = Mutex::new(0);
-    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut installed = lock::of(&INSTALLED);
     if *installed & 1 << (number - 1) == 0 {
         // SAFETY: the handler stores to atomics and writes to descriptors, nothing else.
         unsafe { signal::handle(number, handler) }?;

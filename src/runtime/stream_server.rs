@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::handle::JoinHandle;
@@ -21,7 +21,7 @@ use crate::net::{Closer, TcpListener, TcpStream, ToSocketAddrs};
 use crate::scheduler::park::{self, Wait};
 use crate::scheduler::{cancel, worker};
 use crate::sync::{self, Receiver, Sender};
-use crate::sys::clock;
+use crate::sys::{clock, lock};
 use crate::time;
 
 /// After an accept that failed for want of something, this long until the next: connections end meanwhile and give it
@@ -267,7 +267,7 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock::of(&self.state)
     }
 
     /// Accepts, until the listener is of no more use; says why.
@@ -347,7 +347,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let receiver = self.shared.places.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let receiver = lock::of(&self.shared.places.1);
         let _ = receiver.try_recv();
         drop(receiver);
         let Some(number) = self.number else { return };
@@ -368,7 +368,7 @@ impl Seats {
     /// Whether the worker had none.
     fn take(&self) -> bool {
         let index = worker::current().map_or(0, |worker| worker.index);
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = lock::of(&self.0);
         let is_free = !taken.contains(&index);
         if is_free {
             taken.push(index);

@@ -16,7 +16,7 @@ use crate::scheduler::ending;
 use crate::scheduler::main::{Running, Settings};
 use crate::scheduler::remote::{self, Place};
 use crate::scheduler::team::{Seat, Team};
-use crate::sys::fork;
+use crate::sys::{explore, fork};
 
 /// All workers of a runtime; ended and joined when this is dropped.
 pub(super) struct Workers {
@@ -51,7 +51,7 @@ impl Workers {
             workers.others.push(start_thread(number + 1, settings, place, seat, say.clone())?);
         }
         drop(say);
-        started.into_iter().collect::<Result<()>>()?;
+        iter::from_fn(|| explore::receive(&started)).collect::<Result<()>>()?;
         Ok(workers)
     }
 }
@@ -88,7 +88,8 @@ fn start_thread(
             }
         }
     };
-    let thread = thread::Builder::new().name(format!("coro-worker-{number}")).spawn(run);
+    let builder = thread::Builder::new().name(format!("coro-worker-{number}"));
+    let thread = explore::spawn(builder, run);
     thread.map_err(|source| Kind::System { tried: "starting a worker's thread", source }.into())
 }
 
@@ -107,7 +108,7 @@ impl Drop for Workers {
         // This thread's coroutines end; those of the others meanwhile.
         self.first = None;
         for thread in self.others.drain(..) {
-            if let Err(payload) = thread.join() {
+            if let Err(payload) = explore::join(thread) {
                 resume_unwind(payload);
             }
         }

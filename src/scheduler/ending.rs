@@ -14,7 +14,7 @@ use std::io::{self, Write as _};
 use std::process;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::abi::layout::WORKER_COUNT;
@@ -24,7 +24,7 @@ use crate::abi::wait::WaitReason;
 use crate::debug::sample;
 use crate::registry::{self, Tenant};
 use crate::stack::region::Region;
-use crate::sys::{clock, process as own};
+use crate::sys::{clock, lock, process as own};
 
 /// How many are named.
 const NAMED: usize = 10;
@@ -124,7 +124,7 @@ fn look_at(region: &'static Region, runtime: u32, later: u64) -> Option<u64> {
 }
 
 fn ending_of(runtime: u32) -> MutexGuard<'static, Option<Ending>> {
-    ENDINGS[runtime as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    lock::of(&ENDINGS[runtime as usize])
 }
 
 /// How much of a grace period is over: the time from look to look; and where a look comes [late](LATE), the CPU time that

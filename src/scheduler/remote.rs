@@ -17,7 +17,7 @@ use super::sleep::{Set, Sleepers};
 use crate::abi::layout::WORKER_COUNT;
 use crate::error::{Kind, Result};
 use crate::sys::eventfd::Eventfd;
-use crate::sys::fork;
+use crate::sys::{explore, fork};
 
 /// What is shared of a worker.
 #[derive(Debug)]
@@ -80,8 +80,10 @@ pub(crate) fn send(worker: u32, entry: Entry) {
     if fork::is_child() {
         return;
     }
+    let early = explore::is_planted("looks before it sends").then(|| SLEEPERS.is_to_be_woken(worker));
+    explore::point();
     remote.inbox.push(entry);
-    if SLEEPERS.is_to_be_woken(worker) {
+    if early.unwrap_or_else(|| SLEEPERS.is_to_be_woken(worker)) {
         remote.ring();
     }
 }
@@ -98,11 +100,13 @@ impl Remote {
 
     /// The next coroutine that another thread has woken.
     pub(crate) fn receive(&self) -> Option<Entry> {
+        explore::point();
         self.inbox.pop()
     }
 
     /// Whether there is one.
     pub(super) fn has_somebody(&self) -> bool {
+        explore::point();
         !self.inbox.is_empty()
     }
 
@@ -139,7 +143,7 @@ pub(crate) fn wake_any() {
 /// Before a worker blocks: says so, and whether it may: not if somebody was sent to it, or if `finds_something`.
 pub(super) fn fall_asleep(worker: u32, finds_something: impl FnOnce() -> bool) -> bool {
     let remote = &REMOTES[worker as usize];
-    let may_sleep = SLEEPERS.fall_asleep(worker, || !remote.inbox.is_empty() || finds_something());
+    let may_sleep = SLEEPERS.fall_asleep(worker, || remote.has_somebody() || finds_something());
     remote.is_blocked.store(may_sleep, Relaxed);
     may_sleep
 }

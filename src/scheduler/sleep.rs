@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 
 use crate::abi::layout::WORKER_COUNT;
 use crate::sys::atomic::Atomic;
+use crate::sys::explore;
 
 const WORDS: usize = WORKER_COUNT.div_ceil(64);
 
@@ -68,7 +69,7 @@ impl<A: Atomic<u64>> Sleepers<A> {
         update(word, |asleep| asleep | bit);
         // Between saying and looking: see the module.
         A::fence(SeqCst);
-        let may_sleep = !finds_something();
+        let may_sleep = explore::is_planted("sleeps without a second look") || !finds_something();
         if !may_sleep {
             self.wake_up(worker);
         }

@@ -32,7 +32,7 @@ use crate::debug::crash;
 use crate::registry::transition;
 use crate::stack::checkers;
 use crate::stack::geometry::REDZONE;
-use crate::sys::fork;
+use crate::sys::{explore, fork};
 
 /// What is to become of a coroutine that has left its stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +165,8 @@ fn finish(worker: &Worker) {
     } else if after == After::Park {
         if let Some(ready) = transition::park(&left.state) {
             worker.enqueue(left, ready);
-        } else if coroutine::cancel::is_due(&left.requests) {
+        } else if coroutine::cancel::is_due(&left.requests) && !explore::is_planted("parks who is cancelled")
+        {
             cancel::wake(left);
         }
     } else {

@@ -15,7 +15,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crossbeam_deque::{Injector, Steal, Stealer, Worker as Deque};
 
@@ -29,7 +29,7 @@ use crate::abi::record::Record;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::{Waiter, Waiters};
 use crate::stack::region::Region;
-use crate::sys::clock;
+use crate::sys::{clock, explore, lock};
 
 /// How long a worker that has many coroutines leaves new ones to others who are busy (in nanoseconds).
 const RESTRAINT: u64 = 1_000_000;
@@ -149,7 +149,7 @@ impl Team {
     }
 
     fn end(&self) -> MutexGuard<'_, End> {
-        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+        lock::of(&self.end)
     }
 }
 
@@ -157,11 +157,13 @@ impl Pool for Arc<Team> {
     type Item = Fresh;
 
     fn put(&self, item: Fresh) {
+        explore::point();
         self.injector.push(item);
     }
 
     fn take(&self) -> Option<Fresh> {
         loop {
+            explore::point();
             match self.injector.steal() {
                 Steal::Success(fresh) => return Some(fresh),
                 Steal::Empty => return None,
@@ -199,6 +201,7 @@ impl Seat {
         if worker.alive() * self.size() > self.begun.get() {
             self.gate.put(fresh);
         } else {
+            explore::point();
             self.deque.push(fresh);
         }
         let members = &self.team().members;
@@ -222,6 +225,7 @@ impl Seat {
 
     /// The next of the deque, which is the worker's from here on.
     fn pop(&self, worker: &Worker) -> Option<&'static Record> {
+        explore::point();
         let fresh = self.deque.pop()?;
         worker.adopt(fresh);
         Some(fresh)
@@ -274,9 +278,11 @@ impl Seat {
 
     /// Whether there is something that the worker could take from others.
     pub(super) fn sight(&self, worker: &Worker) -> Sight {
+        explore::point();
         let is_there = !self.gate.is_shut()
             && (!self.team().injector.is_empty()
-                || self.team().members.iter().any(|one| !one.deque.is_empty()));
+                || (self.team().members.iter().any(|one| !one.deque.is_empty())
+                    && !explore::is_planted("overlooks what others have")));
         if !is_there {
             self.restrained_since.set(0);
             return Sight::Nothing;
@@ -315,7 +321,9 @@ impl Seat {
 
     /// Takes all that it finds, for a worker that ends: from here on it neither spawns nor takes anything to run.
     pub(super) fn adopt_all(&self, worker: &Worker) {
-        self.gate.shut(|fresh| worker.adopt(fresh));
+        if self.is_first() || !explore::is_planted("leaves what is left to the first worker") {
+            self.gate.shut(|fresh| worker.adopt(fresh));
+        }
         while self.pop(worker).is_some() {}
     }
 
@@ -347,6 +355,7 @@ impl Seat {
 /// Tries until it is known whether there was something to take.
 fn take(attempt: impl Fn() -> Steal<()>) -> bool {
     loop {
+        explore::point();
         match attempt() {
             Steal::Success(()) => return true,
             Steal::Empty => return false,

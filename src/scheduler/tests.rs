@@ -1,5 +1,7 @@
 //! What only shows from inside: code on io and switch, keys that are out of date.
 
+mod scenarios;
+
 use std::cell::RefCell;
 use std::time::Duration;
 

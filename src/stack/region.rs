@@ -5,7 +5,7 @@
 //! Several runtimes share it; the first one's Builder decides its size. Only address space is reserved, a page
 //! costs when it is touched.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::{io, ptr};
 
 use super::checkers;
@@ -19,7 +19,7 @@ use crate::abi::{DebugHeader, HEADER, MAGIC, MAJOR, MINOR};
 use crate::arch::{DEBUG_HEADER_SIZE, END, resume_point};
 use crate::error::{Kind, Result};
 use crate::sys::memory::{self, PAGE};
-use crate::sys::process;
+use crate::sys::{lock, process};
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -66,7 +66,7 @@ pub(crate) fn get() -> Option<&'static Region> {
 pub(crate) fn start(capacity: Option<usize>) -> Result<&'static Region> {
     static STARTING: Mutex<()> = Mutex::new(());
     // A panic in an earlier start left nothing behind that could be half done: REGION is set last.
-    let _one_at_a_time = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one_at_a_time = lock::of(&STARTING);
     if let Some(region) = REGION.get() {
         let fixed = region.geometry.capacity();
         return match capacity {
@@ -219,7 +219,7 @@ impl Region {
     #[inline(never)]
     fn use_descriptors(&self, used: usize) {
         let Geometry { descriptors, descriptor_count, .. } = self.geometry;
-        let mut dumped = self.dumped.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dumped = lock::of(&self.dumped);
         let row = size_of::<Descriptor>();
         let before = dumped.descriptors;
         widen(
@@ -262,7 +262,7 @@ impl Region {
     /// Puts a class's first `used` slots, with their records, into core dumps.
     pub(crate) fn include_in_cores(&self, name: ClassName, used: usize) {
         let class = self.geometry.class(name);
-        let mut dumped = self.dumped.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dumped = lock::of(&self.dumped);
         let (records, slots) = &mut dumped.classes[name as usize];
         let start = self.geometry.records + class.first as usize * size_of::<Record>();
         let row = size_of::<Record>();

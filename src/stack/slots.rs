@@ -7,7 +7,7 @@
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::geometry::{ClassGeometry, SlotIndex, StackBounds};
 use super::region::Region;
@@ -16,7 +16,7 @@ use crate::abi::layout::{CLASS_COUNT, ClassName};
 use crate::abi::state::State;
 use crate::error::{Kind, Result};
 use crate::sys::memory::GUARDS_AT_ONCE;
-use crate::sys::pagemap;
+use crate::sys::{lock, pagemap};
 
 /// In debug builds a free stack faults whole, so that a use after the coroutine's end is found where it
 /// happens. It costs 8 µs a coroutine.
@@ -98,7 +98,7 @@ pub(super) fn take(region: &Region, name: ClassName, out: &mut [SlotIndex]) -> u
 /// class have their redzones, those that were never used included.
 pub(super) fn growing() -> MutexGuard<'static, [u32; CLASS_COUNT]> {
     static GROWING: Mutex<[u32; CLASS_COUNT]> = Mutex::new([0; CLASS_COUNT]);
-    GROWING.lock().unwrap_or_else(PoisonError::into_inner)
+    lock::of(&GROWING)
 }
 
 /// The next slot that never had a tenant.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::mem;
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::abi::objects::SyncHead;
@@ -13,7 +13,7 @@ use crate::abi::wait::WaitReason;
 use crate::coroutine::current;
 use crate::coroutine::waiter::{Waiter, Waiters};
 use crate::scheduler::park::{self, WaitList, Woken};
-use crate::sys::clock;
+use crate::sys::{clock, lock};
 
 /// A place where so many wait until all have come; as `std::sync::Barrier`.
 ///
@@ -83,7 +83,7 @@ impl Barrier {
     }
 
     fn list(&self) -> MutexGuard<'_, Waiters> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock::of(&self.waiting)
     }
 }
 

@@ -8,13 +8,14 @@
 use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::abi::objects::SyncHead;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::current;
 use crate::coroutine::waiter::Waiter;
 use crate::scheduler::park::{self, WaitList, Woken};
+use crate::sys::lock;
 
 /// See the module. `W`: one who waits.
 pub(super) trait Machine<W> {
@@ -98,7 +99,7 @@ impl<M: Machine<Waiter>> Granting<M> {
 
     fn lock(&self) -> MutexGuard<'_, M> {
         // No code of the user's runs under the lock.
-        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+        lock::of(&self.machine)
     }
 }
 

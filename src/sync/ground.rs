@@ -4,10 +4,11 @@
 //! whose waiters are coroutines and threads.
 
 use std::mem;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::coroutine::waiter::{Waiter, Waiters};
 use crate::scheduler::park;
+use crate::sys::lock;
 
 /// Those who wait, in the order of their coming.
 pub(super) trait List: Default {
@@ -95,7 +96,7 @@ impl Ground for Mutex<Waiters> {
 
     fn with<R>(&self, look: impl FnOnce(&mut Waiters) -> R) -> R {
         // No code of the user's runs under the lock.
-        look(&mut self.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut lock::of(self))
     }
     fn wake(&self, who: &Waiter) -> bool {
         park::wake(who)

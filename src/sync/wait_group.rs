@@ -3,14 +3,14 @@
 use std::fmt;
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::abi::objects::SyncHead;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::{Waiter, Waiters};
 use crate::scheduler::park::{self, WaitList, Woken};
-use crate::sys::clock;
+use crate::sys::{clock, lock};
 
 /// A member of a group, whose members wait for each other's ends; as `crossbeam_utils::sync::WaitGroup`: a clone is another
 /// member, which is done when it is dropped.
@@ -88,7 +88,7 @@ impl Shared {
     }
 
     fn list(&self) -> MutexGuard<'_, Waiters> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock::of(&self.waiting)
     }
 }
 

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Duration;
 use std::{hint, thread};
 
+use super::explore;
+
 /// An atomic word that holds a `T`.
 pub(crate) trait Atomic<T> {
     fn load(&self, order: Ordering) -> T;
@@ -22,15 +24,26 @@ pub(crate) trait Atomic<T> {
 
 impl Atomic<u64> for AtomicU64 {
     #[inline]
+    #[cfg_attr(test, track_caller)]
     fn load(&self, order: Ordering) -> u64 {
+        explore::point();
         self.load(order)
     }
     #[inline]
+    #[cfg_attr(test, track_caller)]
     fn store(&self, value: u64, order: Ordering) {
+        explore::point();
         self.store(value, order);
     }
     #[inline]
+    #[cfg_attr(test, track_caller)]
     fn compare_exchange(&self, from: u64, to: u64, success: Ordering, failure: Ordering) -> Result<u64, u64> {
+        explore::point();
+        if explore::is_planted("torn") {
+            let now = Self::load(self, Ordering::Acquire);
+            explore::point();
+            return if now == from { Ok(Self::swap(self, to, success)) } else { Err(now) };
+        }
         self.compare_exchange(from, to, success, failure)
     }
     #[inline]
@@ -45,15 +58,21 @@ impl Atomic<u64> for AtomicU64 {
 /// A word of the debug ABI that is a half one; its values are small.
 impl Atomic<u64> for AtomicU32 {
     #[inline]
+    #[cfg_attr(test, track_caller)]
     fn load(&self, order: Ordering) -> u64 {
+        explore::point();
         self.load(order).into()
     }
     #[inline]
+    #[cfg_attr(test, track_caller)]
     fn store(&self, value: u64, order: Ordering) {
+        explore::point();
         self.store(value as u32, order);
     }
     #[inline]
+    #[cfg_attr(test, track_caller)]
     fn compare_exchange(&self, from: u64, to: u64, success: Ordering, failure: Ordering) -> Result<u64, u64> {
+        explore::point();
         self.compare_exchange(from as u32, to as u32, success, failure).map(u64::from).map_err(u64::from)
     }
     #[inline]
@@ -69,6 +88,9 @@ impl Atomic<u64> for AtomicU32 {
 /// higher priority that only gives way.
 #[cold]
 fn give_way(round: u32) {
+    if explore::give_way() {
+        return;
+    }
     match round {
         0..50 => hint::spin_loop(),
         50..100 => thread::yield_now(),

@@ -7,6 +7,7 @@ use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use libc::{epoll_event, timespec};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll as NixEpoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 /// Events that one wait can bring.
@@ -67,6 +68,12 @@ impl Epoll {
             flags: EpollFlags::from_bits_truncate(event.events as i32),
         }));
         Ok(())
+    }
+
+    /// Whether a wait would bring something at once.
+    pub(crate) fn has_events(&self) -> bool {
+        poll(&mut [PollFd::new(self.set.0.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO)
+            .is_ok_and(|count| count > 0)
     }
 
     fn wait_raw(

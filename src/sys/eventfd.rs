@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::explore;
+
 /// A counter that is readable when it isn't zero.
 #[derive(Debug)]
 pub(crate) struct Eventfd(EventFd);
@@ -17,6 +19,7 @@ impl Eventfd {
     /// Makes it readable. The one failure of a valid eventfd, a full counter, means that it is readable.
     pub(crate) fn notify(&self) {
         let _ = self.0.write(1);
+        explore::something_happened();
     }
 
     /// Makes it unreadable again. Not readable is no failure.

@@ -12,8 +12,10 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::atomic::Atomic;
+use super::explore;
 
 const FREE: u64 = 0;
 const TAKEN: u64 = 1;
@@ -74,6 +76,13 @@ impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         release(&self.0.word);
     }
+}
+
+/// Locks a mutex whose value is right at every moment, so that a panic of one who had it is no reason not to use it.
+#[inline]
+pub(crate) fn of<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    explore::give_way_while(|| matches!(mutex.try_lock(), Err(TryLockError::WouldBlock)));
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes it.

@@ -1,5 +1,6 @@
 //! The kernel, one facility a file, over nix and libc; the checkers under which a program may run; and atomic words as
-//! a model checker can replace them, with a lock made of one. Nothing here knows of coroutines.
+//! a model checker can replace them, with a lock made of one; and threads that take turns as a test says. Nothing here
+//! knows of coroutines.
 
 #[cfg(feature = "sanitize")]
 pub(crate) mod asan;
@@ -8,6 +9,7 @@ pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod errno;
 pub(crate) mod eventfd;
+pub(crate) mod explore;
 pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod loaded;

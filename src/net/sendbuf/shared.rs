@@ -5,7 +5,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, sendmsg};
@@ -18,6 +18,7 @@ use crate::reactor::Ready;
 use crate::reactor::source::{Direction, ReadyHook, Source};
 use crate::registry::descriptors;
 use crate::scheduler::park::{self, Wait, Woken};
+use crate::sys::lock;
 
 /// Watermarks unless set: bytes.
 const LOW: usize = 16 * 1024;
@@ -88,7 +89,7 @@ impl<S: SendsBytes> Shared<S> {
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // No code of the user's runs under the lock, so a panic under it left the state in order.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock::of(&self.state)
     }
 
     /// What readers are told.
@@ -204,7 +205,7 @@ impl<S: SendsBytes> Shared<S> {
     }
 
     pub(super) fn call_back(&self, crossing: Crossing) {
-        let callback = self.callback.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let callback = lock::of(&self.callback).clone();
         if let Some(callback) = callback {
             callback(crossing);
         }
