@@ -51,6 +51,34 @@ fn main_gives_the_process_its_status() {
 }
 
 #[test]
+fn error_of_main_is_told_before_the_others_have_ended_and_the_program_ends_without_them() {
+    let early = Command::new(program("attributed", Profile::Debug)).arg("early").output().unwrap();
+    assert_eq!(early.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&early.stderr);
+    assert!(
+        said.starts_with("Error: \"as asked\"\ncoro: main has returned, but 1 coroutine has not ended"),
+        "{said}"
+    );
+    assert_eq!(said.matches("as asked").count(), 1, "{said}");
+}
+
+/// What is returned can be anything that `main` may return.
+mod returned {
+    use std::process::ExitCode;
+
+    use coro::attributes::{AnyReturned as _, Returned};
+
+    #[test]
+    fn status_is_known_of_nothing_and_of_results_alone() {
+        assert_eq!(Returned(&()).tell(), Some(0));
+        assert_eq!(Returned(&Ok::<(), String>(())).tell(), Some(0));
+        assert_eq!(Returned(&Err::<(), &str>("told by a test")).tell(), Some(1));
+        assert_eq!(Returned(&ExitCode::FAILURE).tell(), None);
+        assert_eq!(Returned(&Ok::<ExitCode, String>(ExitCode::SUCCESS)).tell(), None);
+    }
+}
+
+#[test]
 fn debugger_shows_main_where_the_program_has_it() {
     let file = program("attributed", Profile::Debug);
     let options =
@@ -59,5 +87,5 @@ fn debugger_shows_main_where_the_program_has_it() {
     let list = said.block("coro list");
     let main = list.lines().find(|line| line.contains(" main ")).unwrap();
     assert!(main.contains("attributed::main::main at tests/programs/attributed.rs:"), "{said}");
-    assert!(said.block("coro info 1").contains("tests/programs/attributed.rs:5"), "{said}");
+    assert!(said.block("coro info 1").contains("tests/programs/attributed.rs:7"), "{said}");
 }

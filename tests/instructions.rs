@@ -22,14 +22,23 @@ const RECORD: &str = "benches/instructions.txt";
 #[test]
 fn no_operation_has_grown_by_more_than_three_percent() {
     let program = program_with("instructions", Profile::Release, &["bench"]);
-    let counts: BTreeMap<&str, f64> = CASES.into_iter().map(|case| (case, count(&program, case))).collect();
+    let mut counts: BTreeMap<&str, f64> =
+        CASES.into_iter().map(|case| (case, count(&program, case))).collect();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(RECORD);
     if env::var_os("RECORD_INSTRUCTIONS").is_some() {
         fs::write(&path, record_of(&counts)).expect("the record can be written");
         return;
     }
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let problems = compare(&counts, &parse(&text));
+    let record = parse(&text);
+    // How often a socket is found empty is the kernel's to decide, on a busy machine now and then another time: what code
+    // takes is the least that it takes.
+    for _ in 0..2 {
+        for (case, least) in counts.iter_mut().filter(|(case, now)| has_grown(case, **now, &record)) {
+            *least = least.min(count(&program, case));
+        }
+    }
+    let problems = compare(&counts, &record);
     assert!(
         problems.is_empty(),
         "{}\nIf that is as it should be: RECORD_INSTRUCTIONS=1 cargo test --test instructions, and say why in the \
@@ -44,7 +53,7 @@ fn compare(counts: &BTreeMap<&str, f64>, record: &BTreeMap<String, f64>) -> Vec<
     for (case, now) in counts {
         match record.get(*case) {
             None => problems.push(format!("{case}: {now:.1} instructions, and {RECORD} has no count of it")),
-            Some(then) if *now > then * TOLERANCE => problems.push(format!(
+            Some(then) if has_grown(case, *now, record) => problems.push(format!(
                 "{case}: {now:.1} instructions, {:.1} % more than the {then:.1} of record",
                 (now / then - 1.0) * 100.0
             )),
@@ -52,6 +61,10 @@ fn compare(counts: &BTreeMap<&str, f64>, record: &BTreeMap<String, f64>) -> Vec<
         }
     }
     problems
+}
+
+fn has_grown(case: &str, now: f64, record: &BTreeMap<String, f64>) -> bool {
+    record.get(case).is_some_and(|then| now > then * TOLERANCE)
 }
 
 /// Instructions of one operation.

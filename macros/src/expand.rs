@@ -5,7 +5,7 @@ use quote::quote;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Error, Ident, ItemFn, Meta, Result, Signature, Token};
+use syn::{Error, Ident, ItemFn, Meta, Result, ReturnType, Signature, Token, Type};
 
 /// The methods of `coro::Builder` that are options.
 const OPTIONS: [&str; 9] = [
@@ -54,8 +54,20 @@ fn try_expand(attribute: Attribute, options: TokenStream, function: TokenStream)
     let options = builder_calls(name, options)?;
     let ItemFn { attrs, vis, sig, block } = function;
     let (function, result) = (&sig.ident, &sig.output);
+    let mut tell = quote!();
     let (test, start) = match attribute {
-        Attribute::Main => (quote!(), quote!(start_main)),
+        Attribute::Main => match returned(&sig).filter(|_| function == "main") {
+            Some(returned) => {
+                tell = quote! {
+                    , |returned: &#returned| {
+                        use ::coro::attributes::AnyReturned as _;
+                        ::coro::attributes::Returned(returned).tell()
+                    }
+                };
+                (quote!(), quote!(start_program))
+            }
+            None => (quote!(), quote!(start_main)),
+        },
         Attribute::Test => (quote!(#[::core::prelude::v1::test]), quote!(start_test)),
     };
     Ok(quote! {
@@ -63,9 +75,20 @@ fn try_expand(attribute: Attribute, options: TokenStream, function: TokenStream)
         #(#attrs)*
         #vis #sig {
             fn #function() #result #block
-            ::coro::attributes::#start(::coro::Builder::new() #(#options)*, #function)
+            ::coro::attributes::#start(::coro::Builder::new() #(#options)*, #function #tell)
         }
     })
+}
+
+/// The type that a function returns, if it can be named elsewhere.
+fn returned(signature: &Signature) -> Option<TokenStream> {
+    match &signature.output {
+        ReturnType::Default => Some(quote!(())),
+        ReturnType::Type(_, returned) => match &**returned {
+            Type::ImplTrait(_) | Type::Never(_) => None,
+            named => Some(quote!(#named)),
+        },
+    }
 }
 
 fn check(name: &str, signature: &Signature) -> Result<()> {
@@ -158,10 +181,35 @@ mod tests {
             written(
                 "#[allow(a)] pub fn main() -> io::Result<()> {
                     fn main() -> io::Result<()> { body() }
-                    ::coro::attributes::start_main(::coro::Builder::new().workers(2).dump_on_quit(), main)
+                    ::coro::attributes::start_program(
+                        ::coro::Builder::new().workers(2).dump_on_quit(),
+                        main,
+                        |returned: &io::Result<()> | {
+                            use ::coro::attributes::AnyReturned as _;
+                            ::coro::attributes::Returned(returned).tell()
+                        }
+                    )
                 }"
             )
         );
+    }
+
+    #[test]
+    fn function_that_may_be_no_program_only_starts_a_runtime() {
+        for (function, body) in
+            [("fn serve() -> u8", "1"), ("fn main() -> impl Termination", "()"), ("fn main() -> !", "f()")]
+        {
+            let name = if function.contains("main") { "main" } else { "serve" };
+            assert_eq!(
+                expanded(Attribute::Main, "", &format!("{function} {{ {body} }}")),
+                written(&format!(
+                    "{function} {{
+                        {function} {{ {body} }}
+                        ::coro::attributes::start_main(::coro::Builder::new(), {name})
+                    }}"
+                ))
+            );
+        }
     }
 
     #[test]

@@ -16,6 +16,11 @@ use expand::{Attribute, expand};
 ///
 /// It may return what `main` may return. A runtime that can't be started is told on stderr, and the process exits with 1.
 ///
+/// A function of the name `main` that returns nothing, or `Result<(), _>`, is a program: its error is told as soon as it has returned,
+/// and the process exits when the `grace` period is over, whoever has not ended by then: as
+/// [`Builder::run_program`](https://docs.rs/coro-rt/latest/coro/struct.Builder.html#method.run_program). (What others return can't be
+/// looked at, and a function of another name may be called by somebody who goes on: they wait for all, as `coro::run`.)
+///
 /// Options are the methods of `coro::Builder` by their names: `workers = 4`, `max_coroutines = 10_000`,
 /// `policy = coro::Policy::Backtrack`, `grace = Duration::from_secs(1)`, `dump_on_quit`, …
 #[proc_macro_attribute]

@@ -208,10 +208,22 @@ impl Builder {
     /// As [`run`](Builder::run).
     #[track_caller]
     pub fn run_program<T>(self, main: impl FnOnce() -> T, status: impl FnOnce(&T) -> i32) -> Result<T> {
+        self.run_with_status(main, |result| Some(status(result)))
+    }
+
+    /// The same if there is a status, and else as [`run`](Builder::run).
+    #[track_caller]
+    pub(crate) fn run_with_status<T>(
+        self,
+        main: impl FnOnce() -> T,
+        status: impl FnOnce(&T) -> Option<i32>,
+    ) -> Result<T> {
         let mut started = self.start(Location::caller())?;
         // As in `run`.
         let result = catch_unwind(AssertUnwindSafe(main));
-        started.workers.exit_when_late(result.as_ref().map_or(PANICKED, status));
+        if let Some(status) = result.as_ref().map_or(Some(PANICKED), status) {
+            started.workers.exit_when_late(status);
+        }
         drop(started);
         Ok(result.unwrap_or_else(|payload| resume_unwind(payload)))
     }

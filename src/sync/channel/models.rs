@@ -2,6 +2,7 @@
 //! and one that comes later than another.
 
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use loom::sync::{Mutex, MutexGuard};
@@ -17,6 +18,8 @@ use crate::sys::model::{self, Shared, Word};
 /// A channel of a model. `A`: what the arms of a `select!` claim.
 pub(in crate::sync) struct Modelled<A: Word = Shared> {
     state: Mutex<StateOf<Modelled<A>>>,
+    /// Who has the lock. Not loom's: it is none of the steps whose order matters.
+    holder: Holder,
     capacity: usize,
     sleepers: Arc<[Sleeper; 3]>,
     planted: Planted,
@@ -27,12 +30,16 @@ impl<A: Word> Core for Modelled<A> {
     type List = VecDeque<Wait>;
     type Word = A;
 
-    type Guard<'a> = MutexGuard<'a, StateOf<Modelled<A>>>;
+    type Guard<'a> = Held<'a, A>;
 
-    fn lock(&self) -> MutexGuard<'_, StateOf<Modelled<A>>> {
-        self.state.lock().expect("nobody panics with it")
+    fn lock(&self) -> Held<'_, A> {
+        let guard = self.state.lock().expect("nobody panics with it");
+        *self.holder.lock().expect("nobody panics with it") = Some(thread::current().id());
+        Held { guard, holder: &self.holder }
     }
     fn wake(&self, who: &Wait) {
+        let holder = *self.holder.lock().expect("nobody panics with it");
+        assert_ne!(holder, Some(thread::current().id()), "who has the lock wakes nobody");
         self.planted.wake(&self.sleepers, who);
     }
     fn capacity(&self) -> usize {
@@ -46,13 +53,42 @@ impl<A: Word> Core for Modelled<A> {
     fn tell_ends(&self, _: &StateOf<Modelled<A>>) {}
 }
 
+type Holder = std::sync::Mutex<Option<thread::ThreadId>>;
+
+/// The lock, had.
+pub(in crate::sync) struct Held<'a, A: Word> {
+    guard: MutexGuard<'a, StateOf<Modelled<A>>>,
+    holder: &'a Holder,
+}
+
+impl<A: Word> Deref for Held<'_, A> {
+    type Target = StateOf<Modelled<A>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.guard
+    }
+}
+
+impl<A: Word> DerefMut for Held<'_, A> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.guard
+    }
+}
+
+impl<A: Word> Drop for Held<'_, A> {
+    fn drop(&mut self) {
+        *self.holder.lock().expect("nobody panics with it") = None;
+    }
+}
+
 impl<A: Word> Modelled<A> {
     pub(in crate::sync) fn new(
         capacity: usize,
         sleepers: &Arc<[Sleeper; 3]>,
         planted: Planted,
     ) -> Modelled<A> {
-        Modelled { state: Mutex::new(State::new()), capacity, sleepers: sleepers.clone(), planted }
+        let state = Mutex::new(State::new());
+        Modelled { state, holder: Holder::default(), capacity, sleepers: sleepers.clone(), planted }
     }
 
     pub(in crate::sync) fn is_empty(&self) -> bool {
@@ -267,4 +303,15 @@ fn nobody_overtakes_a_sender_that_waits() {
     model::check(|| one_overtakes(false));
     let said = model::fails(|| one_overtakes(true));
     assert!(said.contains("has the place"), "{said}");
+}
+
+/// A wake-up may be a system call, for which nobody else is to wait: all of the models above see to it.
+#[test]
+fn who_wakes_with_the_lock_is_found() {
+    let said = model::fails(|| {
+        let channel = channel(1, Planted::Nothing);
+        let _held = channel.lock();
+        channel.wake(&(0, 0));
+    });
+    assert!(said.contains("who has the lock wakes nobody"), "{said}");
 }

@@ -53,6 +53,8 @@ struct Stage {
     time: u64,
     points: u64,
     turns: u64,
+    /// All sleep, and have been asked to look again: a descriptor may be ready, and says so to nobody.
+    has_looked_again: bool,
     bug: Option<String>,
     recent: VecDeque<(usize, &'static Location<'static>)>,
     label: String,
@@ -101,6 +103,7 @@ pub(crate) fn point() {
     if me != 0 {
         let mut stage = stage();
         stage.note(me, Location::caller());
+        stage.has_looked_again = false;
         if stage.next_random().is_multiple_of(stage.odds) {
             hand_over(stage, me);
         }
@@ -158,11 +161,7 @@ pub(crate) fn sleep(timeout: Option<u64>, is_over: impl Fn() -> bool) -> Option<
 /// Whoever sleeps has to look again whether it is over.
 pub(crate) fn something_happened() {
     if SEAT.get() != 0 {
-        for one in &mut stage().threads {
-            if let Status::Asleep { .. } = one.status {
-                one.status = Status::Ready;
-            }
-        }
+        stage().wake_all();
     }
 }
 
@@ -273,6 +272,7 @@ impl Stage {
             time: START,
             points: 0,
             turns: 0,
+            has_looked_again: false,
             bug: None,
             recent: VecDeque::new(),
             label: String::new(),
@@ -302,6 +302,14 @@ impl Stage {
         }
     }
 
+    fn wake_all(&mut self) {
+        for one in &mut self.threads {
+            if let Status::Asleep { .. } = one.status {
+                one.status = Status::Ready;
+            }
+        }
+    }
+
     /// Gives the turn to another one if one can go on, else to the caller if it can.
     fn choose(&mut self, me: usize) -> usize {
         loop {
@@ -316,6 +324,11 @@ impl Stage {
                 (1..=self.threads.len()).filter(|one| *one != me).filter(ready).collect();
             let next = match others.len() {
                 0 if ready(&me) => me,
+                0 if !self.has_looked_again => {
+                    self.has_looked_again = true;
+                    self.wake_all();
+                    continue;
+                }
                 0 => {
                     self.wait_for_timer();
                     continue;

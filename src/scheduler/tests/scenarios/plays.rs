@@ -1,11 +1,13 @@
 //! Scenarios by hand: each for one thing that several threads do to each other.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::thread;
 use std::time::Duration;
 
+use crate::net::UnixStream;
 use crate::sync::{self, Event, Mutex, unbounded};
 use crate::sys::explore;
 use crate::{Builder, JoinHandle};
@@ -15,7 +17,7 @@ pub(super) type Played = Result<(), String>;
 
 type Play = fn() -> Played;
 
-pub(super) const ALL: [(&str, Play); 11] = [
+pub(super) const ALL: [(&str, Play); 12] = [
     ("spawn", spawn),
     ("channel", channel),
     ("rendezvous", rendezvous),
@@ -25,6 +27,7 @@ pub(super) const ALL: [(&str, Play); 11] = [
     ("cancel", cancel),
     ("timeout", timeout),
     ("event", event),
+    ("socket", socket),
     ("blocked main", blocked_main),
     ("end", end),
 ];
@@ -209,6 +212,37 @@ fn event() -> Played {
         seen.load(Relaxed)
     })?;
     same("seen", seen, 3)
+}
+
+/// Two who talk over a socket, one of them with a coroutine for each direction; it is closed under the one who reads.
+fn socket() -> Played {
+    let (got, ended) = run(2, || {
+        let (ours, theirs) = UnixStream::pair().expect("a pair can be had");
+        let echo = crate::spawn(move || {
+            let mut byte = [0];
+            while (&theirs).read(&mut byte).expect("it works") == 1 {
+                (&theirs).write_all(&[byte[0] + 1]).expect("it works");
+            }
+        });
+        let ours = Arc::new(ours);
+        let writes = ours.clone();
+        let writer = crate::spawn(move || {
+            [1, 11, 21].into_iter().for_each(|n| (&*writes).write_all(&[n]).expect("it works"))
+        });
+        let mut got = [0; 3];
+        (&*ours).read_exact(&mut got).expect("it works");
+        join(writer);
+        let reads = ours.clone();
+        let reader = crate::spawn(move || (&*reads).read(&mut [0]).is_err());
+        crate::yield_now();
+        ours.close();
+        let ended = join(reader);
+        drop(ours);
+        join(echo);
+        (got, ended)
+    })?;
+    same("answers", got, [2, 12, 22])?;
+    same("reader's end", ended, true)
 }
 
 /// main keeps its thread until somebody on another one has run.
