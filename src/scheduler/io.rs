@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::park;
 use super::remote;
-use super::spin;
+use super::spin::sleep::spin;
 use super::stuck;
 use super::switch::{After, transfer};
 use super::team::Sight;
@@ -37,7 +37,7 @@ pub(super) fn io_loop(worker: &Worker) -> Waiters {
         }
         // Who has nothing else to do tidies up, and looks for events in between.
         let is_idle = worker.has_nobody_ready() && !(worker.is_first() && trim::step(worker.region));
-        if is_idle && spin::spin(worker) {
+        if is_idle && spin(worker) {
             worker.empty_inbox();
         } else {
             poll(worker, if is_idle { Block::UntilSomethingIsThere } else { Block::Not }, &mut ready);

@@ -20,7 +20,7 @@ use super::policy::Policy;
 use super::queue::Queue;
 use super::remote::Place;
 use super::rhythm::Rhythm;
-use super::spin::Spin;
+use super::spin;
 use super::switch::{self, After, transfer};
 use super::team::{Seat, Team};
 use super::trace::Trace;
@@ -127,7 +127,7 @@ impl Running {
         row.clock.store(now, Relaxed);
         row.policy.store(policy.number(), Relaxed);
         row.thread.store(process::thread_id(), Relaxed);
-        let spin = Spin::new(seat.as_ref().map_or(1, |seat| seat.size() as usize));
+        let has_cpu = spin::have_cpus(seat.as_ref().map_or(1, |seat| seat.size() as usize));
         let worker = Box::new(Worker {
             index,
             policy,
@@ -146,7 +146,8 @@ impl Running {
             current: Cell::new(main),
             left: Cell::new((main, After::Lend)),
             rhythm: Rhythm::new(),
-            spin,
+            spin: spin::sleep::Spin::new(has_cpu),
+            lock_spin: spin::lock::Spin::new(has_cpu),
             budget: Cell::new(park::BUDGET),
             notices_deadlocks,
             stillness: Cell::default(),

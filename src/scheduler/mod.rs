@@ -17,7 +17,7 @@
 //! - [`cancel`]: ending a coroutine from outside
 //! - [`ending`]: who keeps a runtime from ending
 //! - [`remote`]: what other threads send to a worker
-//! - [`spin`]: a short wait with open eyes, before it sleeps
+//! - [`spin`]: a short wait with open eyes, before a worker sleeps, and before a coroutine waits for a lock
 //! - [`sleep`]: how a worker falls asleep, and is woken
 //! - [`stuck`]: the notice that nobody can go on
 //! - [`rhythm`]: when io gets its turn though somebody is always ready

@@ -10,7 +10,7 @@ use super::policy::Policy;
 use super::queue::{Entry, Queue};
 use super::remote::Remote;
 use super::rhythm::Rhythm;
-use super::spin::Spin;
+use super::spin;
 use super::stuck::Stillness;
 use super::switch::After;
 use super::team::Seat;
@@ -55,7 +55,8 @@ pub(crate) struct Worker {
     /// Who was left last, and what is to be done about it: see `switch::transfer`.
     pub(super) left: Cell<(&'static Record, After)>,
     pub(crate) rhythm: Rhythm,
-    pub(super) spin: Spin,
+    pub(super) spin: spin::sleep::Spin,
+    pub(super) lock_spin: spin::lock::Spin,
     /// Operations that may still succeed without a wait: see `park::spend`.
     pub(super) budget: Cell<u32>,
     /// Whether it says so when nobody can go on, and what it saw when it last looked.

@@ -182,7 +182,7 @@ impl<T: ?Sized> Mutex<T> {
     #[cold]
     fn lock_contended(&self, deadline: Option<u64>) -> bool {
         let word = &self.head.word;
-        if spin::for_lock(|| protocol::look(word, false)) {
+        if spin::lock::spin(|| protocol::look(word, false)) {
             return true;
         }
         let object = ptr::from_ref(&self.head).addr() as u64;
@@ -205,7 +205,7 @@ impl<T: ?Sized> Mutex<T> {
             if woken == Woken::Deadline {
                 return false;
             }
-            if spin::for_lock(|| protocol::look(word, true)) {
+            if spin::lock::spin(|| protocol::look(word, true)) {
                 break;
             }
             attempt.is_owed.set(true);
@@ -262,7 +262,7 @@ impl Core for Parts<'_> {
     }
 
     fn is_to_look(&self) -> bool {
-        spin::is_to_look()
+        spin::lock::is_to_look()
     }
 
     fn is_overdue(&self, waiting: &Waiting<Waiter>) -> bool {

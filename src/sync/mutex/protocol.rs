@@ -26,7 +26,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::super::inflate::{Inflatable, Queue};
-use crate::scheduler::spin::Look;
+use crate::scheduler::spin::lock::Look;
 use crate::sys::atomic::Atomic;
 
 pub(super) const FREE: u64 = 0;
