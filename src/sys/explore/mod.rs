@@ -13,6 +13,8 @@
 //! Outside tests, and in tests on threads that no scenario has started, all of this is nothing.
 
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod turns;
 
 #[cfg(test)]
