@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 count=${1:-100000000}
 
-cargo build --quiet --release --features bench --example churn
+cargo build --quiet --release --package coro-programs --features bench --example churn
 for redzone in guard mprotect; do
     echo "==> CORO_REDZONE=$redzone churn $count"
     CORO_REDZONE=$redzone target/release/examples/churn "$count"
