@@ -7,7 +7,7 @@ mod timeout;
 pub use self::timeout::{Elapsed, ScopeId, timeout};
 use crate::abi::wait::WaitReason;
 use crate::error::Error;
-use crate::scheduler::park::{self, Wait, Woken};
+use crate::scheduler::park::{self, Wait};
 use crate::sys::clock;
 
 /// Lets others run for at least `duration`; as `std::thread::sleep`. Timers are kept to 131 µs (on a worker with 256 and
@@ -49,10 +49,9 @@ fn sleep_to(deadline: u64, is_past: bool) -> Result<(), Error> {
     if is_past {
         return park::yield_now();
     }
-    // A timer that has told has looked at the clock.
-    while Wait::open(WaitReason::Sleep, 0)?.park_until(Some(deadline)) != Woken::Deadline
-        && clock::now() < deadline
-    {}
+    while clock::now() < deadline {
+        Wait::open(WaitReason::Sleep, 0)?.park_until(Some(deadline));
+    }
     Ok(())
 }
 

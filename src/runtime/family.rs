@@ -157,6 +157,12 @@ impl Member {
         Place { family: Arc::clone(&self.family), number: self.place }
     }
 
+    /// Whether it is its coroutine that runs.
+    fn is_running(&self) -> bool {
+        let id = self.family.lock().rows[self.place].coroutine;
+        current::running().is_some_and(|record| record.id() == id)
+    }
+
     /// Keeps the place until the running coroutine has ended.
     pub(super) fn keep(self) {
         if let Some(record) = current::running() {
@@ -190,18 +196,39 @@ impl Place {
     }
 }
 
-/// What a member runs. The fields are dropped in their order: of one that never runs, too, the place is given back last.
+/// What a member runs.
 pub(super) struct Run<F> {
-    pub(super) f: F,
-    pub(super) member: Member,
+    f: Option<F>,
+    member: Option<Member>,
 }
 
-impl<F: FnOnce() -> T, T> Run<F> {
+impl<F> Run<F> {
+    pub(super) fn new(f: F, member: Member) -> Run<F> {
+        Run { f: Some(f), member: Some(member) }
+    }
+
     /// Runs it, in the member's coroutine.
-    pub(super) fn run(self) -> T {
-        let Run { f, member } = self;
-        member.keep();
+    pub(super) fn run<T>(mut self) -> T
+    where
+        F: FnOnce() -> T,
+    {
+        if let Some(member) = self.member.take() {
+            member.keep();
+        }
+        let f = self.f.take().expect("it runs once");
         f()
+    }
+}
+
+impl<F> Drop for Run<F> {
+    /// Of one that never runs, too, the place is given back last: when its coroutine, if it has got as far, says that it has ended.
+    fn drop(&mut self) {
+        self.f = None;
+        if let Some(member) = self.member.take()
+            && member.is_running()
+        {
+            member.keep();
+        }
     }
 }
 

@@ -192,7 +192,7 @@ impl Pool {
             let spawn = |item| {
                 let member = self.place().unwrap_or_else(|error| panic!("Pool::map: {error}"));
                 let place = member.place();
-                let run = Run { f: move || f(item), member };
+                let run = Run::new(move || f(item), member);
                 CoroutineBuilder::new()
                     .spawn_scoped_at(scope, || run.run(), caller, |target| place.introduce(target))
                     .unwrap_or_else(|error| panic!("Pool::map: {error}"))
@@ -255,6 +255,6 @@ where
     T: Send + 'static,
 {
     let place = member.place();
-    let run = Run { f, member };
+    let run = Run::new(f, member);
     CoroutineBuilder::new().spawn_introduced(|| run.run(), caller, |target| place.introduce(target))
 }

@@ -16,7 +16,7 @@ class Waiting:
     def __init__(self, name):
         path = os.environ.get(f"CORO_{name.upper()}", os.path.join(ROOT, "target", "debug", "examples", name))
         if not os.path.exists(path):
-            raise FileNotFoundError(f"{path} is not there: `cargo build --example {name}` makes it")
+            raise FileNotFoundError(f"{path} is not there: `cargo build --workspace --example {name}` makes it")
         self._process = subprocess.Popen([path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         said = self._process.stdout.readline()
         if said != "parked\n":

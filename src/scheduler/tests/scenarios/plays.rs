@@ -10,14 +10,14 @@ use std::time::Duration;
 use crate::net::UnixStream;
 use crate::sync::{self, Event, Mutex, unbounded};
 use crate::sys::explore;
-use crate::{Builder, JoinHandle};
+use crate::{Builder, Group, JoinHandle};
 
 /// What is wrong, if something is.
 pub(super) type Played = Result<(), String>;
 
 type Play = fn() -> Played;
 
-pub(super) const ALL: [(&str, Play); 12] = [
+pub(super) const ALL: [(&str, Play); 13] = [
     ("spawn", spawn),
     ("channel", channel),
     ("rendezvous", rendezvous),
@@ -27,6 +27,7 @@ pub(super) const ALL: [(&str, Play); 12] = [
     ("cancel", cancel),
     ("timeout", timeout),
     ("event", event),
+    ("group", group),
     ("socket", socket),
     ("blocked main", blocked_main),
     ("end", end),
@@ -212,6 +213,22 @@ fn event() -> Played {
         seen.load(Relaxed)
     })?;
     same("seen", seen, 3)
+}
+
+/// Members that are cancelled, begun or not: when the group has been waited for, each has ended.
+fn group() -> Played {
+    let ended = run(2, || {
+        let group = Group::new();
+        let members: Vec<_> =
+            (0..3).map(|_| group.spawn(|| crate::sleep(Duration::from_secs(3600)))).collect();
+        crate::yield_now();
+        group.cancel().expect("it may be cancelled");
+        group.wait().expect("main may wait");
+        let ended = members.iter().filter(|member| member.is_finished()).count();
+        let ends = members.into_iter().map(|member| member.join().is_err_and(|error| error.is_cancelled()));
+        (ended, ends.filter(|is_cancelled| *is_cancelled).count())
+    })?;
+    same("ended, cancelled", ended, (3, 3))
 }
 
 /// Two who talk over a socket, one of them with a coroutine for each direction; it is closed under the one who reads.
