@@ -103,7 +103,6 @@ not_sanitized=(
 # And these of the library's own.
 not_sanitized_in_the_library=(
     --skip told_as_by_addr2line # readers of whole programs, checked against another; damaged ones are read
-    --skip scenarios # the scheduler in many orders of its steps, which usual builds go through
 )
 
 log=$(mktemp)
