@@ -8,6 +8,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use fastrand::Rng;
 use support::crash::{Crash, SIGSEGV, crash_in};
 use support::{Profile, debuggee, gdb_with, program};
 
@@ -24,19 +25,11 @@ struct Case {
     worker: u64,
 }
 
-/// Numbers that are the same in each run (Marsaglia, Xorshift RNGs, 2003).
-struct Random(u64);
+struct Cases(Rng);
 
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-
+impl Cases {
     fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
+        choices[self.0.usize(..choices.len())]
     }
 
     fn case(&mut self) -> Case {
@@ -44,11 +37,11 @@ impl Random {
         Case {
             profile: self.one_of(&[Profile::Debug, Profile::Release]),
             frame: self.one_of(&["64", "200", "1000", "3000", "10000", "70000", "mutual", "branching"]),
-            name: format!("n{}", self.below(1000)),
-            before: self.below(40).to_string(),
+            name: format!("n{}", self.0.u32(..1000)),
+            before: self.0.u32(..40).to_string(),
             method: self.one_of(&["guard", "mprotect"]),
             workers,
-            worker: self.below(workers),
+            worker: self.0.u64(..workers),
         }
     }
 }
@@ -128,9 +121,9 @@ fn without_numbers(line: &str) -> String {
 fn random_overflows_are_all_told_right() {
     let rounds =
         env::var("CORO_CRASH_ROUNDS").map_or(20, |rounds| rounds.parse().expect("a number of rounds"));
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut cases = Cases(Rng::with_seed(1));
     for number in 1..=rounds {
-        let case = random.case();
+        let case = cases.case();
         println!("{number} of {rounds}: {case:?}");
         let program: PathBuf = program("crashing", case.profile);
         let folder = debuggee::scratch("random");

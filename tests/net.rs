@@ -11,28 +11,17 @@ use std::time::Duration;
 
 use coro::net::{TcpListener, TcpStream};
 use coro::{spawn, yield_now};
+use fastrand::Rng;
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn};
 use pretty_assertions::assert_eq;
 
 use tcp::{ANYWHERE, connection, join_all, run};
 
-/// Numbers that look random, the same in each run (xorshift, Marsaglia 2003).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-}
-
 #[test]
 fn hundred_connections_echo_a_megabyte_each_in_chunks_of_any_size() {
     const LENGTH: usize = 1 << 20;
-    let mut random = Random(99);
-    let pattern: Arc<[u8]> = (0..LENGTH + 100).map(|_| random.below(256) as u8).collect();
+    let mut random = Rng::with_seed(99);
+    let pattern: Arc<[u8]> = (0..LENGTH + 100).map(|_| random.u8(..)).collect();
     run(|| {
         let listener = TcpListener::bind(ANYWHERE).unwrap();
         let address = listener.local_addr().unwrap();
@@ -40,10 +29,10 @@ fn hundred_connections_echo_a_megabyte_each_in_chunks_of_any_size() {
             let echoes = listener.incoming().take(100).map(|stream| {
                 let stream = stream.unwrap();
                 spawn(move || {
-                    let mut random = Random(stream.as_raw_fd() as u64);
+                    let mut random = Rng::with_seed(stream.as_raw_fd() as u64);
                     let mut buffer = vec![0; 65536];
                     loop {
-                        let room = 1 + random.below(buffer.len());
+                        let room = 1 + random.usize(..buffer.len());
                         match (&stream).read(&mut buffer[..room]).unwrap() {
                             0 => return,
                             n => (&stream).write_all(&buffer[..n]).unwrap(),
@@ -56,13 +45,13 @@ fn hundred_connections_echo_a_megabyte_each_in_chunks_of_any_size() {
         let clients = (0..100).map(|own| {
             let pattern = pattern.clone();
             spawn(move || {
-                let random = move |side| Random(1 + 2 * own as u64 + side);
+                let random = move |side| Rng::with_seed(2 * own as u64 + side);
                 let stream = Arc::new(TcpStream::connect(address).unwrap());
                 let (reader, expected) = (stream.clone(), pattern.clone());
                 let reader = spawn(move || {
                     let (mut random, mut buffer, mut rest) = (random(0), vec![0; 65536], &expected[own..]);
                     loop {
-                        let room = 1 + random.below(buffer.len());
+                        let room = 1 + random.usize(..buffer.len());
                         match (&*reader).read(&mut buffer[..room]).unwrap() {
                             0 => return expected.len() - own - rest.len(),
                             n => assert!(buffer[..n] == *rest.split_off(..n).unwrap(), "{} left", rest.len()),
@@ -71,7 +60,7 @@ fn hundred_connections_echo_a_megabyte_each_in_chunks_of_any_size() {
                 });
                 let (mut random, mut rest) = (random(1), &pattern[own..own + LENGTH]);
                 while !rest.is_empty() {
-                    let (chunk, behind) = rest.split_at((1 + random.below(100_000)).min(rest.len()));
+                    let (chunk, behind) = rest.split_at((1 + random.usize(..100_000)).min(rest.len()));
                     (&*stream).write_all(chunk).unwrap();
                     rest = behind;
                 }

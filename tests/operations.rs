@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use coro::sync::{Sender, channel};
 use coro::{Builder, JoinHandle, spawn, yield_now};
+use fastrand::Rng;
 use pretty_assertions::assert_eq;
 
 /// So many live at a time below the root, at most.
@@ -34,27 +35,16 @@ enum Operation {
     Join,
 }
 
-/// Marsaglia's xorshift.
-fn next(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
-}
-
 /// What the coroutine of a seed does.
 fn plan(seed: u64, depth: u32) -> Vec<Operation> {
-    let mut state = seed | 1 << 63;
-    (0..3).for_each(|_| {
-        next(&mut state);
-    });
-    let length = 4 + next(&mut state) % 20;
+    let mut random = Rng::with_seed(seed);
+    let length = random.u32(4..24);
     (0..length)
-        .map(|_| match next(&mut state) % 100 {
+        .map(|_| match random.u32(..100) {
             0..40 => Operation::Yield,
-            40..50 => Operation::Sleep(next(&mut state) % 60),
-            50..60 => Operation::Wake(next(&mut state)),
-            60..80 if depth > 0 => Operation::Spawn(next(&mut state)),
+            40..50 => Operation::Sleep(random.u64(..60)),
+            50..60 => Operation::Wake(random.u64(..)),
+            60..80 if depth > 0 => Operation::Spawn(random.u64(..)),
             _ => Operation::Join,
         })
         .collect()
@@ -145,10 +135,10 @@ fn run_on(workers: usize, operations: u64) -> coro::Stats {
         .run(|| {
             let mut sum = Expected::default();
             let mut roots = VecDeque::new();
-            let mut seed = 0x2545_f491_4f6c_dd1d ^ workers as u64;
+            let mut random = Rng::with_seed(workers as u64);
             while sum.operations < operations || !roots.is_empty() {
                 while sum.operations < operations && roots.len() < ROOTS {
-                    let (seed, world) = (next(&mut seed), world.clone());
+                    let (seed, world) = (random.u64(..), world.clone());
                     let root = expected(seed, DEPTH);
                     sum.operations += root.operations;
                     sum.coroutines += root.coroutines;

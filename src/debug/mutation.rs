@@ -6,21 +6,7 @@
 use std::path::Path;
 use std::{env, fs};
 
-/// Random numbers that are the same in each run (Marsaglia, Xorshift RNGs, 2003).
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
+use fastrand::Rng;
 
 /// How often each file is damaged.
 pub(crate) fn rounds() -> u64 {
@@ -36,21 +22,21 @@ pub(crate) fn corpus() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Changes a few places: bits, bytes, and numbers to such as are at an edge.
-pub(crate) fn damage(bytes: &mut [u8], random: &mut Random) {
+pub(crate) fn damage(bytes: &mut [u8], random: &mut Rng) {
     const EDGES: [u64; 8] = [0, 1, 0x7f, 0x80, 0xffff_fff0, u32::MAX as u64, i64::MAX as u64, u64::MAX];
-    for _ in 0..=random.below(4) {
-        let at = random.below(bytes.len() as u64) as usize;
-        let width = [1, 2, 4, 8][random.below(4) as usize].min(bytes.len() - at);
-        match random.below(4) {
-            0 => bytes[at] ^= 1 << random.below(8),
-            1 => bytes[at] = random.below(256) as u8,
+    for _ in 0..=random.u32(..4) {
+        let at = random.usize(..bytes.len());
+        let width = [1, 2, 4, 8][random.usize(..4)].min(bytes.len() - at);
+        match random.u32(..4) {
+            0 => bytes[at] ^= 1 << random.u32(..8),
+            1 => bytes[at] = random.u8(..),
             2 => {
-                let edge = EDGES[random.below(EDGES.len() as u64) as usize].to_le_bytes();
+                let edge = EDGES[random.usize(..EDGES.len())].to_le_bytes();
                 bytes[at..at + width].copy_from_slice(&edge[..width]);
             }
             // What stands elsewhere is of the right kind, but in the wrong place.
             _ => {
-                let from = random.below((bytes.len() - width + 1) as u64) as usize;
+                let from = random.usize(..=bytes.len() - width);
                 bytes.copy_within(from..from + width, at);
             }
         }

@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crossbeam_deque::{Injector, Steal, Stealer, Worker as Deque};
+use fastrand::Rng;
 
 use super::gate::{Gate, Pool};
 use super::park::{self, WaitList};
@@ -119,7 +120,7 @@ impl Team {
                 begun: Cell::new(0),
                 spawns_to_look: Cell::new(0),
                 restrained_since: Cell::new(0),
-                random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ (position as u64 + 1)),
+                random: Cell::new(position as u64),
             }
         });
         seats.collect()
@@ -341,14 +342,11 @@ impl Seat {
         self.spawns_to_look.set(SPAWNS_A_LOOK);
     }
 
-    /// Marsaglia's xorshift ("Xorshift RNGs", 2003): whom to rob first need not be more random.
     fn next_random(&self) -> u64 {
-        let mut x = self.random.get();
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        self.random.set(x);
-        x
+        let mut random = Rng::with_seed(self.random.get());
+        let number = random.u64(..);
+        self.random.set(random.get_seed());
+        number
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use fastrand::Rng;
 use nix::libc;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::ptrace::{self, Event, Options};
@@ -36,7 +37,7 @@ pub(crate) struct Process {
     turn: Pid,
     /// Instructions until it is another one's.
     left_of_turn: u32,
-    random: u64,
+    random: Rng,
     /// How it ended, once it has.
     ended: Option<WaitStatus>,
 }
@@ -86,7 +87,7 @@ impl Process {
             threads: BTreeMap::new(),
             turn: pid,
             left_of_turn: 0,
-            random: seed | 1,
+            random: Rng::with_seed(seed),
             ended: None,
         };
         process.stopped(pid, None);
@@ -254,22 +255,13 @@ impl Process {
         let stopped: Vec<Pid> =
             self.threads.iter().filter(|(_, state)| state.is_stopped).map(|(thread, _)| *thread).collect();
         if self.left_of_turn == 0 || !stopped.contains(&self.turn) {
-            let among = stopped.len() as u64;
-            self.turn = *stopped.get(self.random().checked_rem(among)? as usize)?;
+            self.turn = self.random.choice(stopped)?;
             // Long turns now and then, so that one thread gets through what another one is in the middle of.
-            self.left_of_turn =
-                (self.random() % if self.random().is_multiple_of(4) { 3000 } else { 40 }) as u32;
+            let longest = if self.random.u32(..4) == 0 { 3000 } else { 40 };
+            self.left_of_turn = self.random.u32(..longest);
         }
         self.left_of_turn = self.left_of_turn.saturating_sub(1);
         Some(self.turn)
-    }
-
-    /// Marsaglia's xorshift (J. Stat. Softw. 8, 2003).
-    fn random(&mut self) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random >> 8
     }
 
     fn enters_kernel(&self, thread: Pid) -> bool {

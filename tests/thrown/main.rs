@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use coro::net::TcpStream;
 use coro::{Builder, sleep, spawn, yield_now};
+use fastrand::Rng;
 use pretty_assertions::assert_eq;
 
 use self::operations::live;
@@ -26,14 +27,6 @@ use self::world::World;
 
 /// Operations of a round.
 const ROUND: u64 = 10_000;
-
-/// Marsaglia's xorshift.
-fn next(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
-}
 
 fn asked(variable: &str, otherwise: u64) -> u64 {
     env::var(variable)
@@ -60,24 +53,24 @@ fn play(seed: u64) {
             let world = world.clone();
             move || world.help()
         });
-        let mut state = seed;
+        let mut random = Rng::with_seed(seed);
         let mut handles = Vec::new();
         while world.count.operations() < ROUND {
-            let (inner, seed) = (world.clone(), next(&mut state));
+            let (inner, seed) = (world.clone(), random.u64(..));
             handles.push(world.group.spawn(move || live(&inner, seed, 2)));
             if handles.len() == 50 {
-                let victim = next(&mut state) as usize % handles.len();
+                let victim = random.usize(..handles.len());
                 handles[victim].cancel().unwrap();
-                if next(&mut state).is_multiple_of(10) {
+                if random.u32(..10) == 0 {
                     world.group.cancel().unwrap();
                 }
-                if next(&mut state).is_multiple_of(10) {
+                if random.u32(..10) == 0 {
                     world.pool.cancel().unwrap();
                 }
                 let first = handles.swap_remove(victim);
                 let _ = first.join();
             }
-            if next(&mut state).is_multiple_of(8) {
+            if random.u32(..8) == 0 {
                 yield_now();
             }
         }

@@ -13,8 +13,8 @@ use coro::sync::{OnceLock, Receiver, WaitGroup, oneshot};
 use coro::{
     coroutine_local, defer, offload, scope, select, shield, sleep, spawn, spawn_after, timeout, yield_now,
 };
+use fastrand::Rng;
 
-use crate::next;
 use crate::world::{PERMITS, Value, World};
 
 /// What is thrown, so that no hook reports it.
@@ -28,35 +28,32 @@ coroutine_local! {
 
 /// A coroutine's life.
 pub(crate) fn live(world: &World, seed: u64, depth: u32) {
-    let mut state = seed | 1 << 63;
-    (0..3).for_each(|_| {
-        next(&mut state);
-    });
-    for _ in 0..4 + next(&mut state) % 12 {
+    let mut random = Rng::with_seed(seed);
+    for _ in 0..random.u32(4..16) {
         let _value = Value::new(&world.count);
         world.count.note_operation();
-        operate(world, &mut state, depth);
+        operate(world, &mut random, depth);
     }
 }
 
 /// In a timeout scope, or without.
-fn perhaps_limited(state: &mut u64, short: Duration, f: impl FnOnce()) {
-    if next(state).is_multiple_of(2) { drop(timeout(short, f)) } else { f() }
+fn perhaps_limited(random: &mut Rng, short: Duration, f: impl FnOnce()) {
+    if random.bool() { drop(timeout(short, f)) } else { f() }
 }
 
 /// With something locked: gives others a turn, or panics.
-fn hold(state: &mut u64) {
-    match next(state) % 16 {
+fn hold(random: &mut Rng) {
+    match random.u64(..16) {
         0 => resume_unwind(Box::new(Thrown)),
         1..8 => yield_now(),
         _ => {}
     }
 }
 
-fn operate(world: &World, state: &mut u64, depth: u32) {
+fn operate(world: &World, random: &mut Rng, depth: u32) {
     let _value = Value::new(&world.count);
-    let short = Duration::from_micros(next(state) % 100);
-    match next(state) % 30 {
+    let short = Duration::from_micros(random.u64(..100));
+    match random.u64(..30) {
         0 => yield_now(),
         1 => sleep(short),
         2 => drop(timeout(short, || sleep(LONG))),
@@ -66,7 +63,7 @@ fn operate(world: &World, state: &mut u64, depth: u32) {
         }),
         4 => {
             let value = Value::new(&world.count);
-            perhaps_limited(state, short, || drop(offload(move || value)));
+            perhaps_limited(random, short, || drop(offload(move || value)));
         }
         5 => {
             let count = world.count.clone();
@@ -80,37 +77,37 @@ fn operate(world: &World, state: &mut u64, depth: u32) {
         }
         6 => drop(catch_unwind(AssertUnwindSafe(|| sleep(short)))),
         7 => resume_unwind(Box::new(Thrown)),
-        8 if depth > 0 => relatives_in_a_scope(world, state, depth),
-        9 if depth > 0 => child(world, state, short, depth),
+        8 if depth > 0 => relatives_in_a_scope(world, random, depth),
+        9 if depth > 0 => child(world, random, short, depth),
         10 => {
             let inner = world.clone();
-            perhaps_limited(state, short, || {
+            perhaps_limited(random, short, || {
                 inner.pool.spawn(move || sleep(short));
             });
         }
-        11..14 => locks(world, state, short),
-        14 | 15 => permits(world, state, short),
-        16 | 17 => tokens(world, state, short),
-        18 => perhaps_limited(state, short, || world.event.wait()),
+        11..14 => locks(world, random, short),
+        14 | 15 => permits(world, random, short),
+        16 | 17 => tokens(world, random, short),
+        18 => perhaps_limited(random, short, || world.event.wait()),
         19 => {
             world.event.wait_timeout(short);
         }
-        20 => perhaps_limited(state, short, || {
+        20 => perhaps_limited(random, short, || {
             world.barrier.wait();
         }),
         21 => drop(world.barrier.wait_timeout(short)),
-        22 => wait_group(world, state, short),
-        23 => once(world, state, short),
-        24 => values(world, state, short),
-        25 | 26 => channels(world, state, short),
-        27 => selection(world, state, short),
-        28 => bytes(world, state, short),
-        _ => future(world, state, short),
+        22 => wait_group(world, random, short),
+        23 => once(world, random, short),
+        24 => values(world, random, short),
+        25 | 26 => channels(world, random, short),
+        27 => selection(world, random, short),
+        28 => bytes(world, random, short),
+        _ => future(world, random, short),
     }
 }
 
-fn relatives_in_a_scope(world: &World, state: &mut u64, depth: u32) {
-    let seeds = [next(state), next(state)];
+fn relatives_in_a_scope(world: &World, random: &mut Rng, depth: u32) {
+    let seeds = [random.u64(..), random.u64(..)];
     scope(|scope| {
         for seed in seeds {
             let handle = scope.spawn(move || live(world, seed, depth - 1));
@@ -123,10 +120,10 @@ fn relatives_in_a_scope(world: &World, state: &mut u64, depth: u32) {
     });
 }
 
-fn child(world: &World, state: &mut u64, short: Duration, depth: u32) {
-    let (inner, seed) = (world.clone(), next(state));
+fn child(world: &World, random: &mut Rng, short: Duration, depth: u32) {
+    let (inner, seed) = (world.clone(), random.u64(..));
     let child = spawn(move || live(&inner, seed, depth - 1));
-    match next(state) % 4 {
+    match random.u64(..4) {
         0 => child.cancel().unwrap(),
         1 => drop(child.join_timeout(short)),
         _ => drop(child.join()),
@@ -134,22 +131,22 @@ fn child(world: &World, state: &mut u64, short: Duration, depth: u32) {
 }
 
 /// A panic poisons them, a cancel doesn't; both leave them unlocked.
-fn locks(world: &World, state: &mut u64, short: Duration) {
-    let choice = next(state) % 6;
-    let mut later = *state;
-    let change = |mut value: coro::sync::MutexGuard<'_, u64>, state: &mut u64| {
+fn locks(world: &World, random: &mut Rng, short: Duration) {
+    let choice = random.u64(..6);
+    let mut later = random.fork();
+    let change = |mut value: coro::sync::MutexGuard<'_, u64>, random: &mut Rng| {
         let before = *value;
         world.locked.fetch_add(1, SeqCst);
         *value = before + 1;
-        hold(state);
+        hold(random);
     };
-    let write = |mut value: coro::sync::RwLockWriteGuard<'_, u64>, state: &mut u64| {
+    let write = |mut value: coro::sync::RwLockWriteGuard<'_, u64>, random: &mut Rng| {
         let before = *value;
         world.written.fetch_add(1, SeqCst);
         *value = before + 1;
-        hold(state);
+        hold(random);
     };
-    perhaps_limited(state, short, || match choice {
+    perhaps_limited(random, short, || match choice {
         0 => change(world.lock.lock().unwrap_or_else(PoisonError::into_inner), &mut later),
         1 => {
             if let Ok(guard) = world.lock.try_lock_for(short) {
@@ -175,10 +172,10 @@ fn locks(world: &World, state: &mut u64, short: Duration) {
     });
 }
 
-fn permits(world: &World, state: &mut u64, short: Duration) {
-    let many = 1 + next(state) as usize % PERMITS;
-    let mut later = *state;
-    perhaps_limited(state, short, || {
+fn permits(world: &World, random: &mut Rng, short: Duration) {
+    let many = 1 + random.usize(..PERMITS);
+    let mut later = random.fork();
+    perhaps_limited(random, short, || {
         if many == 1 {
             let _permit = world.semaphore.try_acquire_for(short);
             hold(&mut later);
@@ -189,12 +186,12 @@ fn permits(world: &World, state: &mut u64, short: Duration) {
     });
 }
 
-fn tokens(world: &World, state: &mut u64, short: Duration) {
-    if next(state).is_multiple_of(2) {
+fn tokens(world: &World, random: &mut Rng, short: Duration) {
+    if random.bool() {
         return world.give_token();
     }
-    let is_timed = next(state).is_multiple_of(2);
-    perhaps_limited(state, short, || {
+    let is_timed = random.bool();
+    perhaps_limited(random, short, || {
         let tokens = world.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         // By hand: `wait_while` would end with a poisoned lock.
         let mut tokens = tokens;
@@ -215,7 +212,7 @@ fn tokens(world: &World, state: &mut u64, short: Duration) {
     });
 }
 
-fn wait_group(world: &World, state: &mut u64, short: Duration) {
+fn wait_group(world: &World, random: &mut Rng, short: Duration) {
     let group = WaitGroup::new();
     for _ in 0..2 {
         let (member, value) = (group.clone(), Value::new(&world.count));
@@ -223,20 +220,20 @@ fn wait_group(world: &World, state: &mut u64, short: Duration) {
             let _own = (member, value);
             sleep(short);
         });
-        if next(state).is_multiple_of(3) {
+        if random.u32(..3) == 0 {
             handle.cancel().unwrap();
         }
     }
-    if next(state).is_multiple_of(2) {
+    if random.bool() {
         group.wait_timeout(short);
     } else {
-        perhaps_limited(state, short, || group.wait());
+        perhaps_limited(random, short, || group.wait());
     }
 }
 
-fn once(world: &World, state: &mut u64, short: Duration) {
+fn once(world: &World, random: &mut Rng, short: Duration) {
     let lock = OnceLock::new();
-    let seeds = [next(state), next(state), next(state)];
+    let seeds = [random.u64(..), random.u64(..), random.u64(..)];
     scope(|scope| {
         let handles = seeds.map(|seed| {
             let lock = &lock;
@@ -244,7 +241,7 @@ fn once(world: &World, state: &mut u64, short: Duration) {
                 lock.get_or_init(|| {
                     let value = Value::new(&world.count);
                     sleep(short);
-                    hold(&mut { seed });
+                    hold(&mut Rng::with_seed(seed));
                     value
                 });
             });
@@ -257,22 +254,22 @@ fn once(world: &World, state: &mut u64, short: Duration) {
     });
 }
 
-fn values(world: &World, state: &mut u64, short: Duration) {
+fn values(world: &World, random: &mut Rng, short: Duration) {
     let (sender, receiver) = oneshot();
     let value = Value::new(&world.count);
     let late = spawn_after(short, move || drop(sender.send(value)));
-    if next(state).is_multiple_of(3) {
+    if random.u32(..3) == 0 {
         late.cancel().unwrap();
     }
-    if next(state).is_multiple_of(2) {
+    if random.bool() {
         drop(receiver.recv_timeout(short));
     } else {
-        perhaps_limited(state, short, || drop(receiver.recv()));
+        perhaps_limited(random, short, || drop(receiver.recv()));
     }
 }
 
-fn channels(world: &World, state: &mut u64, short: Duration) {
-    let (sender, receiver) = if next(state).is_multiple_of(2) { &world.bounded } else { &world.unbounded };
+fn channels(world: &World, random: &mut Rng, short: Duration) {
+    let (sender, receiver) = if random.bool() { &world.bounded } else { &world.unbounded };
     let value = || Value::new(&world.count);
     // Counted at once: nobody can be ended in between.
     let received = |is_ok: bool| {
@@ -285,8 +282,8 @@ fn channels(world: &World, state: &mut u64, short: Duration) {
             world.count.sent.one_more();
         }
     };
-    let choice = next(state) % 4;
-    perhaps_limited(state, short, || match choice {
+    let choice = random.u64(..4);
+    perhaps_limited(random, short, || match choice {
         0 => sent(sender.send(value()).is_ok()),
         1 => sent(sender.send_timeout(value(), short).is_ok()),
         2 => received(receiver.recv().is_ok()),
@@ -294,13 +291,13 @@ fn channels(world: &World, state: &mut u64, short: Duration) {
     });
 }
 
-fn selection(world: &World, state: &mut u64, short: Duration) {
+fn selection(world: &World, random: &mut Rng, short: Duration) {
     let one_less = |receiver: &Receiver<Value>| {
         if receiver.try_recv().is_ok() {
             world.count.sent.one_less()
         }
     };
-    perhaps_limited(state, short, || {
+    perhaps_limited(random, short, || {
         select! {
             recv(world.bounded.1) -> value => {
                 drop(value.unwrap());
@@ -321,10 +318,10 @@ fn selection(world: &World, state: &mut u64, short: Duration) {
     });
 }
 
-fn bytes(world: &World, state: &mut u64, short: Duration) {
+fn bytes(world: &World, random: &mut Rng, short: Duration) {
     let (writes, reads) = (&world.stream.0, &world.stream.1);
-    let is_writing = next(state).is_multiple_of(2);
-    perhaps_limited(state, short, || {
+    let is_writing = random.bool();
+    perhaps_limited(random, short, || {
         if is_writing {
             if (&mut &*writes).write(&[1]).is_ok() {
                 world.count.bytes.one_more();
@@ -345,7 +342,7 @@ impl Drop for Wakes {
 }
 
 /// A future that another coroutine wakes.
-fn future(world: &World, state: &mut u64, short: Duration) {
+fn future(world: &World, random: &mut Rng, short: Duration) {
     let value = Value::new(&world.count);
     let mut has_asked = false;
     let woken = async move {
@@ -364,5 +361,5 @@ fn future(world: &World, state: &mut u64, short: Duration) {
         })
         .await;
     };
-    perhaps_limited(state, short, || coro::wait(woken));
+    perhaps_limited(random, short, || coro::wait(woken));
 }

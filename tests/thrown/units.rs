@@ -8,8 +8,7 @@ use std::time::Duration;
 use coro::net::UnixStream;
 use coro::sync::{Condvar, Mutex, RwLock, Semaphore, channel, unbounded};
 use coro::{Builder, select, spawn, timeout, yield_now};
-
-use crate::next;
+use fastrand::Rng;
 
 /// How many takers are ended, and how many are not.
 const ENDED: usize = 3;
@@ -33,27 +32,26 @@ fn no_unit_is_lost(make: impl Fn() -> Units + Send + Sync + Copy) {
     Builder::new()
         .workers(2)
         .run(move || {
-            let mut state = 0x2545_f491_4f6c_dd1d_u64;
+            let mut random = Rng::with_seed(1);
             for _ in 0..60 {
                 let Units { give, take } = make();
-                let limits = [(); ENDED].map(|()| Duration::from_micros(next(&mut state) % 300));
+                let limits = [(); ENDED].map(|()| Duration::from_micros(random.u64(..300)));
                 let mut ended = Vec::new();
                 let mut staying = Vec::new();
                 for limit in limits {
                     // Half of them are to be cancelled.
-                    let limit =
-                        if next(&mut state).is_multiple_of(2) { limit } else { Duration::from_secs(1000) };
+                    let limit = if random.bool() { limit } else { Duration::from_secs(1000) };
                     let first = take.clone();
                     ended.push((spawn(move || timeout(limit, || first()).is_ok()), limit.as_secs() > 0));
                     let second = take.clone();
                     staying.push(spawn(move || second()));
                 }
-                (0..next(&mut state) % 3).for_each(|_| yield_now());
+                (0..random.u64(..3)).for_each(|_| yield_now());
                 // As many as stay: whoever is to be ended may get one, and then there is one more to come.
                 let mut given = 0;
                 let mut victims = ended.iter().filter(|(_, is_to_be_cancelled)| *is_to_be_cancelled);
                 while given < STAYING {
-                    match next(&mut state) % 3 {
+                    match random.u64(..3) {
                         0 => {
                             give();
                             given += 1;

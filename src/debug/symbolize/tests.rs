@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fastrand::Rng;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
 use super::*;
-use crate::debug::mutation::{Random, corpus, damage, rounds};
+use crate::debug::mutation::{corpus, damage, rounds};
 
 /// A frame as text: function, path, line.
 type Said = (Vec<u8>, String, u64);
@@ -66,7 +67,7 @@ fn compare(path: &Path, count: usize) -> (usize, usize) {
         .collect();
     functions.sort_unstable();
 
-    let mut random = Random::new(7);
+    let mut random = Rng::with_seed(7);
     let mut symbolizer = Symbolizer::boxed();
     let (mut compared, mut inlined) = (0, 0);
     while compared < count {
@@ -74,13 +75,13 @@ fn compare(path: &Path, count: usize) -> (usize, usize) {
         let mut asked = Vec::new();
         // Of some neighbours, as many of the small as of the large ones; and some between them. Neighbours, because they are
         // of few units, each of which takes time.
-        let first = random.below(functions.len().saturating_sub(32).max(1) as u64) as usize;
+        let first = random.usize(..functions.len().saturating_sub(32).max(1));
         let neighbours = &functions[first..functions.len().min(first + 32)];
         let span = neighbours[neighbours.len() - 1].0 - neighbours[0].0 + 1;
         for _ in 0..MOST_ADDRESSES / 2 {
-            let (start, size) = neighbours[random.below(neighbours.len() as u64) as usize];
-            asked.push(start + random.below(size));
-            asked.push(neighbours[0].0 + random.below(span));
+            let (start, size) = neighbours[random.usize(..neighbours.len())];
+            asked.push(start + random.u64(..size));
+            asked.push(neighbours[0].0 + random.u64(..span));
         }
         let numbers: Vec<_> = asked.iter().map(|address| symbolizer.ask(0, *address).unwrap()).collect();
         symbolizer.resolve(0, &image);
@@ -284,13 +285,13 @@ fn damaged_files_are_no_crash() {
             .filter_map(|section| section.file_range())
             .collect();
         for round in 0..rounds() {
-            let mut random = Random::new(round + 1);
+            let mut random = Rng::with_seed(round + 1);
             let mut damaged = bytes.clone();
             // Mostly where the debug information is; else in the headers or anywhere.
-            let (start, size) = match random.below(8) {
+            let (start, size) = match random.u64(..8) {
                 0 => (0, 64),
                 1 => (0, bytes.len() as u64),
-                _ => debug[random.below(debug.len() as u64) as usize],
+                _ => debug[random.usize(..debug.len())],
             };
             damage(&mut damaged[start as usize..(start + size) as usize], &mut random);
             let Some(image) = Image::parse(&damaged) else { continue };

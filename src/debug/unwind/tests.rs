@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::ffi::{c_int, c_void};
 use std::hint::black_box;
 
+use fastrand::Rng;
 use object::{Object as _, ObjectSection as _};
 
 use super::*;
 use crate::arch::registers::own_registers;
 use crate::debug::memory::OwnMemory;
 use crate::debug::modules::{self, Module};
-use crate::debug::mutation::{Random, corpus, damage, rounds};
+use crate::debug::mutation::{corpus, damage, rounds};
 use crate::sys::memory::{self, PAGE};
 
 unsafe extern "C" {
@@ -249,9 +250,9 @@ fn damaged_cfi_is_no_crash() {
         // SAFETY: nobody uses the fresh mapping.
         unsafe { memory::deny(stack + PAGE, PAGE) }.unwrap();
         for round in 0..rounds() {
-            let mut random = Random::new(round + 1);
+            let mut random = Rng::with_seed(round + 1);
             let mut damaged = bytes.clone();
-            let (start, size, _) = if random.below(4) == 0 { header } else { frame };
+            let (start, size, _) = if random.u64(..4) == 0 { header } else { frame };
             damage(&mut damaged[start as usize..(start + size) as usize], &mut random);
             let base = damaged.as_ptr().expose_provenance() as u64;
             let end = base + damaged.len() as u64;

@@ -11,6 +11,8 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread, ThreadId};
 
+use fastrand::Rng;
+
 /// What a point, a look at the clock and a turn given away take (in nanoseconds of the scenario's time).
 const STEP: u64 = 50;
 /// If all threads sleep, and the next timer is so far (in nanoseconds), then it is not one of the scenario's.
@@ -47,7 +49,7 @@ struct Participant {
 
 struct Stage {
     threads: Vec<Participant>,
-    random: u64,
+    random: Rng,
     /// One point in so many gives the turn away.
     odds: u64,
     time: u64,
@@ -73,9 +75,9 @@ pub(crate) fn play(label: String, seed: u64, bug: Option<&str>, scenario: impl F
     {
         let mut stage = stage();
         *stage = Stage::new();
-        stage.random = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        stage.random = Rng::with_seed(seed);
         // Some bugs need many changes, most few in the right places.
-        stage.odds = [2, 5, 20, 100][(stage.next_random() % 4) as usize];
+        stage.odds = [2, 5, 20, 100][stage.random.usize(..4)];
         stage.bug = bug.map(str::to_owned);
         stage.label = label;
         stage.threads.push(Participant { status: Status::Ready, thread: Some(thread::current()) });
@@ -104,7 +106,8 @@ pub(crate) fn point() {
         let mut stage = stage();
         stage.note(me, Location::caller());
         stage.has_looked_again = false;
-        if stage.next_random().is_multiple_of(stage.odds) {
+        let odds = stage.odds;
+        if stage.random.u64(..odds) == 0 {
             hand_over(stage, me);
         }
     }
@@ -267,7 +270,7 @@ impl Stage {
     const fn new() -> Stage {
         Stage {
             threads: Vec::new(),
-            random: 1,
+            random: Rng::with_seed(0),
             odds: 1,
             time: START,
             points: 0,
@@ -277,14 +280,6 @@ impl Stage {
             recent: VecDeque::new(),
             label: String::new(),
         }
-    }
-
-    /// Marsaglia's xorshift.
-    fn next_random(&mut self) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random >> 11
     }
 
     fn note(&mut self, me: usize, place: &'static Location<'static>) {
@@ -333,7 +328,7 @@ impl Stage {
                     self.wait_for_timer();
                     continue;
                 }
-                count => others[self.next_random() as usize % count],
+                count => others[self.random.usize(..count)],
             };
             self.turns += u64::from(next != me);
             TURN.store(next, SeqCst);

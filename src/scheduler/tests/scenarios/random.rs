@@ -6,21 +6,11 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::Duration;
 
+use fastrand::Rng;
+
 use super::plays::{Played, run, same};
 use crate::sync::{self, Event, Mutex};
 use crate::sys::explore;
-
-/// Marsaglia's xorshift.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, count: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % count
-    }
-}
 
 /// What all share; each adds to the count what it has to.
 #[derive(Default)]
@@ -47,17 +37,17 @@ enum Operation {
 
 type Program = Vec<Operation>;
 
-fn program(dice: &mut Dice, depth: u64) -> Program {
-    let length = 1 + dice.below(4);
-    let operation = |dice: &mut Dice| match dice.below(if depth > 0 { 9 } else { 5 }) {
+fn program(dice: &mut Rng, depth: u64) -> Program {
+    let length = 1 + dice.u64(..4);
+    let operation = |dice: &mut Rng| match dice.u64(..if depth > 0 { 9 } else { 5 }) {
         0 | 1 => Operation::Yield,
-        2 => Operation::Sleep(dice.below(300)),
+        2 => Operation::Sleep(dice.u64(..300)),
         3 | 4 => Operation::Lock,
-        5 => Operation::Receive(1 + dice.below(3), dice.below(3) as usize),
-        6 => Operation::ReceiveFromThread(1 + dice.below(3)),
+        5 => Operation::Receive(1 + dice.u64(..3), dice.usize(..3)),
+        6 => Operation::ReceiveFromThread(1 + dice.u64(..3)),
         7 => Operation::Spawn(program(dice, depth - 1)),
-        _ if dice.below(2) == 0 => Operation::SpawnAndCancel,
-        _ => Operation::SpawnAndWait(dice.below(100)),
+        _ if dice.u64(..2) == 0 => Operation::SpawnAndCancel,
+        _ => Operation::SpawnAndWait(dice.u64(..100)),
     };
     (0..length).map(|_| operation(dice)).collect()
 }
@@ -128,9 +118,9 @@ fn execute(program: Program, shared: &Arc<Shared>) {
 
 /// The scenario of this number.
 pub(super) fn play(number: u64) -> Played {
-    let mut dice = Dice((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let workers = 2 + dice.below(2) as usize;
-    let programs: Vec<Program> = (0..2 + dice.below(3)).map(|_| program(&mut dice, 2)).collect();
+    let mut dice = Rng::with_seed(number);
+    let workers = 2 + dice.usize(..2);
+    let programs: Vec<Program> = (0..2 + dice.u64(..3)).map(|_| program(&mut dice, 2)).collect();
     let expected = programs.iter().map(expected).fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
     let shared = Arc::new(Shared::default());
     run(workers, || {
