@@ -2,7 +2,7 @@
 //! doesn't depend on who stops the process meanwhile.
 
 use std::io::{BufRead, BufReader, Read};
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -132,6 +132,31 @@ fn program_ends_with_mains_status_whatever_hangs_in_it() {
             }
         }
     }
+}
+
+#[test]
+fn panic_of_the_status_is_one_of_mains() {
+    let dropped = Arc::new(AtomicBool::new(false));
+    let others = dropped.clone();
+    /// Says that it was dropped, and that nothing unwound its thread then but a cancel.
+    struct Ends(Arc<AtomicBool>);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            coro::sleep(Duration::from_millis(1));
+            self.0.store(true, Relaxed);
+        }
+    }
+    let main = || {
+        spawn(|| {
+            let _value = Ends(others);
+            coro::sleep(LONG);
+        });
+        yield_now();
+    };
+    let run = || Builder::new().run_program(main, |()| panic!("of the status"));
+    let payload = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
+    assert_eq!(payload.downcast_ref::<&str>(), Some(&"of the status"));
+    assert!(dropped.load(Relaxed), "the others have ended before it went on");
 }
 
 /// The grace period of a child that is stopped amid it.

@@ -219,13 +219,17 @@ impl Builder {
         status: impl FnOnce(&T) -> Option<i32>,
     ) -> Result<T> {
         let mut started = self.start(Location::caller())?;
-        // As in `run`.
-        let result = catch_unwind(AssertUnwindSafe(main));
-        if let Some(status) = result.as_ref().map_or(Some(PANICKED), status) {
+        // As in `run`. The status belongs to it: it may be the program's own code that makes it.
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let value = main();
+            let status = status(&value);
+            (value, status)
+        }));
+        if let Some(status) = result.as_ref().map_or(Some(PANICKED), |(_, status)| *status) {
             started.workers.exit_when_late(status);
         }
         drop(started);
-        Ok(result.unwrap_or_else(|payload| resume_unwind(payload)))
+        Ok(result.unwrap_or_else(|payload| resume_unwind(payload)).0)
     }
 
     /// What is the same whatever main returns.
