@@ -16,8 +16,8 @@ _STANDARD = re.compile(
     r"compiler-builtins|stdarch|portable-simd|unwind)/)"
 )
 
-#: The crates whose code the scheduler runs between a coroutine's own call and the switch.
-_SCHEDULERS = re.compile(r"(^|/)crossbeam-(deque|epoch|queue|utils)-[0-9.]+/src/")
+#: The crates whose code runs between a coroutine's own call and the switch, or the kernel.
+_BETWEEN = re.compile(r"(^|/)(crossbeam-(deque|epoch|queue|utils)|fastrand|nix|rustix)-[0-9.]+/src/")
 
 
 def plain_function(name):
@@ -51,7 +51,7 @@ def is_users(location, prefix, exceptions):
     # Without a line it is no place in a source: a naked function, whose file is the compiler's unit.
     if not file or not location.line or _STANDARD.search(file) or _C_LIBRARY.search(location.file or file):
         return False
-    if _SCHEDULERS.search(file):
+    if _BETWEEN.search(file):
         return False
     below = _below(file, prefix) if prefix else None
     if below is None:

@@ -18,7 +18,8 @@ pub(super) struct DateCache {
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp {
     second: u64,
-    date: String,
+    /// The whole header line.
+    date_line: String,
     expires: String,
 }
 
@@ -28,14 +29,14 @@ impl DateCache {
         DateCache { lifetime, stamp: Mutex::new(stamp(now(), lifetime)) }
     }
 
-    /// Calls `format(date, expires)` with the strings of now.
+    /// Calls `format(date_line, expires)` with the strings of now.
     pub(super) fn with<R>(&self, format: impl FnOnce(&str, &str) -> R) -> R {
         let second = now();
         let mut current = lock::of(&self.stamp);
         if current.second != second {
             *current = stamp(second, self.lifetime);
         }
-        format(&current.date, &current.expires)
+        format(&current.date_line, &current.expires)
     }
 }
 
@@ -54,7 +55,7 @@ fn seconds(since_1970: i64) -> u64 {
 fn stamp(second: u64, lifetime: Duration) -> Stamp {
     Stamp {
         second,
-        date: format_date(second),
+        date_line: format!("Date: {}\r\n", format_date(second)),
         expires: format_date(second.saturating_add(lifetime.as_secs())),
     }
 }
@@ -72,7 +73,7 @@ mod tests {
     #[test]
     fn a_stamp_is_written_as_http_wants_it() {
         let stamp = stamp(784_111_777, Duration::from_secs(38 * 24 * 3600));
-        assert_eq!(stamp.date, "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(stamp.date_line, "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
         assert_eq!(stamp.expires, "Wed, 14 Dec 1994 08:49:37 GMT");
     }
 
@@ -86,7 +87,7 @@ mod tests {
     fn a_new_second_gets_a_new_stamp() {
         let cache = DateCache::new(Duration::ZERO);
         cache.stamp.lock().unwrap().second = 0;
-        cache.stamp.lock().unwrap().date = "long ago".into();
-        assert!(cache.with(|date, _| date.ends_with("GMT")));
+        cache.stamp.lock().unwrap().date_line = "long ago".into();
+        assert!(cache.with(|date_line, _| date_line.ends_with("GMT\r\n")));
     }
 }

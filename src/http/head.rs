@@ -104,7 +104,8 @@ impl<'a> Head<'a> {
 pub(super) struct Context<'a> {
     pub(super) version: Version,
     pub(super) keep_alive: bool,
-    pub(super) date: &'a str,
+    /// `Date: `, and the line's end.
+    pub(super) date_line: &'a str,
     pub(super) expires: Option<&'a str>,
     pub(super) length: Length,
     /// The lines that every answer of this server ends with.
@@ -125,21 +126,11 @@ const USUAL: usize = 512;
 /// Appends the whole head, up to and with the empty line.
 pub(super) fn write_head(out: &mut Vec<u8>, head: &Head<'_>, context: &Context<'_>) {
     out.reserve(USUAL);
-    out.extend_from_slice(match context.version {
-        Version::Http10 => b"HTTP/1.0 ",
-        Version::Http11 => b"HTTP/1.1 ",
-    });
-    let digit = |place| b'0' + (head.status.code() / place % 10) as u8;
-    out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
-    out.extend_from_slice(head.status.reason().as_bytes());
-    out.extend_from_slice(b"\r\n");
+    write_status_line(out, context.version, head.status);
     for (name, value) in head.headers {
         write_header(out, name, value);
     }
-    // Of the server's own making, as `common`: it has no line end in it.
-    for part in [b"Date: ", context.date.as_bytes(), b"\r\n"] {
-        out.extend_from_slice(part);
-    }
+    out.extend_from_slice(context.date_line.as_bytes());
     // Only what is not the version's default is said.
     match (context.version, context.keep_alive) {
         (Version::Http10, true) => write_header(out, "Connection", "keep-alive"),
@@ -163,6 +154,22 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &Head<'_>, context: &Context<'
         write_header(out, name, value);
     }
     out.extend_from_slice(context.common);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_status_line(out: &mut Vec<u8>, version: Version, status: Status) {
+    if (version, status) == (Version::Http11, Status::OK) {
+        // Most are: in one piece.
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    out.extend_from_slice(match version {
+        Version::Http10 => b"HTTP/1.0 ",
+        Version::Http11 => b"HTTP/1.1 ",
+    });
+    let digit = |place| b'0' + (status.code() / place % 10) as u8;
+    out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
+    out.extend_from_slice(status.reason().as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -222,7 +229,7 @@ mod tests {
     const CONTEXT: Context<'_> = Context {
         version: Version::Http11,
         keep_alive: true,
-        date: "D",
+        date_line: "Date: D\r\n",
         expires: None,
         length: Length::Known(5),
         common: b"server: s\r\n",

@@ -4,7 +4,8 @@
 
 use super::deadline::Deadline;
 use crate::net::TcpStream;
-use std::io::{self, Read};
+use crate::sys::stream::receive;
+use std::io;
 use std::mem;
 
 /// Room of a fresh buffer. Most heads fit.
@@ -80,11 +81,11 @@ impl Input {
     ///
     /// `TimedOut` when the deadline passes first, and whatever the socket says.
     pub(super) fn fill(&mut self, stream: &TcpStream, deadline: &mut Deadline) -> io::Result<usize> {
-        let count = deadline.read_by(stream, |mut stream| {
+        let count = deadline.read_by(stream, |stream| {
             self.make_room();
             let room = &mut self.room[self.end..];
             let size = room.len();
-            let received = stream.read(room);
+            let received = receive(stream, room);
             // Nothing was there: not kept over the wait, unless it was widened for what is to come.
             if received.is_err() && size == SMALL {
                 self.shrink();

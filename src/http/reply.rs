@@ -174,9 +174,9 @@ impl<'c> Reply<'c> {
     fn write_head(&mut self, head: &Head<'_>, length: Length) {
         let (version, keep_alive) = (self.version, self.keep_alive);
         let common = &self.common.headers[..];
-        self.common.dates.with(|date, expires| {
+        self.common.dates.with(|date_line, expires| {
             let expires = self.expires.then_some(expires);
-            let context = Context { version, keep_alive, date, expires, length, common };
+            let context = Context { version, keep_alive, date_line, expires, length, common };
             head::write_head(self.output.pending(), head, &context);
         });
     }

@@ -2,15 +2,16 @@
 //! again.
 
 use std::io;
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 use std::ops::Deref;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use super::told::Told;
+use crate::abi::record::Record;
 use crate::abi::wait::WaitReason;
-use crate::coroutine::current;
 use crate::coroutine::waiter::Waiter;
+use crate::coroutine::{cancel, current};
 use crate::reactor::Ready;
 use crate::reactor::source::{self, Direction, Source};
 use crate::registry::descriptors::{self, Address};
@@ -163,13 +164,16 @@ impl<T: Told> Registered<T> {
         let Operation { direction, reason, .. } = operation;
         let fd = self.inner.as_fd();
         let wait = Wait::open(reason, fd.as_raw_fd() as u64)?;
-        self.note_wait(wait.worker().running().id());
+        let record = wait.worker().running();
+        self.note_wait(record.id());
         let poller = &wait.worker().reactor.poller;
         if !self.source.enlist(fd, direction, wait.waiter(), poller)? {
             return Ok(());
         }
-        let _enlisted = Enlisted { source: self.source, direction, waiter: wait.waiter() };
-        match wait.park_until(deadline) {
+        let enlisted = Enlisted { source: self.source, direction, waiter: wait.waiter() };
+        let woken = wait.park_until(deadline);
+        enlisted.leave(woken, record);
+        match woken {
             Woken::Event => Ok(()),
             Woken::Deadline => Err(self.timed_out(operation)),
         }
@@ -252,6 +256,15 @@ pub(super) struct Enlisted {
     pub(super) source: &'static Source,
     pub(super) direction: Direction,
     pub(super) waiter: Waiter,
+}
+
+impl Enlisted {
+    /// The coroutine's wait has ended. If nothing but an event can have ended it, that has taken it off.
+    pub(super) fn leave(self, woken: Woken, record: &Record) {
+        if woken == Woken::Event && !cancel::may_end_waits(record) {
+            mem::forget(self);
+        }
+    }
 }
 
 impl Drop for Enlisted {

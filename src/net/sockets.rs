@@ -223,7 +223,7 @@ macro_rules! stream {
                 let room = buffer.len();
                 self.inner.run_sized(
                     self.reading(),
-                    |mut stream| stream.read(buffer),
+                    |stream| receive(stream, buffer),
                     |n| 0 < *n && *n < room,
                 )
             }
@@ -241,7 +241,7 @@ macro_rules! stream {
         impl Write for &$type {
             fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
                 let wanted = buffer.len();
-                self.inner.run_sized(self.writing(), |mut stream| stream.write(buffer), |n| *n < wanted)
+                self.inner.run_sized(self.writing(), |stream| transmit(stream, buffer), |n| *n < wanted)
             }
 
             fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {

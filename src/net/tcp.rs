@@ -18,6 +18,7 @@ use super::told;
 use crate::abi::wait::WaitReason;
 use crate::reactor::source::Direction;
 use crate::sys::clock;
+use crate::sys::stream::{receive, transmit};
 
 /// A TCP socket that listens for connections; as [`std::net::TcpListener`].
 ///
@@ -307,7 +308,7 @@ impl TcpStream {
     /// As [`Write::write`], for as long as the patience lasts.
     pub(crate) fn write_within(&self, patience: &mut Patience, bytes: &[u8]) -> io::Result<usize> {
         let (operation, deadline) = (self.writing(), || Some(patience.begin()));
-        let attempt = |mut stream: &net::TcpStream| stream.write(bytes);
+        let attempt = |stream: &net::TcpStream| transmit(stream, bytes);
         self.inner.run_until(operation, deadline, attempt, |count| *count < bytes.len())
     }
 

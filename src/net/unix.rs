@@ -19,6 +19,7 @@ use super::timeout::{Patience, Timeout};
 use super::told;
 use crate::abi::wait::WaitReason;
 use crate::reactor::source::Direction;
+use crate::sys::stream::{receive, transmit};
 
 /// A Unix socket that listens for connections; as [`std::os::unix::net::UnixListener`].
 ///

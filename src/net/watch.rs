@@ -69,8 +69,11 @@ pub(crate) fn watch(
             return Ok(());
         }
         descriptors::open(number, Role::Other, || None, wait.worker().running().id());
-        let _enlisted = Enlisted { source: watched.source, direction, waiter: wait.waiter() };
-        if wait.park_until(deadline) == Woken::Deadline {
+        let enlisted = Enlisted { source: watched.source, direction, waiter: wait.waiter() };
+        let record = wait.worker().running();
+        let woken = wait.park_until(deadline);
+        enlisted.leave(woken, record);
+        if woken == Woken::Deadline {
             let what = format!("{} on descriptor {number} did not happen in time", reason.verb());
             return Err(io::Error::new(io::ErrorKind::TimedOut, what));
         }

@@ -21,5 +21,6 @@ pub(crate) mod pagemap;
 pub(crate) mod peek;
 pub(crate) mod process;
 pub(crate) mod signal;
+pub(crate) mod stream;
 #[cfg(feature = "sanitize")]
 pub(crate) mod valgrind;

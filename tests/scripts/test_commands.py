@@ -109,6 +109,8 @@ class Source(unittest.TestCase):
             ("/rustc/0123abc/library/std/src/panic.rs", None, False),
             ("/home/u/.cargo/registry/src/index-1/crossbeam-deque-0.8.8/src/deque.rs", None, False),
             ("/home/u/.cargo/registry/src/index-1/crossbeam-deques-0.8.8/src/deque.rs", None, True),
+            ("/home/u/.cargo/registry/src/index-1/rustix-1.1.6/src/net/send_recv/mod.rs", None, False),
+            ("/home/u/.cargo/registry/src/index-1/nix-0.31.1/src/poll.rs", None, False),
             ("library/core/src/ops/function.rs", None, False),
             ("/usr/lib/rustlib/src/rust/library/alloc/src/boxed.rs", None, False),
             ("/home/v/library/books/src/a.rs", None, True),
