@@ -29,7 +29,7 @@ use std::time::Duration;
 use crate::abi::layout;
 use crate::abi::record::Kind as CoroutineKind;
 use crate::abi::state::State;
-use crate::debug::{quit, sample};
+use crate::debug::{crash, quit, sample};
 use crate::error::{Kind, Result};
 use crate::registry::{self, Tenant};
 use crate::scheduler::stuck::MONITOR;
@@ -83,6 +83,10 @@ fn watch() {
         let before = clock::now();
         let was_asked = quit::is_asked();
         thread::sleep(Duration::from_nanos(pause));
+        // A long report is no hog, and a record that a crash is about may name its spawn site by anything.
+        if crash::is_telling() {
+            continue;
+        }
         if was_asked {
             // Unless a worker was faster.
             quit::answer();

@@ -68,6 +68,11 @@ pub(super) fn install() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Whether a thread reports a crash. Others do well not to look at what may be broken now, nor to write in between.
+pub(crate) fn is_telling() -> bool {
+    REPORTER.load(Relaxed) != 0 && !IS_TOLD.load(Relaxed)
+}
+
 /// Ends the process: the coroutine of a slot is about to give way, and its stack pointer is not in its stack.
 ///
 /// By a fault, in that coroutine's own redzone: so it is told as every other crash, a debugger stops at it, and a core

@@ -28,7 +28,7 @@ mod who;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-pub(crate) use self::handler::astray;
+pub(crate) use self::handler::{astray, is_telling};
 pub use self::settings::CrashReport;
 pub(crate) use self::stacks::ThreadStack;
 use super::{files, modules};
