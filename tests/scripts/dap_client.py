@@ -1,12 +1,18 @@
 """A client of the Debug Adapter Protocol, as an editor is one: requests with their answers, events in
 between.
 
-`session(adapter)` starts lldb-dap. What the adapter says is read as it comes; nothing waits for a length of
-time.
+`session(adapter)` starts lldb-dap. What the adapter says is read as it comes; only an event that it may have lost is
+asked for when nothing has come for a while.
 """
 
 import json
+import re
+import select
 import subprocess
+
+
+#: Seconds after which LLDB is asked whether an event was lost.
+SILENCE = 5
 
 
 class Failed(Exception):
@@ -17,7 +23,8 @@ class Session:
     """One run of the adapter."""
 
     def __init__(self, adapter):
-        self._process = subprocess.Popen([adapter], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # Unbuffered, so that what has come and wasn't read is in the pipe, to be waited for.
+        self._process = subprocess.Popen([adapter], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self._sequence = 0
         #: Events that nobody has asked for yet, the oldest first.
         self._events = []
@@ -57,10 +64,32 @@ class Session:
                     return event.get("body", {})
             self._take()
 
+    def stop(self):
+        """The next stop: the body of its event, or what LLDB says of it.
+
+        lldb-dap 19 loses such an event now and then, also without any scripts (4 of 110 on a busy machine), though LLDB
+        knows that the program has stopped. So it is asked when nothing has come for a while; while the program runs, the wait
+        goes on.
+        """
+        while not any(event["event"] == "stopped" for event in self._events):
+            if select.select([self._process.stdout], [], [], SILENCE)[0]:
+                self._take()
+                continue
+            said = self._ask("process status")
+            reason = re.search(r"^\* thread #.* stop reason = (\w+)", said, re.MULTILINE)
+            if reason and not self._events:
+                thread = re.search(r"\btid = (\w+)", self._ask("thread info"))
+                return {"reason": reason[1], "threadId": int(thread[1], 0)}
+        return self.event("stopped")
+
+    def _ask(self, command):
+        """What LLDB says to a command of its own."""
+        return self.request("evaluate", expression=f"`{command}", context="repl")["result"]
+
     def close(self):
         """Ends the adapter."""
         self._process.stdin.close()
-        self._process.stdout.read()
+        self._process.stdout.readall()
         return self._process.wait()
 
     def _take(self):
@@ -72,7 +101,10 @@ class Session:
                 length = int(value)
         if length == 0:
             raise Failed(f"the adapter has ended; it said:\n{self.output}")
-        message = json.loads(self._process.stdout.read(length))
+        body = b""
+        while len(body) < length:
+            body += self._process.stdout.read(length - len(body))
+        message = json.loads(body)
         if message["type"] == "response":
             self._answers[message["request_seq"]] = message
         elif message["event"] == "output":

@@ -35,7 +35,7 @@ def main(adapter, mode, *arguments):
         set_breakpoint(session, [int(line)])
     session.request("configurationDone")
     session.answer(start)
-    stop = session.event("stopped")
+    stop = session.stop() if mode == "launch" else session.event("stopped")
     print("stopped", stop["reason"], threads_of(session).get(stop["threadId"]))
     for name in threads_of(session).values():
         print("thread", name)
@@ -79,7 +79,7 @@ def step(session, tid):
     set_breakpoint(session, [])
     for _ in range(STEPS):
         session.request("next", threadId=tid)
-        stop = session.event("stopped")
+        stop = session.stop()
         who = "the same" if stop["threadId"] == tid else threads_of(session).get(stop["threadId"])
         print("step", stop["reason"], who, frames_of(session, tid)[0]["line"])
     look(session, tid, "race")
