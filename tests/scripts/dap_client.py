@@ -103,7 +103,10 @@ class Session:
             raise Failed(f"the adapter has ended; it said:\n{self.output}")
         body = b""
         while len(body) < length:
-            body += self._process.stdout.read(length - len(body))
+            piece = self._process.stdout.read(length - len(body))
+            if not piece:
+                raise Failed(f"the adapter has ended amid a message; it said:\n{self.output}")
+            body += piece
         message = json.loads(body)
         if message["type"] == "response":
             self._answers[message["request_seq"]] = message
