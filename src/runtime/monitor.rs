@@ -35,7 +35,7 @@ use crate::registry::{self, Tenant};
 use crate::scheduler::stuck::MONITOR;
 use crate::scheduler::{ending, remote};
 use crate::stack::region::{self, Region};
-use crate::sys::{clock, signal};
+use crate::sys::{self, clock, signal};
 
 /// More CPU time than this (in nanoseconds) without a switch makes a hog.
 const MUCH: u64 = 100_000_000;
@@ -68,15 +68,15 @@ pub(super) fn start() {
             return;
         }
         // What it finds is a help, which a program that can have no more threads does without.
-        let _ = thread::Builder::new().name(MONITOR.into()).stack_size(STACK).spawn(watch);
+        let _ = sys::thread::start(MONITOR, STACK, watch);
     });
 }
 
-/// The monitor's life.
+/// The monitor's life. It allocates nothing before its first look: see `sys::thread`.
 fn watch() {
     signal::block_all();
     let region = region::get().expect("a runtime has started it");
-    let mut watched = vec![Watched::default(); region.workers().len()];
+    let mut watched = Vec::new();
     let mut named = VecDeque::new();
     let mut pause = BUSY;
     loop {
@@ -87,6 +87,7 @@ fn watch() {
         if crash::is_telling() {
             continue;
         }
+        watched.resize(region.workers().len(), Watched::default());
         if was_asked {
             // Unless a worker was faster.
             quit::answer();

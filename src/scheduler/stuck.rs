@@ -7,6 +7,7 @@
 //! The circles are those of the debuggers' `coro deadlock`, by the same rules: see `debug::waits`.
 
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
@@ -23,7 +24,7 @@ use crate::registry;
 /// How many who wait are shown, and how many circles.
 const SHOWN: usize = 20;
 /// The name of the monitor's thread, which wakes nobody.
-pub(crate) const MONITOR: &str = "coro-monitor";
+pub(crate) const MONITOR: &CStr = c"coro-monitor";
 
 /// What was seen at the last heartbeat.
 #[derive(Clone, Copy, Debug, Default)]
@@ -167,7 +168,7 @@ fn has_other_threads(worker: &Worker) -> bool {
     threads.flatten().any(|entry| {
         let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
         let number = entry.file_name().to_str().and_then(|number| number.parse().ok());
-        !number.is_some_and(own) && name.trim_end() != MONITOR
+        !number.is_some_and(own) && name.trim_end().as_bytes() != MONITOR.to_bytes()
     })
 }
 

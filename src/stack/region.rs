@@ -9,7 +9,7 @@ use std::sync::{Mutex, OnceLock};
 use std::{io, ptr};
 
 use super::checkers;
-use super::geometry::{DEFAULT_CAPACITY, FEWEST_DESCRIPTORS, Geometry, REDZONE, SlotIndex};
+use super::geometry::{ClassGeometry, DEFAULT_CAPACITY, FEWEST_DESCRIPTORS, Geometry, REDZONE, SlotIndex};
 use super::redzone::Redzones;
 use crate::abi::descriptor::Head;
 use crate::abi::layout::{CLASS_COUNT, Class, ClassName, Parked, Worker};
@@ -47,11 +47,32 @@ pub(crate) struct Region {
 }
 
 /// Bytes that are in core dumps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Dumped {
+    /// All before this, from the start on: head and records.
+    until: usize,
     /// Of each class: of its records and of its slots.
     classes: [(usize, usize); CLASS_COUNT],
     descriptors: usize,
+}
+
+impl Dumped {
+    /// The head and the first records: those of a program with a few hundred thousand coroutines, by no call for each class.
+    fn at_start(geometry: &Geometry) -> Dumped {
+        // No row of a descriptor shares a page with records.
+        let until = geometry.descriptors.min(geometry.records + DUMP_STEP);
+        let classes = geometry.classes.each_ref().map(|class| {
+            let (start, length) = records_of(geometry, class);
+            (until.saturating_sub(start).min(length), 0)
+        });
+        Dumped { until, classes, descriptors: 0 }
+    }
+}
+
+/// Where a class's records start, and how many bytes they are.
+fn records_of(geometry: &Geometry, class: &ClassGeometry) -> (usize, usize) {
+    let row = size_of::<Record>();
+    (geometry.records + class.first as usize * row, class.count as usize * row)
 }
 
 static REGION: OnceLock<Region> = OnceLock::new();
@@ -140,9 +161,9 @@ impl Region {
         let Geometry { base, length, records, record_count, descriptors, descriptor_count, .. } = geometry;
         memory::name(base, length, c"coro stacks");
         memory::small_pages(base, length);
+        let dumped = Dumped::at_start(&geometry);
         // Where that fails (valgrind refuses it) cores are large, and nothing else is wrong.
-        let _ = memory::exclude_from_cores(base, length);
-        let _ = memory::include_in_cores(base, size_of::<Head>().next_multiple_of(PAGE));
+        let _ = memory::exclude_from_cores(dumped.until, base + length - dumped.until);
         checkers::reserve(records, base + length);
         let redzones = Redzones::choose(geometry.class(ClassName::Service).base)?;
 
@@ -170,7 +191,7 @@ impl Region {
             geometry,
             redzones,
             head,
-            dumped: Mutex::default(),
+            dumped: Mutex::new(dumped),
             descriptors_used: AtomicUsize::new(0),
         })
     }
@@ -264,9 +285,7 @@ impl Region {
         let class = self.geometry.class(name);
         let mut dumped = lock::of(&self.dumped);
         let (records, slots) = &mut dumped.classes[name as usize];
-        let start = self.geometry.records + class.first as usize * size_of::<Record>();
-        let row = size_of::<Record>();
-        widen(records, (start, class.count as usize * row), used * row, DUMP_STEP);
+        widen(records, records_of(&self.geometry, class), used * size_of::<Record>(), DUMP_STEP);
         // One byte more than the slots: then the redzone above the last one is in the same mapping.
         widen(slots, (class.base, class.end() - class.base), used * class.stride, DUMP_STEP);
     }

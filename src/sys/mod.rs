@@ -22,5 +22,6 @@ pub(crate) mod peek;
 pub(crate) mod process;
 pub(crate) mod signal;
 pub(crate) mod stream;
+pub(crate) mod thread;
 #[cfg(feature = "sanitize")]
 pub(crate) mod valgrind;

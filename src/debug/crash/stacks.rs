@@ -34,7 +34,9 @@ pub(super) fn for_reports() -> Option<(usize, usize)> {
 fn map(size: usize) -> Option<(usize, usize)> {
     let start = memory::reserve(0, PAGE + size).ok()?;
     // SAFETY: nobody uses the fresh mapping.
-    unsafe { memory::deny(start, PAGE) }.ok()?;
+    let guarded = unsafe { memory::guard_install(start, PAGE) };
+    // SAFETY: as above. Before Linux 6.13; it makes two mappings of one, which takes 15 µs to its end.
+    guarded.or_else(|_| unsafe { memory::deny(start, PAGE) }).ok()?;
     Some((start + PAGE, start + PAGE + size))
 }
 
