@@ -10,9 +10,9 @@ use crate::error::Error;
 use crate::scheduler::park::{self, Wait};
 use crate::sys::clock;
 
-/// Lets others run for at least `duration`; as `std::thread::sleep`. Timers are kept to 131 µs (on a worker with 256 and
-/// more of them to half a millisecond): it may last so much longer, never shorter. While others keep the thread busy it also lasts until io has its turn: see
-/// [`Policy`](crate::Policy). A duration of zero is a [`yield_now`](crate::yield_now).
+/// Lets others run for at least `duration`; as `std::thread::sleep`. Timers are kept to 131 µs (on a worker with
+/// 2,048 and more of them to half a millisecond): it may last so much longer, never shorter. While others keep the thread busy it also
+/// lasts until io has its turn: see [`Policy`](crate::Policy). A duration of zero is a [`yield_now`](crate::yield_now).
 ///
 /// # Panics
 /// Outside a runtime, where it would block nobody but the caller.

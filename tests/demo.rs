@@ -198,6 +198,26 @@ fn what_shall_stay_stays_and_says_how_to_look_at_it() {
     stays(&["park", "100"], "gdb -x gdb/coro.py --args ");
     stays(&["deadlock"], "gdb -x gdb/coro.py --args ");
     stays(&["hang"], "gdb -x gdb/coro.py --args ");
+    stays(&["leak"], "gdb -x gdb/coro.py --args ");
+}
+
+#[test]
+fn leak_gets_larger_and_larger() {
+    stays(&["leak"], "2000 requests, 2000 coroutines");
+}
+
+#[test]
+fn load_and_server_run_on_several_workers() {
+    let ended = main(&["--addr", "127.0.0.1:0", "--workers", "2", "--rounds", "5", "-n", "50"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    assert!(
+        ended.out.contains("/, on 2 workers\n") && ended.out.contains("requests      250, "),
+        "{}",
+        ended.out
+    );
+    let ended = main(&["--addr", "127.0.0.1:0", "--workers", "257"]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("257"), "{}", ended.err);
 }
 
 #[test]

@@ -186,15 +186,21 @@ fn many_timeouts_at_once_end_each_its_own() {
     everywhere(|| {
         let handles: Vec<_> = (0..200_u64)
             .map(|n| {
-                spawn(move || {
-                    let (own, other) =
-                        (Duration::from_millis(1 + n % 5), Duration::from_millis(1 + n / 5 % 5));
-                    timeout(own, || timeout(other, || sleep(LONG)).is_err()).is_ok_and(|inner| inner)
-                })
+                let (outer, inner) = (Duration::from_millis(1 + n % 5), Duration::from_millis(1 + n / 5 % 5));
+                let ends = move || timeout(outer, || timeout(inner, || sleep(LONG)).is_err());
+                (outer, inner, spawn(ends))
             })
             .collect();
-        for handle in handles {
-            handle.join().unwrap();
+        for (outer, inner, handle) in handles {
+            let ended_by_inner = match handle.join().unwrap() {
+                Ok(ended_by_inner) => {
+                    assert!(ended_by_inner, "the sleep has ended, and no scope it");
+                    true
+                }
+                Err(_) => false,
+            };
+            // The other way round both may have passed before anybody looked, on a busy machine.
+            assert!(!(ended_by_inner && outer < inner), "{outer:?} outside of {inner:?}");
         }
     });
 }

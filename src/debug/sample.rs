@@ -31,6 +31,7 @@ use crate::abi::record::Record;
 use crate::abi::state::Word;
 use crate::arch::fault::Interrupted;
 use crate::arch::registers::{Registers, STACK_POINTER};
+use crate::stack::region;
 use crate::sys::errno::Errno;
 use crate::sys::signal::{self, AlternateStack};
 use crate::sys::{lock, process};
@@ -166,7 +167,12 @@ impl Exchange {
     fn answer(&self, registers: &Registers) -> bool {
         // SAFETY: `take` has stored a record's address, and records live for ever.
         let record = unsafe { &*self.record.load(Relaxed) };
-        let bounds = (record.stack_limit.load(Relaxed), record.stack_top.load(Relaxed));
+        // A record may have been written over; where its stack lies is told by its place alone. main has none there.
+        let of_slot = region::get().and_then(|region| region.geometry.bounds(region.slot(record)));
+        let bounds = match of_slot {
+            Some(bounds) => (bounds.limit as u64, bounds.top as u64),
+            None => (record.stack_limit.load(Relaxed), record.stack_top.load(Relaxed)),
+        };
         let sp = registers[STACK_POINTER];
         let is_same = record.word().0 == self.word.load(Relaxed) && (bounds.0..bounds.1).contains(&sp);
         let has_room = AlternateStack::current().0.is_some_and(|(start, end)| end - start >= ROOM);
@@ -200,7 +206,6 @@ mod tests {
     use nix::sys::signal::{SigSet, Signal};
 
     use super::*;
-    use crate::stack::region;
 
     /// Until it is told.
     #[inline(never)]

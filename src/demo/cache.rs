@@ -1,97 +1,118 @@
-//! Files of `./wwwroot` in memory: mapped when they are first asked for, and unmapped when nobody has for a while.
+//! Files of `./wwwroot`: read when they are first asked for, and let go of when nobody has asked for a while.
+//!
+//! A small one is kept in memory, of a larger one the file, from which the kernel sends. None is read by way of a mapping:
+//! who cuts a mapped file short has its readers die of SIGBUS.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
-use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-/// A file's bytes, mapped.
+/// The most bytes of a small file.
+pub(super) const SMALL: usize = 16 * 1024;
+
+/// A file, as it was when it was first asked for.
 #[derive(Debug)]
-pub(super) struct Mapped {
-    start: NonNull<u8>,
-    length: usize,
-    /// For those who want it sent.
-    pub(super) file: File,
+pub(super) struct Kept {
+    pub(super) content: Content,
     pub(super) modified: SystemTime,
+    _shown: Option<Mapping>,
 }
 
-// SAFETY: it is memory that nobody writes to, and no thread's own.
-unsafe impl Send for Mapped {}
-// SAFETY: as above.
-unsafe impl Sync for Mapped {}
+/// What of a file is kept.
+#[derive(Debug)]
+pub(super) enum Content {
+    Small(Vec<u8>),
+    /// With its length.
+    Large(File, usize),
+}
 
-impl Mapped {
-    /// Maps a file.
-    pub(super) fn new(path: &Path) -> io::Result<Mapped> {
+impl Kept {
+    fn open(path: &Path, is_shown: bool) -> io::Result<Kept> {
         let file = File::open(path)?;
         let about = file.metadata()?;
-        let modified = about.modified()?;
         let length = usize::try_from(about.len()).map_err(io::Error::other)?;
-        let Some(size) = NonZeroUsize::new(length) else {
-            return Ok(Mapped { start: NonNull::dangling(), length, file, modified });
-        };
-        // SAFETY: a new mapping, at a place of the kernel's choice.
-        let start = unsafe { mmap(None, size, ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE, &file, 0) }?;
-        Ok(Mapped { start: start.cast(), length, file, modified })
-    }
-}
-
-impl Deref for Mapped {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        // SAFETY: mapped for as long as `self` lives (or empty). Who truncates the file meanwhile has the process die of
-        // SIGBUS: served files are to be replaced, not written to.
-        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.length) }
-    }
-}
-
-impl Drop for Mapped {
-    fn drop(&mut self) {
-        if self.length > 0 {
-            // SAFETY: nobody borrows it any more.
-            let _ = unsafe { munmap(self.start.cast(), self.length) };
+        let mut kept =
+            Kept { content: Content::Small(Vec::new()), modified: about.modified()?, _shown: None };
+        if length > SMALL {
+            kept.content = Content::Large(file, length);
+            return Ok(kept);
         }
+        if is_shown && let Some(length) = NonZeroUsize::new(length) {
+            kept._shown = Some(Mapping::new(&file, length)?);
+        }
+        let mut bytes = Vec::with_capacity(length);
+        // Somebody may be writing to it: what is there now, and no more than is small.
+        file.take(SMALL as u64).read_to_end(&mut bytes)?;
+        kept.content = Content::Small(bytes);
+        Ok(kept)
     }
 }
 
-/// The mapped files, by path.
+/// A small file, mapped, and never read: lwan's tests look for one in /proc/PID/maps while it is cached.
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<std::ffi::c_void>,
+    length: usize,
+}
+
+// SAFETY: it is an address, at which nobody reads or writes, to be unmapped by whichever thread comes last.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(file: &File, length: NonZeroUsize) -> io::Result<Mapping> {
+        // SAFETY: a new mapping, at a place of the kernel's choice.
+        let start = unsafe { mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE, file, 0) }?;
+        Ok(Mapping { start, length: length.get() })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`, and nobody has its address.
+        let _ = unsafe { munmap(self.start, self.length) };
+    }
+}
+
+/// The files, by path.
 #[derive(Debug)]
 pub(super) struct Cache {
     keep: Duration,
+    /// Whether small files are shown as mappings.
+    is_shown: bool,
     entries: Arc<Mutex<HashMap<PathBuf, Entry>>>,
     is_swept: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Entry {
-    file: Arc<Mapped>,
+    file: Arc<Kept>,
     until: Instant,
 }
 
 impl Cache {
-    /// One that keeps files for so long after they were mapped.
-    pub(super) fn new(keep: Duration) -> Cache {
-        Cache { keep, entries: Arc::default(), is_swept: AtomicBool::new(false) }
+    /// One that keeps files for so long after they were opened, and shows the small ones as lwan does, or doesn't.
+    pub(super) fn new(keep: Duration, is_shown: bool) -> Cache {
+        Cache { keep, is_shown, entries: Arc::default(), is_swept: AtomicBool::new(false) }
     }
 
-    /// A file, as it was when it was mapped.
-    pub(super) fn get(&self, path: &Path) -> io::Result<Arc<Mapped>> {
+    /// A file, as it was when it was opened.
+    pub(super) fn get(&self, path: &Path) -> io::Result<Arc<Kept>> {
         if let Some(entry) = lock(&self.entries).get(path)
             && entry.until > Instant::now()
         {
             return Ok(entry.file.clone());
         }
-        let file = Arc::new(Mapped::new(path)?);
+        let file = Arc::new(Kept::open(path, self.is_shown)?);
         let entry = Entry { file: file.clone(), until: Instant::now() + self.keep };
         lock(&self.entries).insert(path.to_owned(), entry);
         if !self.is_swept.swap(true, Ordering::Relaxed) {
@@ -103,7 +124,7 @@ impl Cache {
     /// Starts a coroutine that lets go of what is too old.
     fn sweep_now_and_then(&self) {
         let (entries, pause) = (self.entries.clone(), (self.keep / 2).max(Duration::from_millis(100)));
-        // Without it files stay mapped until they are asked for again; that is no reason not to answer.
+        // Without it files are kept until they are asked for again; that is no reason not to answer.
         let _ = coro::CoroutineBuilder::new().name("cache-sweeper").spawn(move || {
             loop {
                 coro::sleep(pause);

@@ -33,6 +33,9 @@ pub(super) struct Load {
     /// Keep each coroutine's connection open and hand it on from round to round
     #[arg(long)]
     pub(super) keep_alive: bool,
+    /// Threads that run the coroutines, an embedded server's too
+    #[arg(long, default_value = "1", value_name = "W")]
+    pub(super) workers: NonZeroUsize,
     /// What to request
     #[arg(long, default_value = "/", value_parser = parse_path)]
     pub(super) path: String,
@@ -61,6 +64,8 @@ pub(super) enum Command {
     Deadlock,
     /// One coroutine computes for ever without yielding, so no other one runs
     Hang,
+    /// Each request leaves a coroutine behind that waits for ever: more and more of them
+    Leak,
     /// Compute with floating point in many coroutines that switch all the time, and compare
     Floats(Floats),
 }

@@ -1,24 +1,20 @@
 //! The files of the embedded server: those of `./wwwroot` if that is there, else a few that are built in.
 
-use super::cache::{Cache, Mapped};
+use super::cache::{Cache, Content, Kept, SMALL};
 use super::packed::Packed;
 use super::range::{self, Part};
 use coro::http::{Head, Method, Reply, Request, Sent, Status};
 use std::fs;
 use std::io;
-use std::ops::Deref;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Beyond it a file is not compressed, but can be asked for in part.
-const SMALL: usize = 16 * 1024;
-
-/// Files that are in memory are sent in pieces of this size.
+/// Large files that are in memory are sent in pieces of this size.
 const PIECE: usize = 64 * 1024;
 
-/// How long a mapped file is kept, unless the environment says otherwise (with `--lwan-compat`).
-const KEEP: Duration = Duration::from_secs(5);
+/// How long a file is kept, unless the environment says otherwise (with `--lwan-compat`).
+pub(super) const KEEP: Duration = Duration::from_secs(5);
 
 /// Where the server's files are.
 #[derive(Debug)]
@@ -45,25 +41,31 @@ struct File {
 
 enum Bytes {
     BuiltIn(&'static [u8]),
-    Mapped(Arc<Mapped>),
+    Kept(Arc<Kept>),
 }
 
-impl Deref for Bytes {
-    type Target = [u8];
+/// Where bytes are.
+enum Place<'a> {
+    InMemory(&'a [u8]),
+    InFile(&'a fs::File, usize),
+}
 
-    fn deref(&self) -> &[u8] {
+impl Bytes {
+    fn place(&self) -> Place<'_> {
         match self {
-            Bytes::BuiltIn(bytes) => bytes,
-            Bytes::Mapped(file) => file,
+            Bytes::BuiltIn(bytes) => Place::InMemory(bytes),
+            Bytes::Kept(kept) => match &kept.content {
+                Content::Small(bytes) => Place::InMemory(bytes),
+                Content::Large(file, length) => Place::InFile(file, *length),
+            },
         }
     }
 }
 
 impl Files {
-    pub(super) fn new(compat: bool) -> Files {
-        let seconds = std::env::var("CACHE_FOR").ok().filter(|_| compat).and_then(|text| text.parse().ok());
+    pub(super) fn new(compat: bool, keep: Duration) -> Files {
         let root = fs::canonicalize("wwwroot").ok().filter(|root| root.is_dir());
-        let cache = Cache::new(seconds.map_or(KEEP, Duration::from_secs));
+        let cache = Cache::new(keep, compat);
         Files { root, cache, packed: Packed::default(), compat, started: SystemTime::now() }
     }
 
@@ -107,7 +109,7 @@ impl Files {
         };
         let file = self.cache.get(&place).ok()?;
         let modified = file.modified;
-        Some(Found::File(File { content_type: content_type(&place), bytes: Bytes::Mapped(file), modified }))
+        Some(Found::File(File { content_type: content_type(&place), bytes: Bytes::Kept(file), modified }))
     }
 
     fn send(&self, path: &str, file: &File, request: &Request<'_>, reply: Reply<'_>) -> io::Result<Sent> {
@@ -120,16 +122,21 @@ impl Files {
         if since.is_some_and(|since| seconds(since) >= seconds(file.modified)) {
             return reply.send(&Head::new(Status::NOT_MODIFIED, file.content_type), b"");
         }
-        let length = file.bytes.len();
-        if length <= SMALL {
-            let takes = takes_deflate(&header("accept-encoding"));
-            let packed = takes.then(|| self.packed.get(path, file.modified, &file.bytes)).flatten();
-            if let Some(packed) = packed {
-                let headers = [("Content-Encoding", "deflate"), ("Vary", "Accept-Encoding")];
-                return reply.send(&Head::new(Status::OK, file.content_type).headers(&headers), &packed);
+        let place = file.bytes.place();
+        let length = match place {
+            // Not in parts, but compressed.
+            Place::InMemory(bytes) if bytes.len() <= SMALL => {
+                let takes = takes_deflate(&header("accept-encoding"));
+                let packed = takes.then(|| self.packed.get(path, file.modified, bytes)).flatten();
+                if let Some(packed) = packed {
+                    let headers = [("Content-Encoding", "deflate"), ("Vary", "Accept-Encoding")];
+                    return reply.send(&Head::new(Status::OK, file.content_type).headers(&headers), &packed);
+                }
+                return reply.send(&Head::new(Status::OK, file.content_type), bytes);
             }
-            return reply.send(&Head::new(Status::OK, file.content_type), &file.bytes);
-        }
+            Place::InMemory(bytes) => bytes.len(),
+            Place::InFile(_, length) => length,
+        };
         let range = header("range");
         let part = match (range.is_empty(), self.compat) {
             (true, _) => Part::Whole,
@@ -158,9 +165,9 @@ impl Files {
         }
         headers.extend(content_range.iter().map(|text| ("Content-Range", &**text)));
         let mut body = reply.sized(&Head::new(status, file.content_type).headers(&headers), to - from)?;
-        match &file.bytes {
-            Bytes::Mapped(mapped) => body.write_file(&mapped.file, from as u64, (to - from) as u64)?,
-            Bytes::BuiltIn(bytes) => {
+        match place {
+            Place::InFile(file, _) => body.write_file(file, from as u64, (to - from) as u64)?,
+            Place::InMemory(bytes) => {
                 for piece in bytes[from..to].chunks(PIECE) {
                     body.write(piece)?;
                 }
@@ -331,7 +338,7 @@ mod tests {
     #[test]
     fn the_files_are_what_testrunners_are() {
         let bytes = |path| match built_in(path, SystemTime::UNIX_EPOCH) {
-            Some(Found::File(file)) => file.bytes.to_vec(),
+            Some(Found::File(File { bytes: Bytes::BuiltIn(bytes), .. })) => bytes.to_vec(),
             _ => panic!("{path} is no file"),
         };
         assert!(bytes("").windows(9).any(|word| word == b"It works!"));

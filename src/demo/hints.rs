@@ -20,8 +20,9 @@ fn attach(arguments: &str, steps: &[(&str, &str)]) -> String {
          gdb -x {COMMANDS} --args {program} {arguments}\n  (gdb) run\n\
          then:"
     );
+    let width = steps.iter().map(|(command, _)| command.len()).fold(22, usize::max);
     for (command, shows) in steps {
-        text.push_str(&format!("\n  (gdb) {command:<22} {shows}"));
+        text.push_str(&format!("\n  (gdb) {command:<width$} {shows}"));
     }
     text
 }
@@ -53,6 +54,18 @@ pub(super) fn hang() -> String {
         &[
             ("coro list", "one runs, and another one is ready, but never has its turn"),
             ("bt", "the one that spins: demo::stuck::spin"),
+        ],
+    )
+}
+
+pub(super) fn leak() -> String {
+    attach(
+        "leak",
+        &[
+            ("coro group", "one stack has nearly all of them"),
+            ("coro group spawn", "and one line has spawned them"),
+            ("coro list -sort age -limit 5", "the oldest, and how long they have waited"),
+            ("coro why 5", "what one waits for, and that nobody is going to send it"),
         ],
     )
 }

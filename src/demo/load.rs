@@ -5,7 +5,7 @@ use super::report::{self, Figures};
 use super::tally::{Failure, Tally, Visit};
 use super::target::{self, Target};
 use super::visit::{self, Plan};
-use super::{Problem, cli, limits, run_with_room_for, say};
+use super::{Problem, cli, limits, run_with, say};
 use coro::http::Client;
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
@@ -22,7 +22,9 @@ const UPDATE: Duration = Duration::from_millis(100);
 pub(super) fn run(options: &cli::Load) -> Result<(), Problem> {
     let n = options.n.get();
     // The clients, a server's coroutine for each, and as many that are about to end.
-    run_with_room_for(n.saturating_mul(4).saturating_add(1000), || {
+    let room = n.saturating_mul(4).saturating_add(1000);
+    let builder = coro::Builder::new().workers(options.workers.get()).max_coroutines(room);
+    run_with(builder, || {
         let target = target::reach(options)?;
         let sides = if target.embedded { 2 } else { 1 };
         limits::make_room_for_sockets(sides * n as u64)?;
@@ -65,7 +67,11 @@ fn introduce(options: &cli::Load, target: Target) {
     if target.embedded {
         say(&format!("nothing listened on {}: a server is embedded", options.addr));
     }
-    say(&format!("{length} of {n} coroutines against http://{address}{path}"));
+    let workers = match options.workers {
+        NonZeroUsize::MIN => String::new(),
+        workers => format!(", on {workers} workers"),
+    };
+    say(&format!("{length} of {n} coroutines against http://{address}{path}{workers}"));
 }
 
 /// Runs the rounds, and says why if they had to stop early.

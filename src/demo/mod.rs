@@ -6,7 +6,7 @@
 //! | `load`, `target`, `visit`, `gate`, `tally`, `report` | rounds of clients against a server, counted |
 //! | `serve`, `routes`, `endpoints`, `lua`, `pattern`, `admin`, `form` | the embedded server |
 //! | `files`, `cache`, `packed`, `range` | its files |
-//! | `park` with `lot`, `overflow`, `stray`, `stuck`, `floats` | states to look at with a debugger |
+//! | `park` with `lot`, `overflow`, `stray`, `stuck`, `leak`, `floats` | states to look at with a debugger |
 //! | `hints` | what to type in the debugger |
 
 mod admin;
@@ -18,6 +18,7 @@ mod floats;
 mod form;
 mod gate;
 mod hints;
+mod leak;
 mod limits;
 mod load;
 mod lot;
@@ -71,6 +72,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Problem> {
         Some(Command::Stale) => stray::stale(),
         Some(Command::Deadlock) => stuck::deadlock(),
         Some(Command::Hang) => stuck::hang(),
+        Some(Command::Leak) => leak::run(),
         Some(Command::Floats(options)) => floats::run(&options),
     }
 }

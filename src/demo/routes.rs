@@ -8,6 +8,7 @@ use coro::http::{Head, Method, Reply, Request, Sent, Status};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What the endpoints need beside the request.
 #[derive(Debug)]
@@ -61,8 +62,8 @@ const ENDPOINTS: &[(&str, Endpoint)] = &[
 ];
 
 impl Routes {
-    pub(super) fn new(compat: bool) -> Routes {
-        let files = files::Files::new(compat);
+    pub(super) fn new(compat: bool, keep: Duration) -> Routes {
+        let files = files::Files::new(compat, keep);
         Routes { requests: AtomicU64::new(0), secret: RandomState::new(), compat, files }
     }
 

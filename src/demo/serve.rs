@@ -1,7 +1,7 @@
 //! The embedded server: on its own, or in the same process as its clients.
 
 use super::routes::Routes;
-use super::{Problem, cli, limits, run_with, say};
+use super::{Problem, cli, files, limits, run_with, say};
 use coro::http::{Reply, Request, Sent, Server};
 use coro::net::TcpListener;
 use std::io;
@@ -40,11 +40,12 @@ pub(super) fn bears() -> usize {
     limit.trim().parse().unwrap_or(128).min(TcpListener::BACKLOG)
 }
 
-/// The server as it answers, with default timeouts.
+/// The server as it answers, with default timeouts. `keep`: how long it keeps a file after it was opened.
 pub(super) fn server(
     compat: bool,
+    keep: Duration,
 ) -> Server<impl Fn(&Request<'_>, Reply<'_>) -> io::Result<Sent> + Send + Sync + 'static> {
-    let routes = Routes::new(compat);
+    let routes = Routes::new(compat, keep);
     Server::new(move |request: &Request<'_>, reply: Reply<'_>| routes.answer(request, reply))
         .expires_after(Duration::from_secs(38 * 24 * 3600))
         .accept_proxy()
@@ -56,9 +57,10 @@ pub(super) fn server(
 pub(super) fn run(options: &cli::Serve) -> Result<(), Problem> {
     limits::make_all_room_for_sockets();
     let workers = options.workers.get();
-    let idle = keep_alive_timeout(options)?;
+    let idle = seconds_or(options.keep_alive_timeout, "KEEP_ALIVE_TIMEOUT", options)?;
+    let keep = seconds_or(files::KEEP.as_secs(), "CACHE_FOR", options)?;
     let main = || {
-        let server = server(options.lwan_compat)
+        let server = server(options.lwan_compat, Duration::from_secs(keep))
             .idle_timeout(Duration::from_secs(idle))
             .request_timeout(Duration::from_secs(options.request_timeout));
         let refused = |error| Problem::new(format!("could not start the server: {error}"));
@@ -77,12 +79,12 @@ pub(super) fn run(options: &cli::Serve) -> Result<(), Problem> {
     run_with(coro::Builder::new().workers(workers).max_coroutines(MOST_CONNECTIONS + 100), main)
 }
 
-/// As lwan, its stand-in takes it from the environment, too.
-fn keep_alive_timeout(options: &cli::Serve) -> Result<u64, Problem> {
-    match std::env::var("KEEP_ALIVE_TIMEOUT") {
-        Ok(text) if options.lwan_compat => text
-            .parse()
-            .map_err(|_| Problem::new(format!("KEEP_ALIVE_TIMEOUT={text:?} is no number of seconds"))),
-        _ => Ok(options.keep_alive_timeout),
+/// As lwan, its stand-in takes some settings from the environment, too.
+fn seconds_or(default: u64, name: &str, options: &cli::Serve) -> Result<u64, Problem> {
+    match std::env::var(name) {
+        Ok(text) if options.lwan_compat => {
+            text.parse().map_err(|_| Problem::new(format!("{name}={text:?} is no number of seconds")))
+        }
+        _ => Ok(default),
     }
 }

@@ -1,6 +1,6 @@
 //! The server that the clients visit: one that is there, or an embedded one.
 
-use super::{Problem, cli, complain, gate, serve};
+use super::{Problem, cli, complain, files, gate, serve};
 use coro::net::TcpStream;
 use std::io;
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ fn embed(address: SocketAddr) -> Result<Target, Problem> {
     coro::CoroutineBuilder::new()
         .name("http-server")
         .spawn(move || {
-            let error = serve::server(false).run(&listener);
+            let error = serve::server(false, files::KEEP).run(&listener);
             complain(&Problem::new(format!(
                 "the embedded server can't accept connections any more: {error}"
             )));

@@ -17,6 +17,7 @@ use crate::abi::state::{Key, Word};
 use crate::arch::END;
 use crate::stack::geometry::{SlotIndex, StackBounds};
 use crate::stack::region::{self, Region};
+use crate::sys::peek::peek;
 
 /// Who a new coroutine is.
 #[derive(Debug)]
@@ -71,6 +72,9 @@ pub(crate) fn spawn_site(record: &Record) -> String {
     site_text(&site(record))
 }
 
+/// The most bytes of a source file's path that are told.
+const LONGEST_PATH: usize = 4096;
+
 /// A record's words of a spawn site: file, its length, line, column.
 type Site = (*const u8, u32, u32, u16);
 
@@ -80,14 +84,13 @@ fn site(record: &Record) -> Site {
     (spawn_file.load(Relaxed).cast_const(), length, line, spawn_column.load(Relaxed))
 }
 
+/// Read as what may be wrong: a record that was written over must not end the process of who only wants to tell of it.
 fn site_text((file, length, line, column): &Site) -> String {
-    if file.is_null() {
+    let mut path = vec![0; (*length as usize).min(LONGEST_PATH)];
+    if file.is_null() || !peek(file.expose_provenance() as u64, &mut path) {
         return "?".into();
     }
-    // SAFETY: `publish` stored pointer and length of a `Location`'s file, which is 'static; they are of one tenant: the
-    // callers see to that.
-    let file = unsafe { std::slice::from_raw_parts(*file, *length as usize) };
-    format!("{}:{line}:{column}", String::from_utf8_lossy(file))
+    format!("{}:{line}:{column}", String::from_utf8_lossy(&path))
 }
 
 /// Who lives in a slot, as any thread may ask.

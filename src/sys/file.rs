@@ -10,9 +10,9 @@ pub(crate) struct Mapped {
     length: usize,
 }
 
-// SAFETY: memory that nobody writes to.
+// SAFETY: this process doesn't write to it, and any of its threads may unmap it.
 unsafe impl Send for Mapped {}
-// SAFETY: as above.
+// SAFETY: it is only read.
 unsafe impl Sync for Mapped {}
 
 impl Mapped {

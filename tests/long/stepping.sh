@@ -18,7 +18,7 @@ fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 CORO_STEPS=$steps cargo test --test stepping -- --nocapture are_right 2>&1 | tee "$log"
-# And all planted bugs, of which tests/run.sh has three.
+# And all planted bugs, of which tests/run.sh has two.
 CORO_PLANTS=7 cargo test --test stepping planted_bugs_are_found
 stepped=$(awk '/ instructions, .* walks / { sum += $3 } END { print sum + 0 }' "$log")
 echo "tests/long/stepping.sh: $stepped instructions stepped, of $steps that were asked for"

@@ -56,8 +56,8 @@ pub(super) fn poisoned(filling: u8) {
         // The pointer to its spawn site's file, numbers, and the name lie in one cache line; see abi::record.
         // SAFETY: nobody relies on it but who reads records.
         unsafe { ptr::with_exposed_provenance_mut::<u8>(name - 56).write_bytes(filling, 56 + 32) };
-        // So long that the monitor would name it amid the report, if it looked at what is broken then.
-        while clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().num_milliseconds() < 150 {}
+        // So long that the monitor looks at what is broken, and would name it amid the report.
+        while clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().num_milliseconds() < 400 {}
         println!("{}", prelude(3, deeper::<300>));
     };
     in_a_runtime(|| drop(CoroutineBuilder::new().name(POISONED).spawn(body).unwrap().join()));
