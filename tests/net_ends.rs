@@ -4,7 +4,7 @@
 #[path = "support/tcp.rs"]
 mod tcp;
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
@@ -14,9 +14,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::{env, fs};
 
-use coro::net::{TcpListener, TcpStream};
+use coro::net::{TcpListener, TcpStream, UnixStream};
 use coro::{JoinHandle, spawn, yield_now};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{ControlMessage, MsgFlags, send, sendmsg, setsockopt, sockopt};
 use pretty_assertions::assert_eq;
 
 use tcp::{ANYWHERE, connection, join_all, run};
@@ -25,6 +25,50 @@ use tcp::{ANYWHERE, connection, join_all, run};
 fn reset(stream: TcpStream) {
     let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
     setsockopt(&stream, sockopt::Linger, &linger).unwrap();
+}
+
+/// Sends a byte with a descriptor beside it: a read ends behind it.
+fn send_descriptor(stream: &std::os::unix::net::UnixStream) {
+    let fds = [stream.as_raw_fd()];
+    let rights = [ControlMessage::ScmRights(&fds)];
+    let bytes = [IoSlice::new(b"a")];
+    assert_eq!(sendmsg::<()>(stream.as_raw_fd(), &bytes, &rights, MsgFlags::empty(), None), Ok(1));
+}
+
+#[test]
+fn short_read_at_a_mark_in_the_stream_is_not_taken_for_the_last() {
+    run(|| {
+        let (here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut here = UnixStream::from_std(here).unwrap();
+        let mut bytes = [0; 100];
+        for _ in 0..3 {
+            send_descriptor(&there);
+            there.write_all(b"bc").unwrap();
+            // The event is told of here, and from the second time on by a set that has the descriptor already.
+            coro::sleep(Duration::from_millis(2));
+            assert_eq!([(); 2].map(|()| here.read(&mut bytes).unwrap()), [1, 2]);
+        }
+
+        let (mut client, mut server) = connection();
+        let first = spawn(move || {
+            client.write_all(b"0").unwrap();
+            client
+        });
+        assert_eq!(server.read(&mut bytes).unwrap(), 1);
+        let mut client = first.join().unwrap();
+        client.write_all(b"abc").unwrap();
+        assert_eq!(send(client.as_raw_fd(), b"!", MsgFlags::MSG_OOB), Ok(1));
+        client.write_all(b"def").unwrap();
+        coro::sleep(Duration::from_millis(2));
+        // The urgent byte is not among them.
+        let (mut text, mut count) = (Vec::new(), 0);
+        while text.len() < 6 {
+            let length = server.read(&mut bytes).unwrap();
+            text.extend_from_slice(&bytes[..length]);
+            count += 1;
+        }
+        assert_eq!((&*text, count), (&b"abcdef"[..], 2));
+    });
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
+use std::io::{Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -9,6 +11,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use coro::net::UnixStream;
 use coro::sync::channel;
 use coro::{Builder, spawn, yield_now};
 use pretty_assertions::assert_eq;
@@ -421,4 +424,57 @@ fn turns_of_those_who_yield_differ_by_one_at_most_on_each_worker() {
             handles.into_iter().for_each(|handle| handle.join().unwrap());
         });
     }
+}
+
+/// Reads in its destructor, during a panic: with the thread, since nobody switches then.
+struct ReadsInDrop<'a>(&'a UnixStream, &'a std::sync::mpsc::Sender<()>, &'a Cell<u64>);
+
+impl Drop for ReadsInDrop<'_> {
+    fn drop(&mut self) {
+        let beats = || coro::stats().unwrap().heartbeats;
+        let before = beats();
+        self.1.send(()).unwrap();
+        assert!((&mut &*self.0).read(&mut [0; 8]).unwrap() > 0);
+        self.2.set(beats() - before);
+    }
+}
+
+/// The descriptor is in the other worker's epoll set, which tells of the event; without its bell this one would notice at its
+/// next heartbeat.
+#[test]
+fn who_waits_in_place_is_woken_by_another_worker() {
+    with_workers(2, || {
+        let (mut peer, stream) = std::os::unix::net::UnixStream::pair().unwrap();
+        let stream = Arc::new(UnixStream::from_std(stream).unwrap());
+        // It waits on the other worker, which has the descriptor watched then.
+        let (watching, begun) = (stream.clone(), Arc::new(AtomicUsize::new(0)));
+        let begin = begun.clone();
+        let reader = spawn(move || {
+            begin.store(1, SeqCst);
+            (&mut &*watching).read(&mut [0; 1]).unwrap()
+        });
+        while begun.load(SeqCst) == 0 {
+            thread::yield_now();
+        }
+        let (go, wait) = std::sync::mpsc::channel();
+        let writer = thread::spawn(move || {
+            while wait.recv().is_ok() {
+                // So that it mostly waits already.
+                thread::sleep(Duration::from_millis(50));
+                // One for each of the two.
+                peer.write_all(&[1, 1]).unwrap();
+            }
+        });
+        let beats = Cell::new(1);
+        while beats.get() > 0 {
+            let caught = catch_unwind(AssertUnwindSafe(|| {
+                let _reads = ReadsInDrop(&stream, &go, &beats);
+                panic!("so that it is dropped");
+            }));
+            assert!(caught.is_err());
+        }
+        drop(go);
+        writer.join().unwrap();
+        reader.join().unwrap();
+    });
 }

@@ -10,7 +10,8 @@
 //!
 //! *No stall:* who appends tries to send, under the buffer's lock, until the source says that the kernel has no room. That
 //! is said only where no event has come since the attempt; each later event runs the hook, which takes the lock, and finds
-//! what was appended. (The hook is registered before anybody relies on it: adding to the epoll set reports what is ready.)
+//! what was appended. An event that came before there was a hook has left its bit: who sets the hook tries once more after
+//! that.
 //!
 //! | file | has |
 //! |---|---|
@@ -31,7 +32,7 @@ use std::time::Duration;
 
 use self::shared::{Level, Shared, wake};
 use self::stream::Wire;
-use crate::reactor::source::ReadyHook;
+use crate::reactor::source::{Direction, ReadyHook};
 use crate::registry::descriptors;
 use crate::scheduler::{park, worker};
 use crate::sys::{clock, lock};
@@ -267,7 +268,14 @@ impl<S: SendsBytes> BufferedSender<S> {
     fn hook(&self) -> io::Result<()> {
         let worker = worker::of_user("BufferedSender::flush")?;
         let Wire { fd, source, .. } = self.shared().stream.wire();
-        source.hook(fd, &worker.reactor.poller, Arc::clone(self.shared()) as Arc<dyn ReadyHook>)
+        source.hook(fd, &worker.reactor.poller, Arc::clone(self.shared()) as Arc<dyn ReadyHook>)?;
+        // The kernel may have made room while there was no hook, where somebody else has the descriptor watched already.
+        if source.is_ready(Direction::Write) {
+            let mut ready = Vec::new();
+            self.shared().drive(&mut self.shared().state(), &mut ready);
+            wake(ready);
+        }
+        Ok(())
     }
 }
 
@@ -316,5 +324,52 @@ impl<S: SendsBytes> Drop for Attached<S> {
 impl<S: SendsBytes> fmt::Debug for BufferedSender<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BufferedSender").field("buffered", &self.buffered()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::stream::Stream as _;
+    use super::*;
+    use crate::net::UnixStream;
+
+    /// As on another worker, which has the stream watched: it tells of the room while the sender has no hook yet.
+    #[test]
+    fn room_that_came_before_the_hook_is_used() {
+        crate::run(|| {
+            let (stream, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
+            peer.set_nonblocking(true).unwrap();
+            let sender = BufferedSender::new(UnixStream::from_std(stream).unwrap());
+            let shared = sender.shared();
+            let source = shared.stream.wire().source;
+            // Watched, by one who reads.
+            let watching = Arc::clone(shared);
+            let reader = crate::spawn(move || (&mut &watching.stream).read(&mut [0; 1]).unwrap());
+            crate::yield_now();
+            let appended = [7; 1 << 20];
+            {
+                let mut state = shared.state();
+                state.chunks.append(&appended);
+                shared.drive(&mut state, &mut Vec::new());
+                assert!(!state.chunks.is_empty() && !source.is_ready(Direction::Write));
+            }
+            let mut count = 0;
+            // How much there was. Then io looks for events.
+            let mut take_some = || {
+                let taken = peer.read(&mut [0; 1 << 16]).unwrap_or(0);
+                count += taken;
+                crate::sleep(Duration::from_micros(100));
+                (taken, count)
+            };
+            // To the last byte, so that no later event tells of more room.
+            while take_some().0 > 0 || !source.is_ready(Direction::Write) {}
+            sender.hook().unwrap();
+            while take_some().1 < appended.len() {}
+            peer.write_all(&[1]).unwrap();
+            assert_eq!((reader.join().unwrap(), sender.buffered()), (1, 0));
+        })
+        .unwrap();
     }
 }

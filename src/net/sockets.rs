@@ -165,9 +165,9 @@ macro_rules! timeouts {
     };
 }
 
-/// A stream's bytes.
+/// A stream's bytes. `short_is_drained`: whether a read that got less than there was room for has got all there was.
 macro_rules! stream {
-    ($type:ident) => {
+    ($type:ident, short_is_drained: $short_is_drained:literal) => {
         impl $type {
             /// Ends reading, writing or both; who waits for it is woken.
             ///
@@ -224,7 +224,7 @@ macro_rules! stream {
                 self.inner.run_sized(
                     self.reading(),
                     |stream| receive(stream, buffer),
-                    |n| 0 < *n && *n < room,
+                    |n| $short_is_drained && 0 < *n && *n < room,
                 )
             }
 
@@ -233,7 +233,7 @@ macro_rules! stream {
                 self.inner.run_sized(
                     self.reading(),
                     |mut stream| stream.read_vectored(buffers),
-                    |n| 0 < *n && *n < room,
+                    |n| $short_is_drained && 0 < *n && *n < room,
                 )
             }
         }

@@ -152,7 +152,7 @@ impl TcpListener {
 
 socket!(TcpStream of net::TcpStream, Internet, "TcpStream");
 timeouts!(TcpStream);
-stream!(TcpStream);
+stream!(TcpStream, short_is_drained: true);
 
 impl TcpStream {
     /// Connects to the first of `address`'s addresses that takes the connection.

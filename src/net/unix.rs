@@ -108,7 +108,8 @@ impl UnixListener {
 
 socket!(UnixStream of net::UnixStream, Unix, "UnixStream");
 timeouts!(UnixStream);
-stream!(UnixStream);
+// A read also ends behind what descriptors came with, and where the sender's credentials change.
+stream!(UnixStream, short_is_drained: false);
 
 impl UnixStream {
     fn of(stream: net::UnixStream, peer: Option<SocketAddr>) -> UnixStream {

@@ -59,8 +59,8 @@ impl Poller {
     pub(super) fn dispatch(&self, event: Event, ready: &mut Vec<Ready>) {
         if event.data == BELL {
             self.bell.clear();
-        } else if let Some(source) = Source::of_tag(event.data) {
-            source.on_event(event.flags, ready);
+        } else {
+            Source::of_tag(event.data).on_event(event.data, event.flags, ready);
         }
     }
 }

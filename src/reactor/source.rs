@@ -6,7 +6,7 @@
 //! cleared only where the tick is still the one that was seen before the attempt.
 //!
 //! *No event is lost:* a waiter enlists under the lock, and then looks at the bit again; an event sets the bit
-//! before it takes the waiters under the lock. Whichever comes second sees the other.
+//! and takes the waiters under the lock. Whichever comes second sees the other.
 //!
 //! The memory of sources is never freed, only used again, so that an event which was fetched just before its
 //! fd was closed finds valid memory. The tag in the event has the source's generation; a source whose generation
@@ -41,6 +41,8 @@ const WRITABLE: u64 = 2;
 const CLOSED: u64 = 4;
 /// Sticky: its owner has closed it for all who share it; see [`Source::shut`].
 const SHUT: u64 = 8;
+/// Sticky: urgent data has come, at whose mark a read ends short, with more behind it.
+const URGENT: u64 = 16;
 const TICK: u64 = 1 << 32;
 
 /// See the module. In a pool, for ever.
@@ -169,13 +171,17 @@ impl Source {
         ptr::from_ref(self).expose_provenance() as u64 | self.generation.load(Relaxed) << 48
     }
 
-    /// The source that a tag is of, if it still serves the same fd.
-    pub(super) fn of_tag(tag: u64) -> Option<&'static Source> {
+    /// The source that a tag is of, whatever it serves now.
+    pub(super) fn of_tag(tag: u64) -> &'static Source {
         let source = ptr::with_exposed_provenance::<Source>((tag & 0xffff_ffff_ffff) as usize);
         // SAFETY: only `tag` makes tags, of sources, which are never freed.
-        let source = unsafe { &*source };
+        unsafe { &*source }
+    }
+
+    /// Whether it still serves the fd that has this tag.
+    fn is_of(&self, tag: u64) -> bool {
         // Acquire: pairs with `release`'s.
-        (source.generation.load(Acquire) & 0xffff == tag >> 48).then_some(source)
+        self.generation.load(Acquire) & 0xffff == tag >> 48
     }
 
     /// To be asked before an attempt, and given to [`Source::drained`] after it.
@@ -191,9 +197,9 @@ impl Source {
     }
 
     /// The attempt moved fewer bytes than there was room for: on a stream that means drained, unless the peer
-    /// has closed, which gives no further event.
+    /// has closed, which gives no further event, or there is a mark in the stream.
     pub(crate) fn short(&self, direction: Direction, seen: Seen) {
-        if seen.0 & CLOSED == 0 {
+        if seen.0 & (CLOSED | URGENT) == 0 {
             self.drained(direction, seen);
         }
     }
@@ -277,20 +283,25 @@ impl Source {
         self.lock().by_direction[direction as usize].remove(waiter);
     }
 
-    /// Notes an event and appends whom it concerns. All who wait for the direction are told: the first may take
+    /// Notes an event, unless it is an earlier fd's, and appends whom it concerns. All who wait for the direction are told: the first may take
     /// only a part, and the rest gives no further event.
-    pub(super) fn on_event(&self, flags: EpollFlags, ready: &mut Vec<Ready>) {
+    pub(super) fn on_event(&self, tag: u64, flags: EpollFlags, ready: &mut Vec<Ready>) {
         let broken = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
         let closed = broken || flags.contains(EpollFlags::EPOLLRDHUP);
         let readable = closed || flags.contains(EpollFlags::EPOLLIN);
         let writable = broken || flags.contains(EpollFlags::EPOLLOUT);
+        let urgent = flags.contains(EpollFlags::EPOLLPRI);
         let mut bits = 0;
-        for (set, bit) in [(readable, READABLE), (writable, WRITABLE), (closed, CLOSED)] {
+        for (set, bit) in [(readable, READABLE), (writable, WRITABLE), (closed, CLOSED), (urgent, URGENT)] {
             bits |= if set { bit } else { 0 };
+        }
+        let mut waiting = self.lock();
+        // Under the lock, as `release` is: the source may have another fd since its tag was looked at.
+        if !self.is_of(tag) {
+            return;
         }
         // AcqRel: whoever sees the bit makes his attempt after the event; see `drained`.
         let _ = self.readiness.fetch_update(AcqRel, Relaxed, |now| Some((now | bits).wrapping_add(TICK)));
-        let mut waiting = self.lock();
         if let Some(hook) = &waiting.hook {
             hook.on_event(self, ready);
         }

@@ -16,6 +16,7 @@ use crate::abi::state::flag;
 use crate::coroutine::waiter::Waiters;
 use crate::debug::{modules, quit};
 use crate::reactor::Ready;
+use crate::registry::transition;
 use crate::stack::trim;
 use crate::sys::clock;
 
@@ -134,6 +135,8 @@ fn fall_asleep(worker: &Worker, block: Block) -> u64 {
     let may_sleep = remote::fall_asleep(worker.index, || match &worker.seat {
         // Whoever asks wakes one that sleeps.
         _ if quit::is_asked() => true,
+        // Whoever wakes it does so, too: see `park::unpark`.
+        _ if block == Block::UntilWoken && transition::is_notified(&worker.running().state) => true,
         Some(seat) if block == Block::UntilSomethingIsThere => match seat.sight(worker) {
             Sight::Something => true,
             Sight::NotYet(left) => {

@@ -346,7 +346,14 @@ pub(crate) fn unpark(token: WakeToken, flags: u64) -> bool {
     let Some(record) = registry::record_of(token) else { return false };
     match transition::wake(&record.state, token.key, flags) {
         Wake::Stale => false,
-        Wake::Kept => true,
+        Wake::Kept => {
+            // It may wait in place, with its thread: see `poll_in_place`.
+            let home = record.worker.load(Relaxed);
+            if worker::current().is_none_or(|worker| worker.index != home) {
+                remote::ring_if_asleep(home);
+            }
+            true
+        }
         Wake::Queue(word) => {
             let home = record.worker.load(Relaxed);
             let entry = Entry { record, word };

@@ -127,6 +127,15 @@ impl Remote {
     }
 }
 
+/// Wakes a worker if it sleeps: its running coroutine, which waits in place, has been woken.
+#[cold]
+pub(super) fn ring_if_asleep(worker: u32) {
+    let Some(remote) = REMOTES.get(worker as usize) else { return };
+    if !fork::is_child() && SLEEPERS.is_to_be_woken(worker) {
+        remote.ring();
+    }
+}
+
 /// Wakes one of the workers if it sleeps: somebody may have something for any of them. Of the sleepers, the one for whom
 /// `rank` is least.
 pub(super) fn wake_one_of(workers: &Set, rank: impl Fn(u32) -> u64) {

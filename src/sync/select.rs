@@ -3,6 +3,7 @@
 //! `selection` says how exactly one of them is done. Where it begins to look changes from time to time, so that a thing
 //! which is always ready starves no other.
 
+mod sealed;
 pub(super) mod selection;
 
 use std::cell::Cell;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::sealed::{Sealed, Token, Told};
 use self::selection::{ForEach, Listable, Selection};
 #[doc(hidden)]
 pub use super::channel::{Receive, Send};
@@ -19,26 +21,6 @@ use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::Waiter;
 use crate::scheduler::park::{self, WaitList};
 use crate::sys::clock;
-
-/// Whose token it is that is on several lists; and what is claimed by whoever does what an arm is for, in its place.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct Token(pub(crate) Waiter, pub(crate) Option<NonNull<AtomicU32>>);
-
-/// What a debugger is told of a thing: a reason to wait, and its object.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug)]
-pub struct Told(pub(crate) Thing);
-
-impl Told {
-    pub(crate) fn new(reason: WaitReason, object: u64) -> Told {
-        Told(Thing { reason: reason as u64, object })
-    }
-}
-
-/// So that only this crate's types are waitable: what they promise each other is private.
-#[doc(hidden)]
-pub trait Sealed {}
 
 /// What [`select!`](crate::select) can wait for, besides sending and receiving: `wait(thing) => ...`. It waits until the
 /// thing is there, and takes nothing of it.
@@ -131,9 +113,9 @@ impl Waitable for After {
     }
 }
 
-/// An arm of `select!`: what it waits for, and what is then done, once.
+/// An arm of `select!`: what it waits for, always the same, and what is then done, once.
 #[doc(hidden)]
-pub trait Arm {
+pub trait Arm: Sealed {
     fn thing(&self) -> &dyn Waitable;
     /// Does it, if that is possible without waiting.
     fn attempt(&mut self) -> bool;
@@ -146,6 +128,8 @@ pub trait Arm {
 /// `wait(thing)`
 #[doc(hidden)]
 pub struct Wait<W>(pub W);
+
+impl<W> Sealed for Wait<W> {}
 
 impl<W: Waitable> Arm for Wait<W> {
     fn thing(&self) -> &dyn Waitable {

@@ -38,7 +38,11 @@ impl Epoll {
 
     /// Watches `fd` for all there is, edge-triggered: one call in the fd's life.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, data: u64) -> io::Result<()> {
-        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        let flags = EpollFlags::EPOLLIN
+            | EpollFlags::EPOLLPRI
+            | EpollFlags::EPOLLOUT
+            | EpollFlags::EPOLLRDHUP
+            | EpollFlags::EPOLLET;
         Ok(self.set.add(fd, EpollEvent::new(flags, data))?)
     }
 
