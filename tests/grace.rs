@@ -214,3 +214,33 @@ fn stopped_process_does_not_lose_its_grace() {
         assert!(awake >= STOPPED_GRACE, "monitor {monitor}: it was left {awake:?} of its grace");
     }
 }
+
+/// A thread-local that waits in its destructor, as one that sends a log would.
+struct Waits;
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        eprintln!("in a runtime: {}", coro::current().is_some());
+    }
+}
+
+thread_local! {
+    static WAITS: Waits = const { Waits };
+}
+
+#[test]
+fn thread_locals_destructors_find_no_runtime_when_the_process_exits_for_whom_does_not_end() {
+    const NAME: &str =
+        "thread_locals_destructors_find_no_runtime_when_the_process_exits_for_whom_does_not_end";
+    if env::var_os(CHILD).is_some() {
+        let main = || {
+            spawn(|| coro::shield(|| coro::sleep(LONG)));
+            yield_now();
+            WAITS.with(|_| ());
+        };
+        Builder::new().grace(Duration::from_millis(5)).run_program(main, |()| 44).unwrap();
+    }
+    let (ended, said) = as_child(NAME, "1");
+    assert_eq!(ended, Some(44), "{said}");
+    assert!(said.trim_end().ends_with("in a runtime: false"), "{said}");
+}

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::panic::{self, Location};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use coro::sync::{Sender, channel};
@@ -358,4 +359,39 @@ fn recycled_slots_never_mix_up_ids_or_values() {
         }
         assert_eq!(ids.len(), 10_000);
     });
+}
+
+/// Panics when it is dropped, but not because of a panic.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(thread::panicking(), "a payload's destructor");
+    }
+}
+
+struct ThrowsBomb;
+
+impl Drop for ThrowsBomb {
+    fn drop(&mut self) {
+        panic::panic_any(Bomb);
+    }
+}
+
+/// Not under `everywhere`: a runtime's end is looked at.
+#[test]
+fn payload_whose_destructor_panics_ends_neither_a_coroutine_nor_a_runtime() {
+    for _ in 0..2 {
+        let alive = coro::run(|| {
+            defer(|| panic::panic_any(Bomb)).unwrap();
+            // One which has begun, and one which never does.
+            let begun = spawn(|| defer(|| panic::panic_any(Bomb)).unwrap());
+            begun.join().unwrap();
+            let thrower = ThrowsBomb;
+            drop(spawn(move || drop(thrower)));
+            coro::stats().unwrap().alive
+        });
+        assert_eq!(alive.unwrap(), 1);
+        assert!(current().is_none());
+    }
 }

@@ -57,8 +57,7 @@ fn hog_is_named_with_its_spawn_site_and_its_frames() {
         let (line, frames) = report(&mut hogs, "coro::scheduler::switch::start");
         computes(&frames);
         let place = format!("tests/programs/hogs.rs:{}:", line_of("tests/programs/hogs.rs", "HOG"));
-        for words in
-            ["coro: coroutine #", " 'hog', spawned at ", &place, "without a switch", "coro::yield_now"]
+        for words in ["coro: coroutine #", " 'hog', spawned at ", &place, "without a switch", "coro::offload"]
         {
             assert!(line.contains(words), "{words:?} is missing in {line:?}");
         }
@@ -77,6 +76,16 @@ fn main_can_be_a_hog() {
 }
 
 #[test]
+fn main_can_be_all_that_waits() {
+    let (line, frames) = report(&mut start("1", "lone"), "coro::scheduler::switch::start");
+    computes(&frames);
+    assert!(
+        line.contains(" 'hog', ") && line.contains("1 other of worker 0, which has begun, and "),
+        "{line}"
+    );
+}
+
+#[test]
 fn program_that_handles_the_signal_is_left_alone() {
     let mut hogs = Command::new(program("hogs", Profile::Release));
     let output = hogs.args(["1", "handled"]).output().expect("it ends");
@@ -87,7 +96,7 @@ fn program_that_handles_the_signal_is_left_alone() {
 
 #[test]
 fn who_switches_or_keeps_nobody_waiting_is_not_named() {
-    for (workers, how) in [("1", "often"), ("2", "often"), ("1", "alone")] {
+    for (workers, how) in [("1", "often"), ("2", "often"), ("1", "alone"), ("1", "joined")] {
         let output = start(workers, how).wait_with_output().expect("it ends");
         assert_eq!(
             (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),

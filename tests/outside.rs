@@ -3,9 +3,11 @@
 #[path = "support/runtimes.rs"]
 mod runtimes;
 
+use std::env;
+use std::fs::File;
 use std::future::Future;
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::process::{Command, Stdio};
@@ -17,6 +19,9 @@ use std::thread;
 use std::time::Duration;
 
 use coro::{offload, process, signal, sleep, spawn, timeout, wait, wait_readable, wait_writable, yield_now};
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use pretty_assertions::assert_eq;
 
 use runtimes::{Counted, everywhere};
@@ -283,7 +288,8 @@ fn child_process_is_waited_for_while_others_run() {
         let mut stubborn = shell("exec sleep 1000");
         let late = stubborn.wait_timeout(SHORT).unwrap_err();
         assert!(
-            late.kind() == std::io::ErrorKind::TimedOut && late.to_string().contains("child process"),
+            late.kind() == std::io::ErrorKind::TimedOut
+                && late.to_string() == format!("child process {} did not end within 2ms", stubborn.id()),
             "{late}"
         );
         assert!(timeout(SHORT, || stubborn.wait_timeout(LONG)).is_err());
@@ -291,4 +297,26 @@ fn child_process_is_waited_for_while_others_run() {
         assert!(!stubborn.wait().unwrap().success());
         assert!(!stubborn.wait().unwrap().success(), "it is remembered");
     });
+}
+
+/// In a process of its own: its limit of descriptors is that of what is open.
+#[test]
+fn child_process_without_a_descriptor_for_it_is_not_left_behind() {
+    const CHILD: &str = "CORO_TEST_CHILD";
+    if env::var_os(CHILD).is_none() {
+        let name = "child_process_without_a_descriptor_for_it_is_not_left_behind";
+        let mut again = Command::new(env::current_exe().unwrap());
+        let output = again.args(["--exact", name, "--test-threads=1"]).env(CHILD, "1").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    coro::run(|| {
+        let next = File::open("/dev/null").unwrap().as_raw_fd() as u64;
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, next, hard).unwrap();
+        let error = process::spawn(Command::new("sleep").arg("1000")).unwrap_err();
+        assert!(error.to_string().starts_with("cannot get a descriptor of child process "), "{error}");
+        assert_eq!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Err(Errno::ECHILD));
+    })
+    .unwrap();
 }

@@ -6,6 +6,7 @@
 use super::current::{outside, running};
 use super::extra;
 use crate::error::Result;
+use crate::sys::unwind;
 
 /// Runs `f` at the running coroutine's end: after its function has returned, panicked or been cancelled, the
 /// last deferred first. `f` may wait; a panic in it is reported and ends nothing else.
@@ -34,11 +35,11 @@ pub fn defer(f: impl FnOnce() + 'static) -> Result<()> {
     Ok(())
 }
 
-/// Runs the deferred functions, also those that they defer. `run_one` runs each.
-pub(super) fn run_all(extra: &extra::Extra, run_one: impl Fn(Box<dyn FnOnce()>)) {
+/// Runs the deferred functions, also those that they defer.
+pub(super) fn run_all(extra: &extra::Extra) {
     loop {
         let last = extra.deferred.borrow_mut().pop();
         let Some(deferred) = last else { return };
-        run_one(deferred);
+        unwind::contain(deferred);
     }
 }

@@ -1,6 +1,5 @@
 //! What a coroutine runs from its first instruction to its last, but for the switch.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -9,6 +8,7 @@ use super::waiter::Waiters;
 use super::{cancel, defer, extra, local};
 use crate::abi::record::Record;
 use crate::arch;
+use crate::sys::unwind;
 
 /// Puts into a record what its coroutine is to do.
 #[inline]
@@ -47,7 +47,7 @@ pub(crate) fn run(record: &Record) -> Waiters {
     if let Some(packet) = packet {
         // The result of a detached coroutine is dropped here. A panic in its destructor has been reported by the
         // hook.
-        isolate(|| drop(packet));
+        unwind::contain(|| drop(packet));
         // What that destructor has deferred: later there is only the scheduler left to drop it.
         wind_up(record);
     }
@@ -63,7 +63,7 @@ pub(crate) fn run(record: &Record) -> Waiters {
 pub(crate) fn abandon(task: TaskHalf) -> Waiters {
     task.abandon();
     let (waiters, packet) = task.complete();
-    isolate(|| drop(packet));
+    unwind::contain(|| drop(packet));
     waiters
 }
 
@@ -72,15 +72,10 @@ pub(crate) fn wind_up(record: &Record) {
     if extra::get(record).is_some() {
         cancel::shield(record, || {
             let extra = extra::get_or_make(record);
-            defer::run_all(extra, isolate);
-            local::drop_all(extra, |value| isolate(|| drop(value)));
+            defer::run_all(extra);
+            local::drop_all(extra);
             // What the locals' destructors have deferred.
-            defer::run_all(extra, isolate);
+            defer::run_all(extra);
         });
     }
-}
-
-/// Keeps a panic from spreading: the hook has reported it.
-fn isolate(f: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(f));
 }

@@ -16,6 +16,7 @@ use super::cancel::Cancelled;
 use super::completion::Completion;
 use super::waiter::Waiters;
 use crate::error::Error;
+use crate::sys::unwind;
 
 /// Why a coroutine has no result.
 pub struct JoinError(Cause);
@@ -252,8 +253,7 @@ impl<F: FnOnce() -> T, T> Task for Packet<F, T> {
     fn abandon(&self) {
         let function = self.take_function();
         self.end(Err(JoinError(Cause::Cancelled)));
-        // A panic in a destructor has been reported by the hook; it ends nobody else.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(function)));
+        unwind::contain(|| drop(function));
     }
 }
 

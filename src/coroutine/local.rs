@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 
 use super::current::running;
 use super::extra;
+use crate::sys::unwind;
 
 /// A static whose value each coroutine has for itself. Made by [`coroutine_local!`](crate::coroutine_local).
 pub struct LocalKey<T: 'static> {
@@ -120,14 +121,15 @@ impl<T: 'static> fmt::Debug for LocalKey<T> {
     }
 }
 
-/// Drops the running coroutine's locals, the last made first. `drop_one` runs each destructor.
-pub(super) fn drop_all(extra: &extra::Extra, drop_one: impl Fn(Box<dyn Any>)) {
+/// Drops the running coroutine's locals, the last made first.
+pub(super) fn drop_all(extra: &extra::Extra) {
     extra.locals_ended.set(true);
     loop {
         let last = extra.locals.borrow_mut().pop();
         let Some((_, value)) = last else { return };
         // SAFETY: it came from `Box::into_raw`, and is out of the list. No reference is left: see `try_with`;
         // one to this value can't be held by a destructor that runs before this one.
-        drop_one(unsafe { Box::from_raw(value.as_ptr()) });
+        let value = unsafe { Box::from_raw(value.as_ptr()) };
+        unwind::contain(|| drop(value));
     }
 }

@@ -6,13 +6,12 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::Work;
-use crate::sys::lock;
+use crate::sys::{lock, unwind};
 
 /// More threads than this don't make what blocks in the system any faster.
 const MOST_THREADS: usize = 256;
@@ -72,7 +71,7 @@ fn work() {
             drop(state);
             job.run();
             // With the last reference goes perhaps a result that nobody wants any more, whose destructor may do anything.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
+            unwind::contain(|| drop(job));
             state = POOL.state();
             continue;
         }

@@ -29,11 +29,13 @@ use std::time::Duration;
 use crate::abi::layout;
 use crate::abi::record::Kind as CoroutineKind;
 use crate::abi::state::State;
+use crate::abi::wait::WaitReason;
 use crate::debug::{crash, quit, sample};
 use crate::error::{Kind, Result};
-use crate::registry::{self, Tenant};
+use crate::registry::{self, Tenant, transition};
 use crate::scheduler::stuck::MONITOR;
 use crate::scheduler::{ending, remote};
+use crate::stack::geometry::SlotIndex;
 use crate::stack::region::{self, Region};
 use crate::sys::{self, clock, signal};
 
@@ -184,7 +186,10 @@ fn report(region: &'static Region, index: u32, seen: Seen, used: u64, named: &mu
     });
     // Perhaps it has just ended.
     let Some((record, hog)) = running else { return };
-    let others = row.alive.load(Relaxed).saturating_sub(u64::from(hog.kind == CoroutineKind::User));
+    let mut others = row.alive.load(Relaxed);
+    if hog.kind == CoroutineKind::User {
+        others = others.saturating_sub(1) + u64::from(keeps_main_waiting(region, row));
+    }
     if others == 0 || named.contains(&hog.id) {
         return;
     }
@@ -200,6 +205,22 @@ fn report(region: &'static Region, index: u32, seen: Seen, used: u64, named: &mu
     let _ = io::stderr().write_all(format!("{}\n{frames}", sentence(&hog, index, used, others)).as_bytes());
 }
 
+/// Whether a worker's main could go on: it is ready, or waits for what the worker itself has to look at. If it waits for
+/// another coroutine, as for the end of one that computes, that may be as it should be.
+fn keeps_main_waiting(region: &Region, row: &layout::Worker) -> bool {
+    let record = region.record(SlotIndex(row.main.load(Relaxed)));
+    let seen = transition::read(&record.state, || {
+        let reason = record.wait_reason.load(Relaxed);
+        let reason = WaitReason::ALL.into_iter().find(|known| *known as u32 == reason);
+        reason.is_some_and(WaitReason::is_reactors) || record.wait_deadline.load(Relaxed) != 0
+    });
+    seen.is_some_and(|(word, is_reactors)| match word.state() {
+        State::Ready => true,
+        State::Parked => is_reactors,
+        _ => false,
+    })
+}
+
 fn sentence(hog: &Tenant, worker: u32, used: u64, others: u64) -> String {
     let Tenant { id, kind, name, spawn_site, .. } = hog;
     let name = name.as_deref().filter(|_| *kind == CoroutineKind::User);
@@ -213,7 +234,7 @@ fn sentence(hog: &Tenant, worker: u32, used: u64, others: u64) -> String {
         others => format!("{others} others of worker {worker}, which have begun"),
     };
     format!(
-        "coro: {who} has computed for {} ms without a switch: {waiting}, and all I/O and timers there wait for it; let it call coro::yield_now now and then, or compute on a thread of its own",
+        "coro: {who} has computed for {} ms without a switch: {waiting}, and all I/O and timers there wait for it; let it call coro::yield_now now and then, or compute in coro::offload",
         used / 1_000_000
     )
 }

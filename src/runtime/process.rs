@@ -32,27 +32,42 @@ pub struct Child {
 /// Starts a child process. That itself may block for a moment, as std's does.
 ///
 /// # Errors
-/// As `std::process::Command::spawn`; and where the system has no pidfds (before Linux 5.3).
+/// As `std::process::Command::spawn`; and where the system has no pidfds (before Linux 5.3), or the process can have no more
+/// descriptors: then the child, which nobody could wait for, is ended.
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
-    Child::from_std(command.spawn()?)
+    let mut inner = command.spawn()?;
+    match pidfd(&inner) {
+        Ok(pidfd) => Ok(Child { inner, pidfd }),
+        Err(error) => {
+            // Both fail for one that has been waited for only.
+            let _ = inner.kill();
+            let _ = inner.wait();
+            Err(error)
+        }
+    }
+}
+
+/// A descriptor of a child that was not waited for.
+fn pidfd(child: &process::Child) -> io::Result<OwnedFd> {
+    // SAFETY: the call has no memory effects. The number is still the child's, since nobody has waited for it.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
+    if fd < 0 {
+        let error = io::Error::last_os_error();
+        let what = format!("cannot get a descriptor of child process {}: {error}", child.id());
+        return Err(io::Error::new(error.kind(), what));
+    }
+    // SAFETY: it was made just now, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
 impl Child {
     /// One that std has started, and that was not waited for.
     ///
     /// # Errors
-    /// Where the system has no pidfds (before Linux 5.3), or the process can have no more descriptors.
+    /// Where the system has no pidfds (before Linux 5.3), or the process can have no more descriptors. The child runs on
+    /// then, as one whose `std::process::Child` was dropped.
     pub fn from_std(child: process::Child) -> io::Result<Child> {
-        // SAFETY: the call has no memory effects. The number is still the child's, since nobody has waited for it.
-        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
-        if fd < 0 {
-            let error = io::Error::last_os_error();
-            let what = format!("cannot get a descriptor of child process {}: {error}", child.id());
-            return Err(io::Error::new(error.kind(), what));
-        }
-        // SAFETY: it was made just now, and nobody else has it.
-        let pidfd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
-        Ok(Child { inner: child, pidfd })
+        Ok(Child { pidfd: pidfd(&child)?, inner: child })
     }
 
     /// Waits until the process has ended; closes its standard input first, as std does. May be called again.
@@ -78,11 +93,16 @@ impl Child {
                 return Ok(status);
             }
             watch(self.pidfd.as_fd(), Direction::Read, WaitReason::Process, timeout).map_err(|error| {
-                let what = format!(
-                    "waiting for child process {} (descriptor {}): {error}",
-                    self.inner.id(),
-                    self.pidfd.as_raw_fd()
-                );
+                let id = self.inner.id();
+                let what = match (error.kind(), timeout) {
+                    (io::ErrorKind::TimedOut, Some(timeout)) => {
+                        format!("child process {id} did not end within {timeout:?}")
+                    }
+                    _ => {
+                        let fd = self.pidfd.as_raw_fd();
+                        format!("waiting for child process {id} (descriptor {fd}): {error}")
+                    }
+                };
                 io::Error::new(error.kind(), what)
             })?;
         }

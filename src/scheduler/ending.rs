@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use super::worker;
 use crate::abi::layout::WORKER_COUNT;
 use crate::abi::record::{Kind, Record, request};
 use crate::abi::state::State;
@@ -118,6 +119,10 @@ fn look_at(region: &'static Region, runtime: u32, later: u64) -> Option<u64> {
     // Not `eprintln!`, which panics when nobody reads it.
     let _ = io::stderr().write_all(sentence(region, &left, grace, status).as_bytes());
     if let Some(status) = status {
+        // The destructors of this thread's thread-locals run now, while coroutines may be parked that use them: they find no
+        // worker, so that they can't let one of those go on.
+        // SAFETY: none is set.
+        unsafe { worker::set_current(None) };
         process::exit(status);
     }
     None

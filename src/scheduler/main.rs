@@ -231,6 +231,7 @@ impl Drop for Running {
     /// Ends everything, also when main's function has panicked (its unwinding has been caught before).
     fn drop(&mut self) {
         debug_assert!(!thread::panicking(), "main's panic is caught, and resumed after this");
+        let _whole = WholeEnd;
         let worker = &*self.worker;
         entry::wind_up(worker.main);
         self.end_others();
@@ -256,6 +257,17 @@ impl Drop for Running {
         extra::free(worker.main);
         // SAFETY: a native slot has no stack; main's is the thread's own.
         unsafe { slots::release(worker.region, worker.region.slot(worker.main)) };
+    }
+}
+
+/// A runtime's end. What unwinds out of it, which nothing should, would leave parked coroutines to a worker that is gone.
+struct WholeEnd;
+
+impl Drop for WholeEnd {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            park::last_words(format_args!("a panic, told of above, has cut a runtime's end short"));
+        }
     }
 }
 

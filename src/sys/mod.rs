@@ -23,5 +23,6 @@ pub(crate) mod process;
 pub(crate) mod signal;
 pub(crate) mod stream;
 pub(crate) mod thread;
+pub(crate) mod unwind;
 #[cfg(feature = "sanitize")]
 pub(crate) mod valgrind;

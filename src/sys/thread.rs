@@ -5,10 +5,11 @@
 //! *what it runs should not allocate before it has something to do*. A fault of it is handled on its own stack.
 
 use std::ffi::CStr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{io, mem, ptr};
 
 use nix::sys::prctl;
+
+use super::unwind;
 
 /// What the thread is to do, once, and its name.
 struct Start<F>(Option<F>, &'static CStr);
@@ -32,8 +33,7 @@ extern "C" fn run<F: FnOnce()>(start: *mut libc::c_void) -> *mut libc::c_void {
     let mut start = unsafe { Box::from_raw(start.cast::<Start<F>>()) };
     // A name is a help; a thread without is as good.
     let _ = prctl::set_name(start.1);
-    // The hook has told of a panic.
-    let _ = catch_unwind(AssertUnwindSafe(start.0.take().expect("a thread starts once")));
+    unwind::contain(start.0.take().expect("a thread starts once"));
     ptr::null_mut()
 }
 

@@ -1,7 +1,8 @@
 //! Coroutines that keep their workers from others, and some that don't: `hogs WORKERS HOW`. HOW: `user` or `main` computes
-//! until the program is killed; `often` computes for as long in all, but switches; `alone` computes with nobody waiting;
-//! `handled` computes in a program that handles SIGURG, and says how often that came; the last three end by themselves
-//! after a second of computing. What is said of them goes to stderr.
+//! until the program is killed, and `lone` does beside main alone, which sleeps; `often` computes for as long in all, but
+//! switches; `alone` computes with nobody waiting, `joined` with main waiting for its end; `handled` computes in a program
+//! that handles SIGURG, and says how often that came; the last four end by themselves after a second of computing. What is
+//! said of them goes to stderr.
 
 use std::collections::HashSet;
 use std::env;
@@ -20,7 +21,7 @@ const LONG: Duration = Duration::from_secs(1_000_000);
 fn main() {
     let arguments: Vec<String> = env::args().collect();
     let [_, workers, how] = &arguments[..] else {
-        panic!("usage: hogs WORKERS user|main|often|alone|handled")
+        panic!("usage: hogs WORKERS user|main|lone|often|alone|joined|handled")
     };
     let workers = workers.parse().expect("WORKERS is a number");
     Builder::new().workers(workers).run(|| scene(workers, how)).expect("the runtime starts");
@@ -31,6 +32,14 @@ fn scene(workers: usize, how: &str) {
         let other = spawn(|| ());
         other.join().expect("it does nothing");
         return compute_for(Duration::from_secs(1));
+    }
+    if how == "joined" {
+        let hog = spawn(|| compute_for(Duration::from_secs(1)));
+        return hog.join().expect("it only computes");
+    }
+    if how == "lone" {
+        let _hog = CoroutineBuilder::new().name("hog").spawn(|| compute_for(LONG));
+        return sleep(Duration::from_millis(1));
     }
     // Some on each worker.
     let threads = Arc::new(Mutex::new(HashSet::new()));
