@@ -10,9 +10,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Features beyond the default ones that have tests of their own; those that Cargo.toml doesn't know are left out.
-tested_features=(inspect)
-
 # Kernels before 6.13 guard stacks by mprotect. CORO_REDZONE forces that, and the library's unit tests and the
 # integration tests run once more with it, except these, which can't tell the difference:
 same_with_mprotect=(
@@ -121,7 +118,7 @@ step() { # title, command and arguments
 
 # A `cargo test` whose closing lines ("test result: …") are also kept, to be summed up.
 cargo_test() {
-    cargo test --workspace --no-fail-fast "${features[@]}" "$@" | tee -a "$log"
+    cargo test --workspace --no-fail-fast "$@" | tee -a "$log"
 }
 
 with_mprotect() {
@@ -190,16 +187,9 @@ summary() {
 
 tests/install.sh
 
-features=()
-for feature in "${tested_features[@]}"; do
-    if grep -q "^$feature *=" Cargo.toml; then
-        features+=(--features "$feature")
-    fi
-done
-
 # Not --all-targets: with the attributes' crate among what is asked for, Cargo builds it, and all that needs it, otherwise
 # than the tests below do, which would be everything once more.
-step "build everything" cargo build --workspace --bins --tests --examples --benches "${features[@]}"
+step "build everything" cargo build --workspace --bins --tests --examples --benches
 step "check with the default features" cargo check --workspace
 step "check the library without features" cargo check --lib --no-default-features
 if ((${#failed[@]})); then

@@ -12,16 +12,20 @@
 //! fd was closed finds valid memory. The tag in the event has the source's generation; a source whose generation
 //! has gone on ignores it.
 
+mod readiness;
+
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use nix::sys::epoll::EpollFlags;
 
+pub(crate) use self::readiness::Seen;
+use self::readiness::{CLOSED, READABLE, Readiness, SHUT, URGENT, WRITABLE};
 use super::Ready;
 use super::poller::Poller;
 use crate::coroutine::waiter::{Waiter, Waiters};
@@ -34,22 +38,11 @@ pub(crate) enum Direction {
     Write = 1,
 }
 
-/// Readiness: low bits as here, the tick in the high half.
-const READABLE: u64 = 1;
-const WRITABLE: u64 = 2;
-/// Sticky: the peer has closed or something has broken, so that a short read says nothing of being drained.
-const CLOSED: u64 = 4;
-/// Sticky: its owner has closed it for all who share it; see [`Source::shut`].
-const SHUT: u64 = 8;
-/// Sticky: urgent data has come, at whose mark a read ends short, with more behind it.
-const URGENT: u64 = 16;
-const TICK: u64 = 1 << 32;
-
 /// See the module. In a pool, for ever.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Source {
-    readiness: AtomicU64,
+    readiness: Readiness,
     /// Counts the file descriptors that have used this source.
     generation: AtomicU64,
     waiting: Mutex<Waiting>,
@@ -66,24 +59,6 @@ struct Waiting {
 impl fmt::Debug for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Waiting").field("by_direction", &self.by_direction).finish_non_exhaustive()
-    }
-}
-
-/// What was seen of a source before an attempt.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen(u64);
-
-impl Seen {
-    /// Whether an end or an error was told of.
-    #[inline]
-    pub(crate) fn is_closed(self) -> bool {
-        self.0 & CLOSED != 0
-    }
-
-    /// Whether an attempt is of no use: it was [shut](Source::shut).
-    #[inline]
-    pub(crate) fn is_shut(self) -> bool {
-        self.0 & SHUT != 0
     }
 }
 
@@ -122,7 +97,7 @@ pub(crate) fn acquire() -> &'static Source {
 
 fn make() -> &'static Source {
     Box::leak(Box::new(Source {
-        readiness: AtomicU64::new(READABLE | WRITABLE),
+        readiness: Readiness::new(),
         generation: AtomicU64::new(1),
         waiting: Mutex::default(),
     }))
@@ -145,7 +120,7 @@ pub(crate) fn release(source: &'static Source, fd: BorrowedFd<'_>) {
     debug_assert!(waiting.by_direction.iter().all(Waiters::is_empty), "somebody waits on what has no owner");
     // Release: pairs with `on_event`'s Acquire: an event of the old fd is ignored from here on.
     source.generation.fetch_add(1, Release);
-    source.readiness.store(READABLE | WRITABLE, Relaxed);
+    source.readiness.reset();
     drop(waiting);
     pool().free.push(source);
 }
@@ -185,28 +160,27 @@ impl Source {
     }
 
     /// To be asked before an attempt, and given to [`Source::drained`] after it.
+    #[inline]
     pub(crate) fn seen(&self) -> Seen {
-        Seen(self.readiness.load(Acquire))
+        self.readiness.seen()
     }
 
     /// The attempt found nothing left: the bit goes, unless an event has come since.
+    #[inline]
     pub(crate) fn drained(&self, direction: Direction, seen: Seen) {
-        let without = seen.0 & !bit(direction);
-        // AcqRel: pairs with `on_event`'s. A failure means a new event, and the bit stays.
-        let _ = self.readiness.compare_exchange(seen.0, without, AcqRel, Relaxed);
+        self.readiness.drained(direction, seen);
     }
 
-    /// The attempt moved fewer bytes than there was room for: on a stream that means drained, unless the peer
-    /// has closed, which gives no further event, or there is a mark in the stream.
+    /// The attempt moved fewer bytes than there was room for.
+    #[inline]
     pub(crate) fn short(&self, direction: Direction, seen: Seen) {
-        if seen.0 & (CLOSED | URGENT) == 0 {
-            self.drained(direction, seen);
-        }
+        self.readiness.short(direction, seen);
     }
 
     /// Whether an attempt may succeed.
+    #[inline]
     pub(crate) fn is_ready(&self, direction: Direction) -> bool {
-        self.readiness.load(Acquire) & bit(direction) != 0
+        self.readiness.is_ready(direction)
     }
 
     /// Puts one on the list of those to be told; `false` if an attempt may succeed now. `poller` is the
@@ -273,8 +247,7 @@ impl Source {
             return;
         }
         // As an event: who finds nothing at this moment must not clear the bits.
-        let bits = SHUT | READABLE | WRITABLE;
-        let _ = self.readiness.fetch_update(AcqRel, Relaxed, |now| Some((now | bits).wrapping_add(TICK)));
+        self.readiness.note(SHUT | READABLE | WRITABLE);
         self.wake_all(&mut waiting, [true, true], ready);
     }
 
@@ -300,8 +273,7 @@ impl Source {
         if !self.is_of(tag) {
             return;
         }
-        // AcqRel: whoever sees the bit makes his attempt after the event; see `drained`.
-        let _ = self.readiness.fetch_update(AcqRel, Relaxed, |now| Some((now | bits).wrapping_add(TICK)));
+        self.readiness.note(bits);
         if let Some(hook) = &waiting.hook {
             hook.on_event(self, ready);
         }
@@ -316,12 +288,5 @@ impl Source {
                 }
             }
         }
-    }
-}
-
-fn bit(direction: Direction) -> u64 {
-    match direction {
-        Direction::Read => READABLE,
-        Direction::Write => WRITABLE,
     }
 }
