@@ -113,6 +113,15 @@ impl<T: Told> Registered<T> {
         }
     }
 
+    /// What a read is to give that got `count` bytes: an end which the own `close` has made, amid the attempt, is the error that it
+    /// is for everybody else.
+    pub(super) fn unless_closed(&self, operation: Operation, count: usize, room: usize) -> io::Result<usize> {
+        if count == 0 && room > 0 && self.has_been_closed() {
+            return Err(self.is_closed(operation));
+        }
+        Ok(count)
+    }
+
     /// Says that the next attempt would be in vain: a connection that was just begun.
     pub(super) fn expect_nothing_yet(&self, direction: Direction) {
         self.source.drained(direction, self.source.seen());

@@ -221,20 +221,22 @@ macro_rules! stream {
         impl Read for &$type {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 let room = buffer.len();
-                self.inner.run_sized(
+                let count = self.inner.run_sized(
                     self.reading(),
                     |stream| receive(stream, buffer),
                     |n| $short_is_drained && 0 < *n && *n < room,
-                )
+                )?;
+                self.inner.unless_closed(self.reading(), count, room)
             }
 
             fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 let room = buffers.iter().map(|buffer| buffer.len()).sum();
-                self.inner.run_sized(
+                let count = self.inner.run_sized(
                     self.reading(),
                     |mut stream| stream.read_vectored(buffers),
                     |n| $short_is_drained && 0 < *n && *n < room,
-                )
+                )?;
+                self.inner.unless_closed(self.reading(), count, room)
             }
         }
 

@@ -302,7 +302,7 @@ impl TcpStream {
         let (count, _) = self
             .inner
             .run_until(operation, deadline, attempt, |(count, is_short)| 0 < *count && *is_short)?;
-        Ok(count)
+        self.inner.unless_closed(operation, count, 1)
     }
 
     /// As [`Write::write`], for as long as the patience lasts.
