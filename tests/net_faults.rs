@@ -6,18 +6,21 @@ mod runtimes;
 #[path = "support/tcp.rs"]
 mod tcp;
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::thread::JoinHandleExt as _;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
+use std::{env, fs, thread};
 
 use coro::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
-use coro::{spawn, yield_now};
+use coro::{Builder, spawn, yield_now};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::socket::{setsockopt, sockopt};
 use pretty_assertions::assert_eq;
 
 use runtimes::wait_until_parked;
@@ -216,44 +219,98 @@ fn signals_a_thousand_times_a_second_disturb_nothing() {
     assert!(sent > 20, "{sent} signals");
 }
 
+/// How many rude peers there are; `CORO_RUDE_PEERS` in the environment: so many.
+fn rude_peers() -> usize {
+    let asked = env::var("CORO_RUDE_PEERS").ok();
+    asked.map_or(400, |count| count.parse().expect("CORO_RUDE_PEERS is a number"))
+}
+
+/// What they are; but for those which the runtime itself opens when it is first asked, and the folder's.
+fn open_descriptors() -> BTreeSet<String> {
+    let links = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let opened = links.filter_map(|link| Some((link.file_name(), fs::read_link(link.path()).ok()?)));
+    let others = opened.filter(|(_, to)| !to.ends_with("pagemap") && !to.ends_with("fd"));
+    others.map(|(number, to)| format!("{} {}", number.display(), to.display())).collect()
+}
+
+/// In a process of its own, whose descriptors and coroutines are nobody else's.
 #[test]
-fn many_peers_that_come_and_go_in_any_way_leave_the_others_alone() {
-    let _alone = alone();
-    run(|| {
-        let listener = TcpListener::bind(ANYWHERE).unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(stream) = stream else { continue };
-                spawn(move || std::io::copy(&mut &stream, &mut &stream));
-            }
-        });
-        let rude = (0..200).map(|n| {
-            spawn(move || {
-                let mut stream = TcpStream::connect(address).unwrap();
-                stream.write_all(&vec![7; n * 100]).unwrap();
-                match n % 4 {
-                    0 => drop(stream),
-                    1 => stream.set_linger(Some(Duration::ZERO)).unwrap(),
-                    2 => stream.shutdown(Shutdown::Write).unwrap(),
-                    _ => stream.close(),
-                }
-            })
-        });
-        let rude: Vec<_> = rude.collect();
-        let polite = (0..50).map(|n: u8| {
-            spawn(move || {
-                let mut stream = TcpStream::connect(address).unwrap();
-                for _ in 0..20 {
-                    stream.write_all(&[n; 500]).unwrap();
-                    let mut bytes = [0; 500];
-                    stream.read_exact(&mut bytes).unwrap();
-                    assert_eq!(bytes, [n; 500]);
-                }
-            })
-        });
-        join_all(polite.collect::<Vec<_>>());
-        join_all(rude);
-        assert!(!server.is_finished());
+fn many_peers_that_come_and_go_in_any_way_leave_the_others_alone_and_nothing_behind() {
+    const CHILD: &str = "CORO_TEST_CHILD";
+    if env::var_os(CHILD).is_none() {
+        let name = "many_peers_that_come_and_go_in_any_way_leave_the_others_alone_and_nothing_behind";
+        let mut again = Command::new(env::current_exe().unwrap());
+        again.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CHILD, "1");
+        let output = again.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        said.lines().filter(|line| line.contains(" rude peers")).for_each(|line| println!("{line}"));
+        return;
+    }
+    for workers in [1, 2] {
+        Builder::new().workers(workers).run(|| peers_come_and_go(workers)).unwrap();
+    }
+}
+
+fn peers_come_and_go(workers: usize) {
+    let before = open_descriptors();
+    let listener = TcpListener::bind(ANYWHERE).unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else { continue };
+            spawn(move || std::io::copy(&mut &stream, &mut &stream));
+        }
     });
+    let polite = (0..50).map(|n: u8| {
+        spawn(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            for _ in 0..20 {
+                stream.write_all(&[n; 500]).unwrap();
+                let mut bytes = [0; 500];
+                stream.read_exact(&mut bytes).unwrap();
+                assert_eq!(bytes, [n; 500]);
+            }
+        })
+    });
+    let polite: Vec<_> = polite.collect();
+    let (count, mut random) = (rude_peers(), fastrand::Rng::with_seed(7));
+    for first in (0..count).step_by(200) {
+        let rude = (first..count.min(first + 200)).map(|_| {
+            let (end, length) = (random.u8(0..6), random.usize(0..20_000));
+            spawn(move || {
+                let mut stream = TcpStream::connect(address).unwrap();
+                stream.write_all(&vec![7; length]).unwrap();
+                match end {
+                    0 => drop(stream),
+                    1 => reset(stream),
+                    2 => stream.shutdown(Shutdown::Write).unwrap(),
+                    3 => stream.close(),
+                    // In the middle of what comes back; and at its end.
+                    4 => _ = stream.read(&mut [0; 100]),
+                    _ => {
+                        stream.shutdown(Shutdown::Write).unwrap();
+                        assert_eq!(std::io::copy(&mut stream, &mut std::io::sink()).unwrap(), length as u64);
+                    }
+                }
+            })
+        });
+        join_all(rude.collect::<Vec<_>>());
+    }
+    join_all(polite);
+    assert!(!server.is_finished());
+    server.cancel().unwrap();
+    assert!(server.join().is_err());
+    // Nobody is left: the server's coroutine of each connection has seen its end.
+    while coro::stats().unwrap().alive > 0 {
+        coro::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(open_descriptors(), before, "descriptors are left open, or too many are closed");
+    println!("\n{count} rude peers, workers: {workers}");
+}
+
+/// Closes with a reset instead of an end.
+fn reset(stream: TcpStream) {
+    let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+    setsockopt(&stream, sockopt::Linger, &linger).unwrap();
 }

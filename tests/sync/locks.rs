@@ -233,6 +233,6 @@ fn nobody_waits_for_long_while_another_locks_again_and_again() {
         assert!(greedy.join().unwrap() > 20);
         modest.join().unwrap()
     });
-    // How long it was depends on the machine; that it ends at all doesn't.
+    // How long it was depends on the machine; that it ends at all, though the greedy one never switches, doesn't.
     println!("the longest wait: {:?}", waited.unwrap());
 }
