@@ -45,7 +45,7 @@ use stepper::{Report, step_through, stop_at_random};
 use support::{Profile, program};
 
 /// All scenes of the debuggee, but for the `start` of the runtime.
-const LIFE: [&str; 13] = [
+const LIFE: [&str; 15] = [
     "spawn",
     "nested",
     "yield",
@@ -56,9 +56,11 @@ const LIFE: [&str; 13] = [
     "thread",
     "reuse",
     "control words",
+    "cancel",
     "two runtimes",
     "end",
     "panic",
+    "two workers",
 ];
 
 /// The instructions of `switch` that run only if the two sides' control words differ, and their code.
@@ -77,8 +79,8 @@ fn stops_in_a_release_build_are_right_under_fair() {
 
 #[test]
 fn stops_in_a_release_build_are_right_under_backtrack() {
-    // A panic unwinds as under the other policy.
-    steps(Profile::Release, "backtrack", &LIFE[..LIFE.len() - 1]);
+    // A panic unwinds as under the other policy, which alone has several workers.
+    steps(Profile::Release, "backtrack", &LIFE[..LIFE.len() - 2]);
 }
 
 // A debug build takes five times as many instructions, and its calls are the same: the short version leaves some out.
@@ -131,7 +133,9 @@ fn steps(profile: Profile, policy: &str, scenes: &[&str]) {
         let report = step_through(&debuggee, &[policy, from], seed, is_wanted);
         // Not by `eprintln!`, which the test harness swallows when the test passes.
         let _ = writeln!(std::io::stderr(), "{profile:?} {policy}: {report}");
-        let problems = problems(&report, profile, policy, if asked.is_some() { &LIFE } else { scenes });
+        // Several workers there are under `fair` alone.
+        let all = if policy == "fair" { &LIFE[..] } else { &LIFE[..LIFE.len() - 1] };
+        let problems = problems(&report, profile, policy, if asked.is_some() { all } else { scenes });
         assert!(problems.is_empty(), "{profile:?}, {policy}, seed {seed}:\n{}", problems.join("\n"));
         stepped += report.instructions();
         if stepped >= share {
@@ -155,7 +159,7 @@ fn problems(report: &Report, profile: Profile, policy: &str, scenes: &[&str]) ->
         report.mended.len() <= most_mended,
         format!("the compiler's CFI is wrong at {:#?}", report.mended),
     );
-    expect(report.gaps <= 20, format!("{} instructions of two threads' starts have no CFI", report.gaps));
+    expect(report.gaps <= 40, format!("{} instructions of four threads' starts have no CFI", report.gaps));
     expect(
         report.landing <= 500 * report.landings,
         format!("{} instructions to let {} panics land", report.landing, report.landings),

@@ -83,8 +83,14 @@ fn life(policy: Policy, dropped: &Arc<AtomicU32>) {
     panics();
     scene("control words");
     with_other_control_words();
+    scene("cancel");
+    cancels();
     scene("two runtimes");
     beside_another_runtime(policy);
+    if policy == Policy::Fair {
+        scene("two workers");
+        on_two_workers();
+    }
     scene("end");
     leave_some_behind(dropped);
 }
@@ -104,6 +110,9 @@ fn endless(policy: Policy) {
         in_one_slot();
         with_other_control_words();
         beside_another_runtime(policy);
+        if policy == Policy::Fair {
+            on_two_workers();
+        }
     }
 }
 
@@ -272,6 +281,44 @@ fn beside_another_runtime(policy: Policy) {
     });
     (0..6).for_each(|_| spawn(yield_now).join().unwrap());
     assert_eq!(other.join().unwrap(), 3);
+}
+
+/// One that waits, one that has not begun, and one that is shielded, are cancelled.
+fn cancels() {
+    let waits = spawn(|| sleep(Duration::MAX));
+    let shielded = spawn(|| coro::shield(yield_now));
+    yield_now();
+    let fresh = spawn(|| sleep(Duration::MAX));
+    for cancelled in [&waits, &fresh, &shielded] {
+        cancelled.cancel().unwrap();
+    }
+    assert!(waits.join().unwrap_err().is_cancelled());
+    assert!(fresh.join().unwrap_err().is_cancelled());
+    let _ = shielded.join();
+}
+
+/// A runtime of two workers: what is spawned while the first one's main blocks its thread begins on the other one, and
+/// wakes who waits here.
+fn on_two_workers() {
+    let other = thread::spawn(|| {
+        Builder::new().workers(2).run(|| {
+            let has_begun = Arc::new(AtomicU32::new(0));
+            let begins = has_begun.clone();
+            let (sender, receiver) = channel(1);
+            let taken = spawn(move || {
+                begins.store(1, Ordering::Release);
+                sender.send(5).unwrap();
+                yield_now();
+            });
+            while has_begun.load(Ordering::Acquire) == 0 {
+                thread::yield_now();
+            }
+            let received = receiver.recv().unwrap();
+            taken.join().unwrap();
+            received
+        })
+    });
+    assert_eq!(other.join().unwrap().unwrap(), 5);
 }
 
 /// One that sleeps, one that waits for another one, one that (under `Fair`) never ran: main's end ends them all.

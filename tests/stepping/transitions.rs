@@ -36,6 +36,9 @@ impl Edges {
     }
 }
 
+/// The worker of a coroutine that any of them may begin.
+const NOBODYS: u64 = u32::MAX as u64;
+
 /// What is wrong, a sentence each.
 pub(crate) fn problems(edges: &Edges, before: &View, after: &View) -> Vec<String> {
     let mut problems = Vec::new();
@@ -100,6 +103,16 @@ fn record_problems(edges: &Edges, after: &View, old: &Coroutine, new: &Coroutine
     if from != "free" && to != "free" && identity(old) != identity(new) {
         problems.push(format!("{:?} has become {:?}", identity(old), identity(new)));
     }
+    // A worker takes whom nobody has begun, and keeps him.
+    let is_taken = old.worker == NOBODYS && from == "ready" && to == "ready";
+    if from != "free" && to != "free" && old.worker != new.worker && !is_taken {
+        problems.push(format!(
+            "{} was worker {}'s, and has become worker {}'s",
+            show(old),
+            old.worker,
+            new.worker
+        ));
+    }
     // The link is cut before the state says that it doesn't run any more. Switch's leads to main.
     let is_left = from == "running" && to != "running" || from == "free" && to == "new";
     let may_be_linked = new.kind == "switch" || new.flags.iter().any(|flag| flag == "lent");
@@ -112,7 +125,7 @@ fn record_problems(edges: &Edges, after: &View, old: &Coroutine, new: &Coroutine
 /// What a coroutine keeps for life.
 fn identity(of: &Coroutine) -> impl PartialEq + std::fmt::Debug + '_ {
     let place = (&of.spawn_file, of.spawn_line, &of.stack);
-    (of.id, &of.kind, &of.name, of.parent, of.worker, place)
+    (of.id, &of.kind, &of.name, of.parent, place)
 }
 
 #[test]
