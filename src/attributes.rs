@@ -74,5 +74,8 @@ fn cannot_start(error: &Error) -> ! {
 /// If no runtime can be started.
 #[track_caller]
 pub fn start_test<T>(builder: Builder, test: fn() -> T) -> T {
-    builder.run(test).unwrap_or_else(|error| panic!("no runtime for the test: {error}"))
+    match builder.run(test) {
+        Ok(result) => result,
+        Err(error) => panic!("no runtime for the test: {error}"),
+    }
 }

@@ -32,7 +32,9 @@ use crate::sys::clock;
 /// ```
 #[track_caller]
 pub fn sleep(duration: Duration) {
-    sleep_to(clock::after(duration), duration.is_zero()).unwrap_or_else(|error| panic!("{error}"));
+    if let Err(error) = sleep_to(clock::after(duration), duration.is_zero()) {
+        panic!("{error}");
+    }
 }
 
 /// Lets others run until `deadline`. A deadline that has passed is a [`yield_now`](crate::yield_now).
@@ -42,7 +44,9 @@ pub fn sleep(duration: Duration) {
 #[track_caller]
 pub fn sleep_until(deadline: Instant) {
     let is_past = deadline <= Instant::now();
-    sleep_to(clock::from_instant(deadline), is_past).unwrap_or_else(|error| panic!("{error}"));
+    if let Err(error) = sleep_to(clock::from_instant(deadline), is_past) {
+        panic!("{error}");
+    }
 }
 
 fn sleep_to(deadline: u64, is_past: bool) -> Result<(), Error> {

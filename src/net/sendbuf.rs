@@ -125,6 +125,7 @@ impl<S: SendsBytes> BufferedSender<S> {
     ///
     /// # Panics
     /// If `low` is not below `high`.
+    #[track_caller]
     pub fn set_watermarks(&self, low: usize, high: usize) {
         assert!(
             low < high,

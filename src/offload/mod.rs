@@ -87,6 +87,7 @@ impl<F: FnOnce() -> T, T> Job<F, T> {
     }
 
     /// Waits for the result, and takes it.
+    #[track_caller]
     fn wait(&self) -> T {
         loop {
             {
@@ -99,7 +100,9 @@ impl<F: FnOnce() -> T, T> Job<F, T> {
                 }
             }
             let object = (&raw const self.head).addr() as u64;
-            park::block(WaitReason::Offload, object, self).unwrap_or_else(|error| panic!("{error}"));
+            if let Err(error) = park::block(WaitReason::Offload, object, self) {
+                panic!("{error}");
+            }
         }
     }
 

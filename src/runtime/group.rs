@@ -11,7 +11,7 @@ use super::scope::scope;
 use super::spawn::CoroutineBuilder;
 use crate::abi::lifetimes::FamilyKind;
 use crate::coroutine::join::JoinError;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::time::sleep;
 
 /// Spawns a coroutine that begins with waiting for so long; as gevent's `spawn_later`. To cancel it before that is to not
@@ -39,8 +39,10 @@ where
         sleep(delay);
         f()
     };
-    let spawned = CoroutineBuilder::new().spawn_at(late, Location::caller());
-    spawned.unwrap_or_else(|error| panic!("coro::spawn_after: {error}"))
+    match CoroutineBuilder::new().spawn_at(late, Location::caller()) {
+        Ok(handle) => handle,
+        Err(error) => panic!("coro::spawn_after: {error}"),
+    }
 }
 
 /// Coroutines that are waited for, or cancelled, together. A value of it is a handle: clones are the same group. Dropping
@@ -84,8 +86,10 @@ impl Group {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        spawn_member(self.family.enter(), f, Location::caller())
-            .unwrap_or_else(|error| panic!("Group::spawn: {error}"))
+        match spawn_member(self.family.enter(), f, Location::caller()) {
+            Ok(handle) => handle,
+            Err(error) => panic!("Group::spawn: {error}"),
+        }
     }
 
     /// Waits until there are no members: also those that come meanwhile have ended then, with all that they have deferred.
@@ -168,8 +172,10 @@ impl Pool {
         T: Send + 'static,
     {
         let caller = Location::caller();
-        let spawned = self.place().and_then(|place| spawn_member(place, f, caller));
-        spawned.unwrap_or_else(|error| panic!("Pool::spawn: {error}"))
+        match self.place().and_then(|place| spawn_member(place, f, caller)) {
+            Ok(handle) => handle,
+            Err(error) => panic!("Pool::spawn: {error}"),
+        }
     }
 
     /// Calls `f` for each item, each in a coroutine of the pool; gives the results in the items' order. Items are asked for
@@ -188,18 +194,25 @@ impl Pool {
         R: Send,
     {
         let (f, caller) = (&f, Location::caller());
-        scope(|scope| {
+        let results = scope(|scope| {
             let spawn = |item| {
-                let member = self.place().unwrap_or_else(|error| panic!("Pool::map: {error}"));
+                let member = self.place()?;
                 let place = member.place();
                 let run = Run::new(move || f(item), member);
-                CoroutineBuilder::new()
-                    .spawn_scoped_at(scope, || run.run(), caller, |target| place.introduce(target))
-                    .unwrap_or_else(|error| panic!("Pool::map: {error}"))
+                CoroutineBuilder::new().spawn_scoped_at(
+                    scope,
+                    || run.run(),
+                    caller,
+                    |target| place.introduce(target),
+                )
             };
-            let handles: Vec<_> = items.into_iter().map(spawn).collect();
-            handles.into_iter().map(super::scope::ScopedJoinHandle::join).collect()
-        })
+            let handles = items.into_iter().map(spawn).collect::<Result<Vec<_>>>()?;
+            Ok(handles.into_iter().map(super::scope::ScopedJoinHandle::join).collect())
+        });
+        match results {
+            Ok(results) => results,
+            Err::<_, Error>(error) => panic!("Pool::map: {error}"),
+        }
     }
 
     fn place(&self) -> Result<Member> {

@@ -124,7 +124,10 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        CoroutineBuilder::new().spawn_scoped(self, f).unwrap_or_else(|error| panic!("Scope::spawn: {error}"))
+        match CoroutineBuilder::new().spawn_scoped(self, f) {
+            Ok(handle) => handle,
+            Err(error) => panic!("Scope::spawn: {error}"),
+        }
     }
 
     /// Cancels those of the scope's coroutines that there are now: see [`JoinHandle::cancel`].

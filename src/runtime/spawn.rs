@@ -43,7 +43,11 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    CoroutineBuilder::new().spawn(f).unwrap_or_else(|error| panic!("coro::spawn: {error}"))
+    // Not in a closure, here and wherever a caller is tracked: what panics there names the closure's own place.
+    match CoroutineBuilder::new().spawn(f) {
+        Ok(handle) => handle,
+        Err(error) => panic!("coro::spawn: {error}"),
+    }
 }
 
 /// Starts a coroutine that stays on this thread, and so may use what is not `Send`: as
@@ -76,7 +80,10 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    CoroutineBuilder::new().spawn_local(f).unwrap_or_else(|error| panic!("coro::spawn_local: {error}"))
+    match CoroutineBuilder::new().spawn_local(f) {
+        Ok(handle) => handle,
+        Err(error) => panic!("coro::spawn_local: {error}"),
+    }
 }
 
 /// A coroutine to be spawned with a name, or on a stack of another size; as `std::thread::Builder`.
@@ -245,5 +252,7 @@ fn prepare<'a>(
 /// ```
 #[track_caller]
 pub fn yield_now() {
-    park::yield_now().unwrap_or_else(|error| panic!("{error}"));
+    if let Err(error) = park::yield_now() {
+        panic!("{error}");
+    }
 }

@@ -102,6 +102,7 @@ where
     ///
     /// # Panics
     /// If it is zero.
+    #[track_caller]
     pub fn max_connections(mut self, most: usize) -> StreamServer<H> {
         assert!(most > 0, "StreamServer::max_connections: a server for 0 connections serves nobody");
         self.most = most;

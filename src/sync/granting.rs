@@ -28,8 +28,8 @@ pub(super) trait Machine<W> {
     fn enlist(&mut self, who: W, want: Self::Want) -> bool;
     /// Takes one off the list; says whether it was still there. Who gets something by that is added to `granted`.
     fn remove(&mut self, who: &W, granted: &mut Vec<W>) -> bool;
-    /// Gives back what was taken; likewise.
-    fn give_back(&mut self, want: Self::Want, granted: &mut Vec<W>);
+    /// Gives back what was taken; likewise. `false`, and nothing is given back: it is more than there can be.
+    fn give_back(&mut self, want: Self::Want, granted: &mut Vec<W>) -> bool;
     /// The numbers that readers are told: count and limit.
     fn numbers(&self) -> (u64, u64);
 }
@@ -80,11 +80,12 @@ impl<M: Machine<Waiter>> Granting<M> {
         }
     }
 
-    /// Gives back what was taken.
-    pub(super) fn release(&self, want: M::Want) {
+    /// Gives back what was taken; says whether there can be so much.
+    pub(super) fn release(&self, want: M::Want) -> bool {
         let mut granted = Vec::new();
-        self.change(|machine| machine.give_back(want, &mut granted));
+        let fits = self.change(|machine| machine.give_back(want, &mut granted));
         wake(granted);
+        fits
     }
 
     /// Changes the machine, and tells readers.

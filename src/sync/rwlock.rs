@@ -350,12 +350,13 @@ impl<W: PartialEq> Machine<W> for Sharing<W> {
         true
     }
 
-    fn give_back(&mut self, access: Access, granted: &mut Vec<W>) {
+    fn give_back(&mut self, access: Access, granted: &mut Vec<W>) -> bool {
         match access {
             Access::Read => self.readers -= 1,
             Access::Write => self.has_writer = false,
         }
         self.grant(granted);
+        true
     }
 
     fn numbers(&self) -> (u64, u64) {

@@ -62,7 +62,8 @@ impl Semaphore {
         self.acquire_many(1)
     }
 
-    /// Takes so many permits; waits until there are as many.
+    /// Takes so many permits; waits until there are as many: for ever, if there are never to be so many, and with it who
+    /// comes after it.
     pub fn acquire_many(&self, count: usize) -> SemaphorePermit<'_> {
         self.granting.acquire(count, WaitReason::Semaphore, None);
         SemaphorePermit { semaphore: self, count }
@@ -85,8 +86,15 @@ impl Semaphore {
     }
 
     /// Adds so many permits, or gives back those of permits that were forgotten.
+    ///
+    /// # Panics
+    /// If there were more than `usize::MAX` then.
+    #[track_caller]
     pub fn release(&self, count: usize) {
-        self.granting.release(count);
+        assert!(
+            self.granting.release(count),
+            "coro::sync::Semaphore::release: {count} permits more would be more than usize::MAX"
+        );
     }
 
     /// How many permits are left.
@@ -163,9 +171,11 @@ impl<W: PartialEq> Machine<W> for Permits<W> {
         true
     }
 
-    fn give_back(&mut self, count: usize, granted: &mut Vec<W>) {
-        self.left = self.left.checked_add(count).expect("a semaphore has at most usize::MAX permits");
+    fn give_back(&mut self, count: usize, granted: &mut Vec<W>) -> bool {
+        let Some(left) = self.left.checked_add(count) else { return false };
+        self.left = left;
         self.grant(granted);
+        true
     }
 
     fn numbers(&self) -> (u64, u64) {
