@@ -12,14 +12,12 @@ use std::{fmt, io};
 /// let error = coro::CoroutineBuilder::new().stack_size(0).spawn(|| ()).unwrap_err();
 /// assert!(error.to_string().contains("a stack of 0 bytes"));
 /// ```
-#[derive(Debug)]
 pub struct Error(Box<Kind>);
 
 /// The result of what can fail in the runtime.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What happened, with everything that the sentence needs.
-#[derive(Debug)]
 pub(crate) enum Kind {
     /// A Builder asked for no coroutines at all, or for more than addresses exist.
     Capacity { asked: usize, most: usize },
@@ -219,6 +217,13 @@ impl fmt::Display for Error {
                 }
             }
         }
+    }
+}
+
+/// The sentence: it is what a `main` that returns an error prints.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({self})")
     }
 }
 

@@ -22,9 +22,23 @@ use crate::sys::unwind;
 pub struct JoinError(Cause);
 
 enum Cause {
-    Panicked(Box<dyn Any + Send>),
+    Panicked(Payload),
     Cancelled,
     NotWaited(Error),
+}
+
+/// What a coroutine panicked with.
+struct Payload(Box<dyn Any + Send>);
+
+// SAFETY: by reference it gives its text only: it is asked for its type, which runs no code of its own, and read if that is
+// `&str` or `String`. All else takes it by value.
+unsafe impl Sync for Payload {}
+
+impl Payload {
+    fn text(&self) -> Option<&str> {
+        let text = self.0.downcast_ref::<&str>().copied();
+        text.or_else(|| self.0.downcast_ref::<String>().map(String::as_str))
+    }
 }
 
 impl JoinError {
@@ -49,7 +63,7 @@ impl JoinError {
     /// Gives the error back if it did not panic.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send>, JoinError> {
         match self.0 {
-            Cause::Panicked(payload) => Ok(payload),
+            Cause::Panicked(payload) => Ok(payload.0),
             other => Err(JoinError(other)),
         }
     }
@@ -58,13 +72,10 @@ impl JoinError {
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Cause::Panicked(payload) => {
-                let text = payload.downcast_ref::<&str>().copied();
-                match text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)) {
-                    Some(text) => write!(f, "the coroutine panicked: {text}"),
-                    None => f.write_str("the coroutine panicked"),
-                }
-            }
+            Cause::Panicked(payload) => match payload.text() {
+                Some(text) => write!(f, "the coroutine panicked: {text}"),
+                None => f.write_str("the coroutine panicked"),
+            },
             Cause::Cancelled => {
                 f.write_str("the coroutine was cancelled, or its runtime's main returned, before it ended")
             }
@@ -246,7 +257,11 @@ impl<F: FnOnce() -> T, T> Task for Packet<F, T> {
         let Some(function) = self.take_function() else { return };
         // Unwind safety: what the function has broken it has broken for itself; who joins is told of the panic.
         self.end(catch_unwind(AssertUnwindSafe(function)).map_err(|payload| {
-            JoinError(if payload.is::<Cancelled>() { Cause::Cancelled } else { Cause::Panicked(payload) })
+            JoinError(if payload.is::<Cancelled>() {
+                Cause::Cancelled
+            } else {
+                Cause::Panicked(Payload(payload))
+            })
         }));
     }
 

@@ -1,6 +1,7 @@
 //! A time limit for any code that waits.
 
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
@@ -11,10 +12,8 @@ use crate::error::{Error, Kind};
 use crate::sys::clock;
 
 /// Why [`timeout`] has no result.
-#[derive(Debug)]
 pub struct Elapsed(Cause);
 
-#[derive(Debug)]
 enum Cause {
     Elapsed { scope: ScopeId, limit: Duration },
     Refused(Error),
@@ -41,7 +40,23 @@ impl fmt::Display for Elapsed {
     }
 }
 
+/// The sentence, as [`Error`]'s.
+impl fmt::Debug for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Elapsed({self})")
+    }
+}
+
 impl std::error::Error for Elapsed {}
+
+impl From<Elapsed> for io::Error {
+    fn from(elapsed: Elapsed) -> io::Error {
+        match elapsed.0 {
+            Cause::Elapsed { .. } => io::Error::new(io::ErrorKind::TimedOut, elapsed),
+            Cause::Refused(error) => error.into(),
+        }
+    }
+}
 
 /// Runs `f`, for so long at most: when the time has passed, `f` is unwound at the point where it waits, or at its next
 /// wait, so that its values are dropped. The code may be any, and need know nothing of it.
