@@ -21,7 +21,8 @@ fn debug_form_is_the_sentence() {
 #[test]
 fn join_error_goes_where_errors_of_all_threads_go() {
     fn joins() -> Result<(), Box<dyn Error + Send + Sync>> {
-        spawn(|| panic!("at {}", 7)).join()?;
+        let place = 7;
+        spawn(move || panic!("at {place}")).join()?;
         Ok(())
     }
     coro::run(|| {
