@@ -136,17 +136,31 @@ impl<'c> Reply<'c> {
         let chunks = self.version == Version::Http11;
         self.keep_alive &= chunks;
         self.write_head(head, if chunks { Length::Chunked } else { Length::UntilClose });
-        Ok(ChunkedBody { reply: self, chunks })
+        Ok(ChunkedBody { reply: self, chunks, left: None })
     }
 
-    /// Answers with a body of so many bytes that are not there as a whole; as many have to be written.
+    /// Answers with a body of so many bytes that are not there as a whole. As many have to be written (of the answer to a
+    /// HEAD none need be): a piece that would be too much is refused, and a body that ends too early is an error and ends
+    /// the connection. Else the client would take the next answer for a part of this one, or a part of this one for the next.
     ///
     /// # Errors
     ///
     /// What the connection says; pass it on.
+    ///
+    /// ```
+    /// use coro::http::{Head, Server, Status};
+    ///
+    /// let server = Server::new(|_, reply| {
+    ///     let mut body = reply.sized(&Head::new(Status::OK, "text/plain"), 10)?;
+    ///     body.write(b"01234")?;
+    ///     body.write(b"56789")?;
+    ///     body.finish()
+    /// });
+    /// # drop(server);
+    /// ```
     pub fn sized(mut self, head: &Head<'_>, length: usize) -> io::Result<ChunkedBody<'c>> {
         self.write_head(head, Length::Known(length));
-        Ok(ChunkedBody { reply: self, chunks: false })
+        Ok(ChunkedBody { reply: self, chunks: false, left: Some(length as u64) })
     }
 
     /// Answers with a stream of events, which says nothing of its length. `stays_open`: the connection is left as the
@@ -158,7 +172,7 @@ impl<'c> Reply<'c> {
     pub fn events(mut self, head: &Head<'_>, stays_open: bool) -> io::Result<ChunkedBody<'c>> {
         self.keep_alive &= stays_open;
         self.write_head(head, Length::UntilClose);
-        Ok(ChunkedBody { reply: self, chunks: false })
+        Ok(ChunkedBody { reply: self, chunks: false, left: None })
     }
 
     /// Sends the answers to earlier, pipelined requests that still wait for company. A handler
@@ -196,6 +210,8 @@ impl<'c> Reply<'c> {
 pub struct ChunkedBody<'c> {
     reply: Reply<'c>,
     chunks: bool,
+    /// What is missing of the length that was announced.
+    left: Option<u64>,
 }
 
 impl ChunkedBody<'_> {
@@ -204,8 +220,10 @@ impl ChunkedBody<'_> {
     ///
     /// # Errors
     ///
-    /// What the connection says; pass it on.
+    /// What the connection says; pass it on. `InvalidInput`, and nothing of it is sent, if it is more than is missing of the
+    /// [announced length](Reply::sized).
     pub fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.left = self.left_after(piece.len() as u64)?;
         let output = &mut *self.reply.output;
         match (self.reply.head_only, self.chunks) {
             (true, _) => {}
@@ -221,19 +239,34 @@ impl ChunkedBody<'_> {
     /// # Errors
     ///
     /// What the connection says, or the file: `UnexpectedEof` if it has no such part. Pass it on: what was announced can't be
-    /// had any more, and the connection has to end.
+    /// had any more, and the connection has to end. `InvalidInput` as [`write`](ChunkedBody::write).
     pub fn write_file(&mut self, file: &File, offset: u64, length: u64) -> io::Result<()> {
+        let left = self.left_after(length)?;
         let output = &mut *self.reply.output;
         if self.reply.head_only || length == 0 {
             return Ok(());
         }
         if !self.chunks {
-            return output.send_file(self.reply.stream, file, offset, length);
+            output.send_file(self.reply.stream, file, offset, length)?;
+            // Only now: a part that could not be sent is still missing at the end.
+            self.left = left;
+            return Ok(());
         }
         chunked::begin(output.pending(), length);
         output.send_file(self.reply.stream, file, offset, length)?;
         output.pending().extend_from_slice(chunked::LINE_END);
         Ok(())
+    }
+
+    /// What is missing when `length` bytes more have been written.
+    fn left_after(&self, length: u64) -> io::Result<Option<u64>> {
+        let Some(left) = self.left else { return Ok(None) };
+        match left.checked_sub(length) {
+            None => Err(misses(&format!(
+                "{length} bytes more are too many, where {left} are missing of the announced length"
+            ))),
+            rest => Ok(rest),
+        }
     }
 
     /// Sends what was gathered, so that the client sees it now.
@@ -249,11 +282,87 @@ impl ChunkedBody<'_> {
     ///
     /// # Errors
     ///
-    /// What the connection says; pass it on.
-    pub fn finish(self) -> io::Result<Sent> {
+    /// What the connection says; pass it on. `InvalidInput` if some of the [announced length](Reply::sized) is missing: what
+    /// there is has been sent, and the connection has to end.
+    pub fn finish(mut self) -> io::Result<Sent> {
+        if let Some(left @ 1..) = self.left
+            && !self.reply.head_only
+        {
+            self.flush()?;
+            return Err(misses(&format!("{left} bytes of the announced length are missing at its end")));
+        }
         if self.chunks && !self.reply.head_only {
             self.reply.output.pending().extend_from_slice(chunked::END);
         }
         self.reply.finish()
+    }
+}
+
+/// The error of a body that is not as long as was announced.
+fn misses(how: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("the answer's body misses its length: {how}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Head, Request, Server, Status};
+    use super::*;
+    use crate::net::TcpListener;
+    use pretty_assertions::assert_eq;
+    use std::fs;
+    use std::io::{Read, Write};
+
+    /// What two requests for `path`, sent at once, are answered with after the first one's head.
+    fn answers_to(method: &str, path: &str) -> String {
+        fn answer(request: &Request<'_>, reply: Reply<'_>) -> io::Result<Sent> {
+            let mut body = reply.sized(&Head::new(Status::OK, "text/plain"), 6)?;
+            match request.path() {
+                "/whole" => body.write(b"012345")?,
+                "/little" => body.write(b"01234")?,
+                "/much" => body.write(b"0123456")?,
+                "/refused" => {
+                    body.write(b"0123")?;
+                    assert_eq!(body.write(b"456").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+                    body.write(b"45")?;
+                }
+                "/file" => body.write_file(&fs::File::open("/proc/self/exe")?, 0, 6)?,
+                "/much_of_a_file" => body.write_file(&fs::File::open("/proc/self/exe")?, 0, 7)?,
+                "/no_such_part" => {
+                    let error = body.write_file(&fs::File::open("/dev/null")?, 0, 6).unwrap_err();
+                    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+                }
+                _ => {}
+            }
+            body.finish()
+        }
+        let text = crate::run(|| {
+            let listener = TcpListener::bind("127.0.0.1:0")?;
+            let address = listener.local_addr()?;
+            let server = crate::spawn(move || Server::new(answer).run(&listener));
+            let mut peer = TcpStream::connect(address)?;
+            peer.write_all(format!("{method} {path} HTTP/1.1\r\n\r\n").repeat(2).as_bytes())?;
+            peer.shutdown(std::net::Shutdown::Write)?;
+            let mut text = Vec::new();
+            peer.read_to_end(&mut text)?;
+            server.cancel().expect("this program unwinds");
+            Ok::<_, io::Error>(String::from_utf8_lossy(&text).into_owned())
+        });
+        let text = text.unwrap().unwrap();
+        let bodies = text.split("HTTP/1.1 200 OK\r\n").skip(1);
+        bodies.map(|answer| answer.split_once("\r\n\r\n").expect("a head").1).collect::<Vec<_>>().join("|")
+    }
+
+    #[test]
+    fn body_is_as_long_as_was_announced_or_the_connection_ends() {
+        assert_eq!(answers_to("GET", "/whole"), "012345|012345");
+        assert_eq!(answers_to("GET", "/little"), "01234", "a short one is the last");
+        assert_eq!(answers_to("GET", "/much"), "", "nothing beyond the length is sent");
+        assert_eq!(answers_to("GET", "/refused"), "012345|012345", "who makes up for it may go on");
+        assert_eq!(answers_to("GET", "/file").len(), 13);
+        assert_eq!(answers_to("GET", "/much_of_a_file"), "");
+        assert_eq!(answers_to("GET", "/no_such_part"), "", "what the file didn't have is missing");
+        for path in ["/whole", "/file", "/nothing"] {
+            assert_eq!(answers_to("HEAD", path), "|", "the answer to a HEAD has no body");
+        }
     }
 }
