@@ -1,9 +1,10 @@
 //! The head of an answer: status, reason, headers, in the order in which they leave.
 
 use super::request::Version;
+use std::fmt;
 
 /// A status code with the reason that stands behind it on the status line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Status(u16);
 
 impl Status {
@@ -68,6 +69,13 @@ impl Status {
     /// something, and what else it sent is better not taken for requests.
     pub(super) const fn closes(self) -> bool {
         matches!(self.0, 400 | 405 | 413)
+    }
+}
+
+/// As on the status line: `404 Not found`.
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code(), self.reason())
     }
 }
 
@@ -174,13 +182,18 @@ fn write_status_line(out: &mut Vec<u8>, version: Version, status: Status) {
 }
 
 /// Appends one header line. A line end within the value would begin a header of the sender's
-/// choice; it becomes a space, as RFC 9110 (section 5.5) lets a recipient do it.
+/// choice; it becomes a space, as RFC 9110 (section 5.5) lets a recipient do it. What would end the
+/// name becomes a dash.
 pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &str) {
+    // Without a branch in them, so that the compiler takes many at a time.
+    let begin = out.len();
     out.extend_from_slice(name.as_bytes());
+    for byte in &mut out[begin..] {
+        *byte = if matches!(*byte, 0..=b' ' | b':') { b'-' } else { *byte };
+    }
     out.extend_from_slice(b": ");
     let begin = out.len();
     out.extend_from_slice(value.as_bytes());
-    // Without a branch in it, so that the compiler takes many at a time.
     for byte in &mut out[begin..] {
         *byte = if matches!(*byte, b'\r' | b'\n' | 0) { b' ' } else { *byte };
     }
@@ -294,6 +307,18 @@ mod tests {
         let mut out = Vec::new();
         write_header(&mut out, "A", "b\r\nSet-Cookie: c");
         assert_eq!(out, b"A: b  Set-Cookie: c\r\n");
+    }
+
+    #[test]
+    fn a_name_cannot_end_before_its_end() {
+        let mut out = Vec::new();
+        write_header(&mut out, "A\r\nSet-Cookie: c\0", "d");
+        assert_eq!(out, b"A--Set-Cookie--c-: d\r\n");
+    }
+
+    #[test]
+    fn status_is_shown_as_on_the_status_line() {
+        assert_eq!(Status::NOT_FOUND.to_string(), "404 Not found");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! No sockets here: the same bytes give the same verdict in a test and on a connection.
 
 use super::head::Status;
+use std::fmt;
 use std::mem::{self, MaybeUninit};
 use std::net::IpAddr;
 
@@ -18,7 +19,7 @@ pub(super) struct Limits {
 pub(super) const MAX_HEADERS: usize = 64;
 
 /// The version that a peer speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Version {
     /// HTTP/1.0: connections close after the answer unless agreed otherwise.
     Http10,
@@ -27,7 +28,7 @@ pub enum Version {
 }
 
 /// What the client wants done. Others are refused with 405 before a handler sees them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are those of RFC 9110")]
 pub enum Method {
     Get,
@@ -52,6 +53,25 @@ impl Method {
             "PUT" => Method::Put,
             _ => return None,
         })
+    }
+
+    /// As in a request line: `GET`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Options => "OPTIONS",
+            Method::Delete => "DELETE",
+            Method::Put => "PUT",
+        }
+    }
+}
+
+/// As in a request line: `GET`.
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -31,6 +31,7 @@ const NAME: &str = "http-connection";
 ///
 /// It bounds what a peer can take: a head of 32 KiB and 64 headers, a body of 1,000,000 bytes,
 /// 15 seconds of idleness, 15 for a head, 30 for a body, 15 to take an answer.
+#[must_use = "a server accepts nothing before its `run` is called, or a `StreamServer` of it is started"]
 #[derive(Debug)]
 pub struct Server<H> {
     handler: H,

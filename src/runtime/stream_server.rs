@@ -53,6 +53,7 @@ const MOST: usize = 100_000;
 /// })??;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[must_use = "a server accepts nothing before its `start` is called"]
 pub struct StreamServer<H> {
     listeners: Vec<TcpListener>,
     handler: H,
@@ -197,7 +198,8 @@ impl ServerHandle {
         self.shared.state().connections.len()
     }
 
-    /// Waits until accepting is not possible any more, and says why.
+    /// Waits until accepting is not possible any more, and says why. That is told once: who waits later learns only that it
+    /// was stopped.
     pub fn wait(&self) -> io::Error {
         self.acceptors[0].recv().unwrap_or_else(|_| io::Error::other("the server was stopped"))
     }
