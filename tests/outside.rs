@@ -250,9 +250,30 @@ fn signals_come_as_events_to_all_who_listen() {
             assert_eq!(listener.join().unwrap(), [libc::SIGUSR1, libc::SIGUSR2]);
         }
     });
-    for bad in [libc::SIGKILL, libc::SIGSEGV, 0, -1, 65] {
-        assert!(signal::listen(&[bad]).unwrap_err().to_string().contains("can't be an event"));
+}
+
+#[test]
+fn what_is_no_signal_to_listen_for_is_named_and_leaves_no_handler_behind() {
+    for (bad, why) in [
+        (libc::SIGKILL, "no handler"),
+        (libc::SIGSEGV, "can't be an event"),
+        (32, "libc's own"),
+        (33, "libc's own"),
+        (0, "no such signal"),
+        (-1, "no such signal"),
+        (65, "no such signal"),
+    ] {
+        let error = signal::listen(&[libc::SIGTTIN, bad]).unwrap_err().to_string();
+        assert!(error.contains(&format!("signal {bad}: ")) && error.contains(why), "{error}");
     }
+    // SAFETY: all zero is an action, and only read is what is done.
+    let action = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        assert_eq!(libc::sigaction(libc::SIGTTIN, std::ptr::null(), &raw mut action), 0);
+        action.sa_sigaction
+    };
+    assert_eq!(action, libc::SIG_DFL);
+    signal::listen(&[libc::SIGRTMIN(), 64]).unwrap();
 }
 
 #[test]

@@ -22,6 +22,8 @@ use crate::sys::{fork, lock, signal};
 const LISTENERS: usize = 64;
 /// The kernel's signals are 1 to 64.
 const SIGNALS: usize = 65;
+/// The kernel's first real-time signal; libc keeps some for itself.
+const FIRST_REAL_TIME: i32 = 32;
 
 /// How often each signal has come.
 static COUNTS: [AtomicU64; SIGNALS] = [const { AtomicU64::new(0) }; SIGNALS];
@@ -58,8 +60,9 @@ pub struct Signals {
 /// mostly), also when this is dropped again. Several may listen for one signal: each is told.
 ///
 /// # Errors
-/// For SIGKILL, SIGSTOP, and those by which the processor tells of errors (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP); for
-/// no signal's number; if 64 listen already; or if the system refuses a descriptor.
+/// For SIGKILL, SIGSTOP, those by which the processor tells of errors (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP), and those
+/// that are libc's own (32 and 33); for no signal's number; if 64 listen already; or if the system refuses a descriptor. Then
+/// all signals do what they did.
 ///
 /// ```
 /// coro::run(|| {
@@ -75,14 +78,10 @@ pub struct Signals {
 /// ```
 pub fn listen(signals: &[i32]) -> io::Result<Signals> {
     let refused = |what: String| io::Error::new(io::ErrorKind::InvalidInput, what);
+    // All of them before anything is done: there is no handler of one beside an error for another.
     for &number in signals {
-        let is_fault =
-            [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP].contains(&number);
-        if is_fault
-            || [libc::SIGKILL, libc::SIGSTOP].contains(&number)
-            || !(1..SIGNALS as i32).contains(&number)
-        {
-            return Err(refused(format!("cannot listen for signal {number}: it can't be an event")));
+        if let Some(why) = why_not(number) {
+            return Err(refused(format!("cannot listen for signal {number}: {why}")));
         }
     }
     let place = PLACES.iter().find(|place| !place.taken.swap(true, AcqRel));
@@ -93,9 +92,26 @@ pub fn listen(signals: &[i32]) -> io::Result<Signals> {
     place.signals.store(signals.iter().fold(0, |bits, number| bits | 1 << (number - 1)), Release);
     let listening = Signals { place, eventfd, seen };
     for &number in signals {
-        install(number)?;
+        install(number).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen for signal {number}: {error}"))
+        })?;
     }
     Ok(listening)
+}
+
+/// Why a number is not one to listen for.
+fn why_not(number: i32) -> Option<&'static str> {
+    match number {
+        libc::SIGKILL | libc::SIGSTOP => Some("the kernel gives it no handler"),
+        libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP => {
+            Some("the processor tells of errors by it, so that it can't be an event")
+        }
+        _ if !(1..SIGNALS as i32).contains(&number) => Some("there is no such signal; they are 1 to 64"),
+        _ if (FIRST_REAL_TIME..libc::SIGRTMIN()).contains(&number) => {
+            Some("it is libc's own; SIGRTMIN is the first real-time one that is free")
+        }
+        _ => None,
+    }
 }
 
 /// Makes our handler a signal's, once.
