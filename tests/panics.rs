@@ -4,19 +4,20 @@
 #[path = "support/runtimes.rs"]
 mod runtimes;
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
-use coro::sync::{Mutex, channel};
-use coro::{CoroutineBuilder, spawn, yield_now};
+use coro::sync::{Event, Mutex, RecvTimeoutError, SendTimeoutError, TryLockError, channel};
+use coro::{CoroutineBuilder, spawn, spawn_local, yield_now};
 use pretty_assertions::assert_eq;
 
-use runtimes::under_both;
+use runtimes::{everywhere, under_both};
 
 /// One of this file's tests as a process of its own, which `CHILD` tells that it is the child.
 fn child(test: &str) -> Command {
@@ -136,6 +137,77 @@ fn sleep_in_a_destructor_during_a_panic_waits_in_place() {
 }
 
 #[test]
+fn wait_with_a_timeout_in_a_destructor_during_a_panic_lasts_until_that() {
+    const SOON: Duration = Duration::from_millis(5);
+    everywhere(|| {
+        let others_ran = Arc::new(AtomicU32::new(0));
+        let count = others_ran.clone();
+        let lock = Arc::new(Mutex::new(()));
+        let failing = spawn_local(move || {
+            let (sender, receiver) = channel::<u8>(1);
+            let other = spawn_local(move || {
+                count.fetch_add(1, Relaxed);
+                coro::sleep(Duration::from_secs(1000));
+            });
+            let held = lock.clone();
+            let holder = spawn_local(move || {
+                let _held = held.lock().unwrap();
+                coro::sleep(Duration::from_secs(1000));
+            });
+            coro::sleep(SOON);
+            let one_more = others_ran.clone();
+            let ready = spawn_local(move || one_more.fetch_add(1, Relaxed));
+            let mut ends = Some((other, holder, ready));
+            let before = others_ran.load(Relaxed);
+            let _waits = WaitsInDrop(move || {
+                let start = Instant::now();
+                assert_eq!(receiver.recv_timeout(SOON), Err(RecvTimeoutError::Timeout));
+                let which = coro::select! {
+                    recv(receiver) -> _ => "received",
+                    after(SOON) => "after",
+                };
+                assert_eq!(which, "after");
+                assert!(!Event::new().wait_timeout(SOON));
+                assert!(matches!(lock.try_lock_for(SOON), Err(TryLockError::WouldBlock)));
+                let (other, holder, _) = ends.take().unwrap();
+                assert!(!other.wait_timeout(SOON).unwrap());
+                assert!(start.elapsed() >= 5 * SOON);
+                assert_eq!(others_ran.load(Relaxed), before, "nobody else runs meanwhile");
+                sender.send_timeout(1, SOON).unwrap();
+                assert_eq!(sender.send_timeout(2, SOON), Err(SendTimeoutError::Timeout(2)));
+                other.cancel().unwrap();
+                holder.cancel().unwrap();
+            });
+            panic::resume_unwind(Box::new("the panic"));
+        });
+        assert!(failing.join().unwrap_err().is_panic());
+    });
+}
+
+/// A thread, as a coroutine of another worker, may end such a wait.
+#[test]
+fn wait_with_a_timeout_in_a_destructor_during_a_panic_ends_with_what_it_waits_for() {
+    under_both(|| {
+        let (sender, receiver) = channel(1);
+        let (go, wait) = std::sync::mpsc::channel();
+        let sends = thread::spawn(move || {
+            wait.recv().unwrap();
+            thread::sleep(Duration::from_millis(5));
+            sender.send(7).unwrap();
+        });
+        let failing = spawn(move || {
+            let _waits = WaitsInDrop(move || {
+                go.send(()).unwrap();
+                assert_eq!(receiver.recv_timeout(Duration::from_secs(1000)), Ok(7));
+            });
+            panic::resume_unwind(Box::new("the panic"));
+        });
+        assert!(failing.join().unwrap_err().is_panic());
+        sends.join().unwrap();
+    });
+}
+
+#[test]
 fn join_in_a_destructor_during_a_panic_is_an_error() {
     under_both(|| {
         let (go, wait) = channel::<()>(1);
@@ -154,6 +226,31 @@ fn join_in_a_destructor_during_a_panic_is_an_error() {
         assert!(failing.join().unwrap_err().is_panic());
         drop(go);
     });
+}
+
+#[test]
+fn wait_that_nobody_could_end_is_told_of_by_who_has_no_name() {
+    const NAME: &str = "wait_that_nobody_could_end_is_told_of_by_who_has_no_name";
+    if env::var_os(CHILD).is_some() {
+        let _ = coro::run(|| {
+            let (_sender, receiver) = channel::<u8>(1);
+            let failing = spawn(move || {
+                let _waits = WaitsInDrop(move || {
+                    let _ = receiver.recv_timeout(Duration::MAX);
+                });
+                panic::resume_unwind(Box::new("the panic"));
+            });
+            failing.join()
+        });
+        return;
+    }
+    let output = child(NAME).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{stderr}");
+    let said = stderr.lines().find(|line| line.starts_with("fatal: ")).unwrap();
+    let (who, why) = said.split_once(" (spawned at ").unwrap();
+    assert!(who.strip_prefix("fatal: coroutine #").is_some_and(|id| id.parse::<u64>().is_ok()), "{said}");
+    assert!(why.contains("Receiver::recv could only be ended by another coroutine"), "{said}");
 }
 
 #[test]

@@ -70,10 +70,11 @@ impl<T> JoinHandle<T> {
         self.wait_until(None).map(|_| ())
     }
 
-    /// As [`wait`](JoinHandle::wait), for so long at most; says whether it has ended.
+    /// As [`wait`](JoinHandle::wait), for so long at most; says whether it has ended. In a destructor during a panic nobody
+    /// else runs on this thread meanwhile.
     ///
     /// # Errors
-    /// In a destructor during a panic, when it would have to wait.
+    /// In a child process made by `fork`, when it would have to wait.
     pub fn wait_timeout(&self, timeout: Duration) -> Result<bool, JoinError> {
         if self.is_finished() {
             return Ok(true);

@@ -43,10 +43,11 @@ pub fn wait_any<T>(handles: &[JoinHandle<T>]) -> Result<Option<usize>, JoinError
     wait_any_timeout(handles, Duration::MAX)
 }
 
-/// As [`wait_any`], for so long at most: `None` also when none of them has ended by then.
+/// As [`wait_any`], for so long at most: `None` also when none of them has ended by then. In a destructor during a panic
+/// nobody else runs on this thread meanwhile.
 ///
 /// # Errors
-/// In a destructor during a panic, when it would have to wait.
+/// In a child process made by `fork`, when it would have to wait.
 pub fn wait_any_timeout<T>(handles: &[JoinHandle<T>], timeout: Duration) -> Result<Option<usize>, JoinError> {
     let Some(first) = handles.first() else { return Ok(None) };
     let deadline = clock::after(timeout);

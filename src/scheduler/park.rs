@@ -60,13 +60,19 @@ impl Wait<'_> {
     /// A cancelled coroutine unwinds here, before it has given its token to anybody.
     #[inline]
     pub(crate) fn open(reason: WaitReason, object: u64) -> Result<Wait<'static>> {
-        Wait::open_on(worker::of_user(reason.verb())?, reason, object)
+        Wait::open_on(worker::of_user(reason.verb())?, reason, object, reason.is_reactors())
     }
 
+    /// `ends_in_place`: it ends although nobody else runs, see [`poll_in_place`].
     #[inline]
-    fn open_on(worker: &'static Worker, reason: WaitReason, object: u64) -> Result<Wait<'static>> {
+    fn open_on(
+        worker: &'static Worker,
+        reason: WaitReason,
+        object: u64,
+        ends_in_place: bool,
+    ) -> Result<Wait<'static>> {
         let record = worker.running();
-        if thread::panicking() && !reason.is_reactors() {
+        if thread::panicking() && !ends_in_place {
             return Err(Kind::Unwinding { tried: reason.verb() }.into());
         }
         cancel::check(record);
@@ -122,8 +128,8 @@ impl Wait<'_> {
         }
         record.since.store(worker.clock(), Relaxed);
         let timer = deadline.map(|deadline| worker.reactor.arm(deadline, token));
-        // `open` refuses the others.
-        if reason.is_reactors() && thread::panicking() {
+        // `open_on` refuses the others.
+        if ends_in_place(reason, own) && thread::panicking() {
             poll_in_place(worker, record);
         } else if !transition::is_notified(&record.state) {
             worker.budget.set(BUDGET);
@@ -160,6 +166,14 @@ impl Drop for Wait<'_> {
 fn clear(record: &Record) {
     record.wait_reason.store(WaitReason::None as u32, Relaxed);
     record.wait_object.store(0, Relaxed);
+}
+
+/// Whether a wait ends although none of the worker's coroutines runs meanwhile: by its reactor, or by its deadline at the
+/// latest, if that isn't never. (A coroutine of another worker, or a thread, may end any wait; but nobody can know that it
+/// will.)
+#[inline(always)]
+fn ends_in_place(reason: WaitReason, deadline: Option<u64>) -> bool {
+    reason.is_reactors() || deadline.is_some_and(|deadline| deadline != u64::MAX)
 }
 
 /// Waits without switching, for a coroutine that unwinds: a switch would mix up std's count of panics, and with it
@@ -210,7 +224,8 @@ pub(crate) fn block_until(
     deadline: Option<u64>,
 ) -> Result<Woken> {
     let Some(worker) = worker::current() else { return block_thread(reason, list, deadline) };
-    let wait = Wait::open_on(worker.for_user(reason.verb())?, reason, object)?;
+    let worker = worker.for_user(reason.verb())?;
+    let wait = Wait::open_on(worker, reason, object, ends_in_place(reason, deadline))?;
     if !list.enlist(wait.waiter()) {
         return Ok(Woken::Event);
     }
@@ -266,8 +281,8 @@ fn block_thread(reason: WaitReason, list: &(impl WaitList + ?Sized), deadline: O
     Ok(if woken { Woken::Event } else { Woken::Deadline })
 }
 
-/// Ends the process, for a wait that can't be refused with an error: in a destructor that runs because of a panic only
-/// another coroutine could end it, and none may run. `error` is what the wait was refused with.
+/// Ends the process, for a wait without a deadline that can't be refused with an error: in a destructor that runs because
+/// of a panic only another coroutine could end it, and none may run. `error` is what the wait was refused with.
 #[cold]
 #[inline(never)]
 pub(crate) fn abort_unwinding_wait(reason: WaitReason, object: u64, error: &Error) -> ! {
@@ -275,11 +290,12 @@ pub(crate) fn abort_unwinding_wait(reason: WaitReason, object: u64, error: &Erro
     let Some(record) = who.filter(|_| thread::panicking() && !fork::is_child()) else {
         last_words(format_args!("{error}"))
     };
+    let name = record.name().map(|name| format!(" '{name}'")).unwrap_or_default();
     say(format_args!(
-        "coroutine #{} '{}' (spawned at {}) waits in a destructor, while it unwinds from a panic: {} could only be ended by \
-         another coroutine, and none may run meanwhile; don't wait for others in destructors",
+        "coroutine #{}{name} (spawned at {}) waits in a destructor, while it unwinds from a panic: {} could only \
+         be ended by another coroutine, and none may run meanwhile; don't wait for others in destructors, or wait with a \
+         timeout",
         record.id(),
-        record.name().unwrap_or_default(),
         registry::spawn_site(record),
         reason.verb(),
     ));
