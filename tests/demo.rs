@@ -181,6 +181,21 @@ fn parked_coroutines_can_be_woken() {
     }
 }
 
+/// Without the monitor's advice to yield.
+#[test]
+fn many_are_parked_and_nobody_is_kept_waiting_and_too_many_are_refused() {
+    let ended = main(&["park", "60000", "--wake"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    // Fewer than there are addresses for, and more than any machine has memory for.
+    let ended = main(&["park", "200000000"]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""));
+    assert!(
+        ended.err.starts_with("main: 200000000 parked coroutines want 1562500 MiB of memory"),
+        "{}",
+        ended.err
+    );
+}
+
 /// Starts what does not end by itself, waits until it has said `words`, and kills it.
 fn stays(arguments: &[&str], words: &str) {
     let mut child: Child = command(arguments).stdout(Stdio::piped()).spawn().unwrap();

@@ -19,6 +19,10 @@ use std::time::Duration;
 /// At most so many wait for a connection, and as many for data, for room, and for an answer: they take file
 /// descriptors.
 const SOCKETS: usize = 8;
+/// After so many spawns, or wake-ups, the others have a turn.
+const AT_ONCE: usize = 1000;
+/// What a parked coroutine occupies at the least, in bytes: a page of its stack, and what it waits for.
+const LEAST: usize = 8 << 10;
 /// A small send buffer is soon full. The kernel makes it twice that.
 const SEND_BUFFER: usize = 4096;
 
@@ -99,6 +103,10 @@ impl Lot {
             })?;
         self.handles.push(handle);
         self.spawned += 1;
+        // A demo of good manners: who makes many lets them run meanwhile, before the monitor asks for it.
+        if self.spawned.is_multiple_of(AT_ONCE) {
+            coro::yield_now();
+        }
         Ok(())
     }
 
@@ -151,7 +159,12 @@ impl Lot {
     }
 
     pub(super) fn wake_and_join(self) -> Result<(), Problem> {
-        drop((self.senders, self.lines));
+        drop(self.lines);
+        let mut senders = self.senders;
+        while !senders.is_empty() {
+            senders.truncate(senders.len().saturating_sub(AT_ONCE));
+            coro::yield_now();
+        }
         for door in self.doors {
             TcpStream::connect(door)
                 .map_err(|error| Problem::new(format!("could not wake who accepts on {door}: {error}")))?;
@@ -205,8 +218,29 @@ fn deaf_listener() -> io::Result<(net::TcpListener, net::TcpStream)> {
 
 /// The memory that the process occupies now, or 0 if the system doesn't say.
 pub(super) fn resident_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<usize>().ok());
-    kib.unwrap_or(0) * 1024
+    bytes_in("/proc/self/status", "VmRSS:").unwrap_or(0)
+}
+
+/// Refuses more coroutines than there is memory for: the kernel would kill the process, minutes later, and say nothing here.
+pub(super) fn has_memory_for(n: usize) -> Result<(), Problem> {
+    // Swapped out coroutines are no less parked.
+    let available = bytes_in("/proc/meminfo", "MemAvailable:");
+    let swap = bytes_in("/proc/meminfo", "SwapFree:").unwrap_or(0);
+    match available.map(|available| available + swap) {
+        Some(available) if n.saturating_mul(LEAST) > available => Err(Problem::new(format!(
+            "{n} parked coroutines want {} MiB of memory at the least, and {} MiB are available; park at most {}",
+            n.saturating_mul(LEAST) >> 20,
+            available >> 20,
+            available / LEAST
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A number of kB in one of the kernel's tables.
+fn bytes_in(table: &str, name: &str) -> Option<usize> {
+    let table = std::fs::read_to_string(table).ok()?;
+    let rest = table.lines().find_map(|line| line.strip_prefix(name))?;
+    let kib: usize = rest.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kib * 1024)
 }

@@ -3,7 +3,7 @@
 //! Each way has a function of its own, never inlined, in which its coroutines wait with variables worth looking at. A
 //! coroutine is called by its way and a number, but for the `owner` of the mutex for which others wait.
 
-use super::lot::{Lot, resident_bytes};
+use super::lot::{Lot, has_memory_for, resident_bytes};
 use super::{Problem, cli, hints, report, run_with_room_for, say};
 use coro::JoinHandle;
 use coro::net::{TcpListener, TcpStream};
@@ -19,6 +19,7 @@ const LONG: Duration = Duration::from_secs(24 * 3600);
 /// `main park`.
 pub(super) fn run(options: &cli::Park) -> Result<(), Problem> {
     let n = options.n.get();
+    has_memory_for(n)?;
     run_with_room_for(n.saturating_add(16), || {
         let before = resident_bytes();
         let start = Instant::now();
