@@ -184,6 +184,9 @@ fn poll_in_place(worker: &Worker, record: &Record) {
     let mut ready = Vec::new();
     while !transition::is_notified(&record.state) {
         io::poll(worker, Block::UntilWoken, &mut ready);
+        if let Some(seat) = &worker.seat {
+            seat.pass_on(worker);
+        }
     }
 }
 

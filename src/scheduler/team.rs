@@ -205,6 +205,19 @@ impl Seat {
             explore::point();
             self.deque.push(fresh);
         }
+        self.wake_another();
+    }
+
+    /// Of a worker that has slept and can take nobody now: another one is woken, if there is somebody to be taken. It may have been
+    /// this one's bell that was rung for that.
+    pub(super) fn pass_on(&self, worker: &Worker) {
+        if self.sight(worker) != Sight::Nothing {
+            self.wake_another();
+        }
+    }
+
+    /// Wakes one of the others, if one sleeps.
+    fn wake_another(&self) {
         let members = &self.team().members;
         let load = |index| {
             let member = members.iter().find(|member| member.index == index);
