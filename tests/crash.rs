@@ -5,11 +5,12 @@
 
 mod support;
 
+use std::path::Path;
 use std::process::Command;
 use std::{env, fs, process};
 
 use pretty_assertions::assert_eq;
-use support::crash::{SIGABRT, SIGBUS, SIGSEGV, crash, crash_of, own_profile};
+use support::crash::{SIGABRT, SIGBUS, SIGSEGV, crash, crash_in, crash_of, own_profile};
 use support::{Profile, program};
 
 /// The line of the program's source that contains a text.
@@ -60,6 +61,21 @@ fn recursion_is_told_with_its_rounds_functions_and_lines() {
         ]);
         let spawn = source_line(".spawn(move || prelude(before, then))");
         assert!(crash.line("spawned   ").starts_with(&format!("tests/programs/crashing.rs:{spawn}:")));
+    }
+}
+
+/// In whichever directory the program runs.
+#[test]
+fn command_for_the_debugger_can_be_pasted_where_the_program_ran() {
+    let program = program("crashing", own_profile());
+    for (folder, script) in [
+        (Path::new("."), "gdb/coro.py"),
+        (&env::temp_dir(), concat!(env!("CARGO_MANIFEST_DIR"), "/gdb/coro.py")),
+    ] {
+        let crash = crash_in(folder, &program, &["overflow", "conn 7", "1000", "5"], &[]);
+        let command = crash.line("debug     ");
+        assert!(command.starts_with(&format!("gdb -x {script} ")), "{command}");
+        assert!(folder.join(script).is_file());
     }
 }
 

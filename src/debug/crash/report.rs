@@ -17,9 +17,9 @@ use crate::abi::state::State;
 use crate::arch::fault::Access;
 use crate::arch::registers::{PROGRAM_COUNTER, Registers, STACK_POINTER};
 use crate::debug::memory::OwnMemory;
-use crate::debug::modules;
 use crate::debug::symbolize::Text;
 use crate::debug::unwind::Unwinder;
+use crate::debug::{autoload, modules};
 use crate::stack::geometry::{LARGEST_STACK, REDZONE, SlotIndex, StackBounds};
 use crate::stack::region::Region;
 use crate::stack::slots;
@@ -375,7 +375,8 @@ impl Report {
         {
             let id = self.crash.region.record(own).id();
             let path = program.path();
-            say!(self, "debug     gdb -x gdb/coro.py {} core    then: coro bt {id}\n", Text(path));
+            let commands = autoload::commands();
+            say!(self, "debug     gdb -x {commands} {} core    then: coro bt {id}\n", Text(path));
         }
         self.work.output.flush();
     }
