@@ -379,6 +379,10 @@ fn connect_within_a_time_leaves_some_for_each_address() {
         {
             assert!(error.to_string().contains(part), "{error}");
         }
+        let error = TcpStream::connect_within(silent_address, timeout).unwrap_err();
+        let start = format!("could not connect to {silent_address}: a connect on descriptor ");
+        assert!(error.to_string().starts_with(&start), "{error}");
+        assert!(error.to_string().contains(" did not happen within "), "{error}");
         let none: &[SocketAddr] = &[];
         for timeout in [timeout, Duration::ZERO] {
             assert_eq!(TcpStream::connect_within(none, timeout).unwrap_err().kind(), ErrorKind::InvalidInput);

@@ -7,7 +7,8 @@ use std::ops::Deref;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use super::told::Told;
+use super::timeout::Patience;
+use super::told::{self, Told};
 use crate::abi::record::Record;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::Waiter;
@@ -33,6 +34,13 @@ pub(super) struct Operation {
     pub(super) reason: WaitReason,
     /// How long it may wait in all.
     pub(super) timeout: Option<Duration>,
+}
+
+impl Operation {
+    /// The same, for as long as a patience lasts, of which the operation's own error tells.
+    pub(super) fn within(self, patience: &Patience) -> Operation {
+        Operation { timeout: Some(patience.length), ..self }
+    }
 }
 
 impl<T: Told> Registered<T> {
@@ -155,7 +163,12 @@ impl<T: Told> Registered<T> {
     /// The error of an operation that took too long.
     pub(super) fn timed_out(&self, operation: Operation) -> io::Error {
         let (tried, fd) = (operation.reason.verb(), self.inner.as_fd().as_raw_fd());
-        io::Error::new(io::ErrorKind::TimedOut, format!("{tried} on descriptor {fd} did not happen in time"))
+        // Of a connection that was not made the kernel knows no peer; who makes it says whose it was to be.
+        let whose = self.inner.ask_address().and_then(|address| told::words(T::ROLE, &address));
+        let whose = whose.unwrap_or_default();
+        let limit = operation.timeout.map_or_else(|| "in time".into(), |limit| format!("within {limit:?}"));
+        let what = format!("{tried} on descriptor {fd}{whose} did not happen {limit}");
+        io::Error::new(io::ErrorKind::TimedOut, what)
     }
 
     /// Whether epoll has told of an end, the peer's or the own, or of an error.

@@ -42,6 +42,7 @@ pub(super) fn send<T: Told>(
 where
     for<'a> &'a T: Write,
 {
+    let operation = patience.as_deref().map_or(operation, |patience| operation.within(patience));
     let mut deadline = || patience.as_deref_mut().map(Patience::begin);
     let (mut sent, mut copies) = (0, false);
     while sent < part.length {

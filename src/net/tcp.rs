@@ -217,10 +217,11 @@ impl TcpStream {
         if failed.is_empty() {
             return Err(no_address());
         }
-        Err(io::Error::new(
-            kind,
-            format!("could not connect to any of {}: {}", failed.len(), failed.join("; ")),
-        ))
+        let what = match &*failed {
+            [only] => format!("could not connect to {only}"),
+            all => format!("could not connect to any of {}: {}", all.len(), all.join("; ")),
+        };
+        Err(io::Error::new(kind, what))
     }
 
     fn connect_to(address: &SocketAddr, timeout: Option<Duration>) -> io::Result<TcpStream> {
@@ -298,7 +299,8 @@ impl TcpStream {
         patience: &mut Patience,
         attempt: impl FnMut(&net::TcpStream) -> io::Result<(usize, bool)>,
     ) -> io::Result<usize> {
-        let (operation, deadline) = (self.reading(), || Some(patience.begin()));
+        let operation = self.reading().within(patience);
+        let deadline = || Some(patience.begin());
         let (count, _) = self
             .inner
             .run_until(operation, deadline, attempt, |(count, is_short)| 0 < *count && *is_short)?;
@@ -307,7 +309,8 @@ impl TcpStream {
 
     /// As [`Write::write`], for as long as the patience lasts.
     pub(crate) fn write_within(&self, patience: &mut Patience, bytes: &[u8]) -> io::Result<usize> {
-        let (operation, deadline) = (self.writing(), || Some(patience.begin()));
+        let operation = self.writing().within(patience);
+        let deadline = || Some(patience.begin());
         let attempt = |stream: &net::TcpStream| transmit(stream, bytes);
         self.inner.run_until(operation, deadline, attempt, |count| *count < bytes.len())
     }

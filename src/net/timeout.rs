@@ -13,7 +13,7 @@ use crate::sys::clock;
 /// needs no wait reads no clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    length: Duration,
+    pub(super) length: Duration,
     until: Option<u64>,
 }
 

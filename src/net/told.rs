@@ -39,6 +39,15 @@ told!(
     UnixDatagram Datagram local_addr,
 );
 
+/// A socket's address in an error's words, if it has one that can be shown: the peer's of a stream, else its own.
+pub(super) fn words(role: Role, address: &Address) -> Option<String> {
+    let whose = if role == Role::Stream { "with" } else { "at" };
+    Some(match address {
+        Address::Internet(address) => format!(" {whose} {address}"),
+        Address::Unix(address) => format!(" {whose} {}", address.as_pathname()?.display()),
+    })
+}
+
 /// Which sockets there are, to make sure that an adopted descriptor is one of the kind that it is adopted as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {

@@ -74,7 +74,8 @@ pub(crate) fn watch(
         let woken = wait.park_until(deadline);
         enlisted.leave(woken, record);
         if woken == Woken::Deadline {
-            let what = format!("{} on descriptor {number} did not happen in time", reason.verb());
+            let limit = timeout.unwrap_or_default();
+            let what = format!("{} on descriptor {number} did not happen within {limit:?}", reason.verb());
             return Err(io::Error::new(io::ErrorKind::TimedOut, what));
         }
     }
