@@ -17,6 +17,18 @@ fn parked() -> BTreeMap<&'static str, usize> {
 }
 
 #[test]
+fn debug_form_tells_what_is_parked_and_not_what_is_not() {
+    coro::run(|| {
+        let _sleeper = spawn(|| coro::sleep(LONG));
+        yield_now();
+        let shown = format!("{:?}", coro::stats().unwrap());
+        assert!(shown.starts_with("Stats { workers: 1, alive: 1, "), "{shown}");
+        assert!(shown.ends_with(", parked: {\"sleep\": 1} }"), "{shown}");
+    })
+    .unwrap();
+}
+
+#[test]
 fn who_waits_is_counted_by_what_for_and_who_goes_on_is_not() {
     static GATE: Mutex<()> = Mutex::new(());
     for workers in [1, 2, 4] {

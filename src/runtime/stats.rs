@@ -1,5 +1,6 @@
 //! What a program may know of its runtime.
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,7 +15,7 @@ use crate::scheduler::worker;
 use crate::stack::slots;
 
 /// Counts of the runtime that the caller runs in, of all its workers together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// How many OS threads run coroutines.
@@ -66,6 +67,32 @@ impl Stats {
     }
 }
 
+impl fmt::Debug for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Those for whom somebody is parked.
+        struct Parked<'a>(&'a Stats);
+        impl fmt::Debug for Parked<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_map().entries(self.0.parked()).finish()
+            }
+        }
+        f.debug_struct("Stats")
+            .field("workers", &self.workers)
+            .field("alive", &self.alive)
+            .field("most_alive", &self.most_alive)
+            .field("spawned", &self.spawned)
+            .field("switches", &self.switches)
+            .field("polls", &self.polls)
+            .field("heartbeats", &self.heartbeats)
+            .field("steals", &self.steals)
+            .field("capacity", &self.capacity)
+            .field("deepest_stack", &self.deepest_stack)
+            .field("leaked", &self.leaked)
+            .field("parked", &Parked(self))
+            .finish()
+    }
+}
+
 /// Counts of the runtime that the caller runs in. The deepest stack is looked for at every slot that was ever used:
 /// half a microsecond each.
 ///
@@ -113,7 +140,8 @@ pub fn stats() -> Result<Stats> {
     })
 }
 
-/// The switches since the last call, if the Builder asked for a [trace](crate::Builder::trace); the oldest first.
+/// The switches of the caller's worker since the last call on it, if the Builder asked for a
+/// [trace](crate::Builder::trace); the oldest first. With several workers the others' are not in it.
 ///
 /// # Errors
 /// Outside a runtime.
