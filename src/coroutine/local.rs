@@ -4,6 +4,7 @@
 //! means. The name and the interface are std's.
 
 use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ptr::NonNull;
 
@@ -112,6 +113,104 @@ impl<T: 'static> LocalKey<T> {
         // so it has returned then, or `f` was called by a local's destructor, whose own value is out of the list.
         let value: &dyn Any = unsafe { value.as_ref() };
         Ok(f(value.downcast_ref().expect("a key's address has one type")))
+    }
+}
+
+/// As std's, of what is in a `Cell`. Each panics as [`with`](LocalKey::with).
+///
+/// ```
+/// use std::cell::Cell;
+///
+/// coro::coroutine_local! {
+///     static DEPTH: Cell<u32> = Cell::new(1);
+/// }
+///
+/// coro::run(|| {
+///     DEPTH.set(DEPTH.get() + 1);
+///     assert_eq!((DEPTH.replace(7), DEPTH.take(), DEPTH.get()), (2, 7, 0));
+/// })?;
+/// # Ok::<(), coro::Error>(())
+/// ```
+impl<T: 'static> LocalKey<Cell<T>> {
+    /// Sets the value.
+    #[track_caller]
+    pub fn set(&'static self, value: T) {
+        self.with(|cell| cell.set(value));
+    }
+
+    /// A copy of the value.
+    #[track_caller]
+    pub fn get(&'static self) -> T
+    where
+        T: Copy,
+    {
+        self.with(Cell::get)
+    }
+
+    /// Takes the value, and leaves the default.
+    #[track_caller]
+    pub fn take(&'static self) -> T
+    where
+        T: Default,
+    {
+        self.with(Cell::take)
+    }
+
+    /// Sets the value; gives the old one.
+    #[track_caller]
+    pub fn replace(&'static self, value: T) -> T {
+        self.with(|cell| cell.replace(value))
+    }
+}
+
+/// As std's, of what is in a `RefCell`. Each panics as [`with`](LocalKey::with), and when the value is borrowed.
+///
+/// ```
+/// use std::cell::RefCell;
+///
+/// coro::coroutine_local! {
+///     static WORDS: RefCell<Vec<&'static str>> = RefCell::default();
+/// }
+///
+/// coro::run(|| {
+///     WORDS.with_borrow_mut(|words| words.push("one"));
+///     assert_eq!(WORDS.with_borrow(Vec::len), 1);
+///     assert_eq!((WORDS.replace(vec!["two"]), WORDS.take()), (vec!["one"], vec!["two"]));
+/// })?;
+/// # Ok::<(), coro::Error>(())
+/// ```
+impl<T: 'static> LocalKey<RefCell<T>> {
+    /// Calls `f` with the value.
+    #[track_caller]
+    pub fn with_borrow<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
+        self.with(|cell| f(&cell.borrow()))
+    }
+
+    /// Calls `f` with the value, to be changed.
+    #[track_caller]
+    pub fn with_borrow_mut<R>(&'static self, f: impl FnOnce(&mut T) -> R) -> R {
+        self.with(|cell| f(&mut cell.borrow_mut()))
+    }
+
+    /// Sets the value.
+    #[track_caller]
+    pub fn set(&'static self, value: T) {
+        self.replace(value);
+    }
+
+    /// Takes the value, and leaves the default.
+    #[track_caller]
+    pub fn take(&'static self) -> T
+    where
+        T: Default,
+    {
+        self.with(RefCell::take)
+    }
+
+    /// Sets the value; gives the old one.
+    #[track_caller]
+    pub fn replace(&'static self, value: T) -> T {
+        self.with(|cell| cell.replace(value))
     }
 }
 
