@@ -1,6 +1,7 @@
 //! The handles by which coroutines are waited for, and ended.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::result::Result;
 use std::time::Duration;
 
@@ -154,6 +155,10 @@ impl<T> fmt::Debug for JoinHandle<T> {
             .finish()
     }
 }
+
+// As std's: a result is there whole, or not at all.
+impl<T> UnwindSafe for JoinHandle<T> {}
+impl<T> RefUnwindSafe for JoinHandle<T> {}
 
 impl<T> Sealed for JoinHandle<T> {}
 

@@ -7,12 +7,13 @@
 //! | so many at a time | [`Semaphore`] | |
 //! | values from one to another | [`channel`], [`unbounded`], [`oneshot`] | std's `sync_channel` (also without room), `channel` |
 //! | something that happens | [`Event`] | gevent's |
-//! | something done once | [`Once`], [`OnceLock`] | std's |
+//! | something done once | [`Once`], [`OnceLock`], [`LazyLock`] | std's |
 //! | each other | [`Barrier`], [`WaitGroup`] | std's, crossbeam's |
 //!
 //! They park the coroutine and not its thread. Plain OS threads can use them, too, and then do block. Names,
-//! arguments and errors are std's; each wait has a form with a timeout. What a coroutine waits for is in its record, so that
-//! a debugger can show it, and who would have to act.
+//! arguments and errors are std's; each wait has a form with a timeout, but for those that may have to do themselves what is
+//! done once ([`coro::timeout`](crate::timeout) is for any code). What a coroutine waits for is in its record, so that a
+//! debugger can show it, and who would have to act.
 
 mod barrier;
 mod channel;
@@ -21,6 +22,7 @@ mod event;
 mod granting;
 mod ground;
 mod inflate;
+mod lazy;
 // loom leaks a little for each thread that uses it.
 #[cfg(all(test, not(feature = "sanitize")))]
 mod models;
@@ -42,6 +44,7 @@ pub use channel::{
 };
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::Event;
+pub use lazy::LazyLock;
 pub use mutex::{LockResult, Mutex, MutexGuard, PoisonError, TryLockError, TryLockResult};
 pub use once::{Once, OnceLock};
 pub use oneshot::{OneshotReceiver, OneshotSender, oneshot};

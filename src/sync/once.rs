@@ -3,18 +3,21 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::mem;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::thread;
+use std::time::Duration;
 
 use super::ground::{self, Ground, List};
 use crate::abi::objects::SyncHead;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::waiter::{Waiter, Waiters};
 use crate::coroutine::{cancel, current};
-use crate::scheduler::park::{self, WaitList};
+use crate::scheduler::park::{self, WaitList, Woken};
 use crate::sys::atomic::Atomic;
+use crate::sys::clock;
 
 /// Of the head's count.
 const TO_DO: u64 = 0;
@@ -22,7 +25,8 @@ const BEING_DONE: u64 = 1;
 const DONE: u64 = 2;
 const POISONED: u64 = 3;
 
-/// Something that is done once, by the first who comes; all others wait until it is done. As `std::sync::Once`; `f` may wait.
+/// Something that is done once, by the first who comes; all others wait until it is done. As `std::sync::Once`, but that the
+/// function may wait, and that the one of `call_once_force` isn't told whether an earlier one has panicked.
 ///
 /// ```
 /// static SETUP: coro::sync::Once = coro::sync::Once::new();
@@ -77,8 +81,34 @@ impl Once {
                 self.head.count.load(Relaxed) != POISONED,
                 "coro::sync::Once: its function has panicked before"
             );
-            self.wait_for_change(&[TO_DO, BEING_DONE]);
+            self.wait_for_change(&[TO_DO, BEING_DONE], None);
         }
+    }
+
+    /// Waits until it has been done, for `timeout` at the longest; says whether it has been.
+    ///
+    /// # Panics
+    /// If `f` has panicked.
+    ///
+    /// ```
+    /// let once = coro::sync::Once::new();
+    /// assert!(!once.wait_timeout(std::time::Duration::from_millis(1)));
+    /// once.call_once(|| ());
+    /// assert!(once.wait_timeout(std::time::Duration::ZERO));
+    /// ```
+    #[track_caller]
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        let deadline = clock::after(timeout);
+        while !self.is_completed() {
+            assert!(
+                self.head.count.load(Relaxed) != POISONED,
+                "coro::sync::Once: its function has panicked before"
+            );
+            if self.wait_for_change(&[TO_DO, BEING_DONE], Some(deadline)) == Woken::Deadline {
+                return self.is_completed();
+            }
+        }
+        true
     }
 
     /// Whether it has been done.
@@ -94,7 +124,9 @@ impl Once {
             match begin(&self.head.count, &self.waiting, is_forced) {
                 DONE => return,
                 TO_DO => break,
-                BEING_DONE => self.wait_for_change(&[BEING_DONE]),
+                BEING_DONE => {
+                    self.wait_for_change(&[BEING_DONE], None);
+                }
                 _ => panic!(
                     "coro::sync::Once: its function has panicked before; call_once_force calls another one"
                 ),
@@ -113,10 +145,11 @@ impl Once {
         settle(&self.head.count, &self.waiting, state);
     }
 
-    fn wait_for_change(&self, states: &[u64]) {
+    fn wait_for_change(&self, states: &[u64], deadline: Option<u64>) -> Woken {
         let object = ptr::from_ref(&self.head).addr() as u64;
-        if let Err(error) = park::block(WaitReason::Once, object, &Listed { once: self, states }) {
-            park::abort_unwinding_wait(WaitReason::Once, object, &error);
+        match park::block_until(WaitReason::Once, object, &Listed { once: self, states }, deadline) {
+            Ok(woken) => woken,
+            Err(error) => park::abort_unwinding_wait(WaitReason::Once, object, &error),
         }
     }
 }
@@ -221,6 +254,8 @@ pub struct OnceLock<T> {
 unsafe impl<T: Send + Sync> Sync for OnceLock<T> {}
 // SAFETY: the lock owns the value.
 unsafe impl<T: Send> Send for OnceLock<T> {}
+// As std's: a value that is not whole is never seen.
+impl<T: RefUnwindSafe + UnwindSafe> RefUnwindSafe for OnceLock<T> {}
 
 impl<T> OnceLock<T> {
     /// One without a value.
@@ -272,8 +307,27 @@ impl<T> OnceLock<T> {
             if let Some(value) = self.get() {
                 return value;
             }
-            self.once.wait_for_change(&[TO_DO, BEING_DONE, POISONED]);
+            self.once.wait_for_change(&[TO_DO, BEING_DONE, POISONED], None);
         }
+    }
+
+    /// The value; waits until somebody has made it, for `timeout` at the longest.
+    ///
+    /// ```
+    /// let lock = coro::sync::OnceLock::new();
+    /// assert_eq!(lock.wait_timeout(std::time::Duration::from_millis(1)), None);
+    /// lock.set(7).unwrap();
+    /// assert_eq!(lock.wait_timeout(std::time::Duration::ZERO), Some(&7));
+    /// ```
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<&T> {
+        let deadline = clock::after(timeout);
+        while self.get().is_none() {
+            let woken = self.once.wait_for_change(&[TO_DO, BEING_DONE, POISONED], Some(deadline));
+            if woken == Woken::Deadline {
+                break;
+            }
+        }
+        self.get()
     }
 
     /// The value, by somebody who has the lock alone.

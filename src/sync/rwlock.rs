@@ -6,6 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
 use std::ops::{Deref, DerefMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -55,6 +56,9 @@ const _: () = assert!(mem::offset_of!(RwLock<()>, granting) == 0, "a lock's addr
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 // SAFETY: the lock owns the value.
 unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
+// As std's: who sees a value that a panic has left half changed is told by the poison.
+impl<T: ?Sized> UnwindSafe for RwLock<T> {}
+impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 
 /// The lock, held to read; dropping it unlocks.
 #[must_use = "the lock is unlocked at once if its guard is not kept"]

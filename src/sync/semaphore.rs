@@ -81,8 +81,20 @@ impl Semaphore {
 
     /// Takes a permit; waits for `timeout` at the longest.
     pub fn try_acquire_for(&self, timeout: Duration) -> Option<SemaphorePermit<'_>> {
-        let has_it = self.granting.acquire(1, WaitReason::Semaphore, Some(clock::after(timeout)));
-        has_it.then(|| SemaphorePermit { semaphore: self, count: 1 })
+        self.try_acquire_many_for(1, timeout)
+    }
+
+    /// Takes so many permits; waits for `timeout` at the longest.
+    ///
+    /// ```
+    /// let slots = coro::sync::Semaphore::new(3);
+    /// let soon = std::time::Duration::from_millis(1);
+    /// assert!(slots.try_acquire_many_for(4, soon).is_none());
+    /// assert!(slots.try_acquire_many_for(3, soon).is_some());
+    /// ```
+    pub fn try_acquire_many_for(&self, count: usize, timeout: Duration) -> Option<SemaphorePermit<'_>> {
+        let has_them = self.granting.acquire(count, WaitReason::Semaphore, Some(clock::after(timeout)));
+        has_them.then(|| SemaphorePermit { semaphore: self, count })
     }
 
     /// Adds so many permits, or gives back those of permits that were forgotten.

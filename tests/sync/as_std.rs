@@ -1,16 +1,58 @@
 //! Timeouts of condition variables and channels, as std's: its tests (library/std/tests/sync/{condvar,mpsc}.rs) carried
 //! over, mostly under their names.
 
+use std::cell::Cell;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coro::sync::{Condvar, Mutex, Receiver, RecvTimeoutError, Sender, TryRecvError, channel, unbounded};
+use coro::sync::{
+    Condvar, Mutex, OnceLock, Receiver, RecvTimeoutError, RwLock, Sender, TryRecvError, channel, unbounded,
+};
 use pretty_assertions::assert_eq;
 
 use crate::LONG;
 use crate::places::{Begin, begin, everywhere};
 
 const SHORT: Duration = Duration::from_millis(1);
+
+/// A panic may go through them.
+#[test]
+fn unwind_safety_is_as_stds() {
+    fn both<T: UnwindSafe + RefUnwindSafe>() {}
+    both::<Mutex<Cell<u8>>>();
+    both::<RwLock<Cell<u8>>>();
+    both::<OnceLock<u8>>();
+    both::<Condvar>();
+    both::<Sender<Cell<u8>>>();
+    both::<Receiver<Cell<u8>>>();
+    both::<coro::JoinHandle<Cell<u8>>>();
+    let lock = Arc::new(Mutex::new(1));
+    let fails = || {
+        let _held = lock.lock().unwrap();
+        std::panic::resume_unwind(Box::new(()))
+    };
+    assert!(std::panic::catch_unwind(fails).is_err());
+    assert!(lock.is_poisoned());
+}
+
+#[test]
+fn ends_of_a_channel_say_what_is_in_it() {
+    everywhere(|begin| {
+        let (sender, receiver) = channel(2);
+        assert_eq!((sender.capacity(), receiver.len(), sender.is_empty()), (Some(2), 0, true));
+        let sent = begin!(begin, {
+            let sender = sender.clone();
+            move || (0..3).for_each(|n| sender.send(n).unwrap())
+        });
+        assert_eq!(receiver.recv(), Ok(0));
+        sent();
+        assert_eq!((sender.len(), receiver.is_empty()), (2, false));
+        receiver.try_iter().for_each(drop);
+        assert!(receiver.is_empty());
+        assert_eq!((unbounded::<u8>().0.capacity(), channel::<u8>(0).1.capacity()), (None, Some(0)));
+    });
+}
 
 /// A value with a lock, and a sign of its changes.
 type Pair<T> = Arc<(Mutex<T>, Condvar)>;

@@ -1,18 +1,19 @@
-//! Condvar, Event, Barrier, WaitGroup, Once, OnceLock, oneshot.
+//! Condvar, Event, Barrier, WaitGroup, Once, OnceLock, LazyLock, oneshot.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
+use std::time::Duration;
 
 use coro::sync::{
-    Barrier, Condvar, Event, Mutex, Once, OnceLock, RecvError, TryRecvError, WaitGroup, oneshot,
+    Barrier, Condvar, Event, LazyLock, Mutex, Once, OnceLock, RecvError, TryRecvError, WaitGroup, oneshot,
 };
 use coro::{Builder, spawn, yield_now};
 use pretty_assertions::assert_eq;
 
-use crate::{join_all, under_both};
+use crate::{LONG, join_all, under_both};
 
 #[test]
 fn each_notification_wakes_one_who_waits_and_notify_all_all() {
@@ -253,6 +254,57 @@ fn panic_leaves_a_once_lock_without_a_value() {
     assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
     assert_eq!(lock.get(), None);
     assert_eq!(*lock.get_or_init(|| 3), 3);
+}
+
+#[test]
+fn waits_for_what_is_done_once_end_with_their_time() {
+    const SOON: Duration = Duration::from_millis(2);
+    under_both(|| {
+        let both = Arc::new((Once::new(), OnceLock::new()));
+        assert!(!both.0.wait_timeout(SOON));
+        assert_eq!(both.1.wait_timeout(SOON), None);
+        let does = both.clone();
+        let done = spawn(move || {
+            does.0.call_once(|| coro::sleep(SOON));
+            does.1.get_or_init(|| {
+                coro::sleep(SOON);
+                7
+            });
+        });
+        yield_now();
+        assert!(both.0.wait_timeout(LONG));
+        assert_eq!(both.1.wait_timeout(LONG), Some(&7));
+        done.join().unwrap();
+    });
+    let failed = Once::new();
+    let panics = || failed.call_once(|| std::panic::resume_unwind(Box::new(())));
+    assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| failed.wait_timeout(LONG))).is_err());
+}
+
+#[test]
+fn lazy_lock_is_made_once_and_again_when_that_was_cancelled_or_panicked() {
+    under_both(|| {
+        let made = Arc::new(AtomicUsize::new(0));
+        let count = made.clone();
+        let lock = Arc::new(LazyLock::new(move || match count.fetch_add(1, Relaxed) {
+            0 => coro::sleep(LONG),
+            1 => std::panic::resume_unwind(Box::new("made badly")),
+            _ => yield_now(),
+        }));
+        assert_eq!(format!("{lock:?}"), "LazyLock(<uninit>)");
+        let makes = |lock: &Arc<LazyLock<(), _>>| {
+            let lock = lock.clone();
+            spawn(move || **lock)
+        };
+        let first = makes(&lock);
+        yield_now();
+        first.cancel().unwrap();
+        assert!(first.join().unwrap_err().is_cancelled());
+        assert!(makes(&lock).join().unwrap_err().is_panic());
+        join_all((0..3).map(|_| makes(&lock)));
+        assert_eq!((made.load(Relaxed), format!("{lock:?}")), (3, "LazyLock(())".into()));
+    });
 }
 
 #[test]

@@ -169,6 +169,16 @@ impl<T> Shared<T> {
         Told::new(side.reason(), self.object())
     }
 
+    /// How many values are in it.
+    fn len(&self) -> usize {
+        self.head.length.load(Relaxed) as usize
+    }
+
+    /// For how many there is room; `None`: for any number.
+    fn room(&self) -> Option<usize> {
+        (self.capacity != usize::MAX).then_some(self.capacity)
+    }
+
     fn is_ready(&self, side: Side) -> bool {
         !self.lock().must_wait(side, self.capacity, None)
     }

@@ -1,6 +1,7 @@
 //! The end of a channel from which values come.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,10 @@ use crate::sys::clock;
 pub struct Receiver<T> {
     pub(super) shared: Arc<Shared<T>>,
 }
+
+// As std's: no code of the user's runs while the channel is changed.
+impl<T> UnwindSafe for Receiver<T> {}
+impl<T> RefUnwindSafe for Receiver<T> {}
 
 impl<T> Receiver<T> {
     /// Takes a value out; waits as long as there is none.
@@ -71,6 +76,21 @@ impl<T> Receiver<T> {
     /// Closes the channel: nothing goes in any more. What is in it can still be received.
     pub fn close(&self) {
         protocol::close(&*self.shared);
+    }
+
+    /// How many values are in it; those that its senders still have in their hands are not counted.
+    pub fn len(&self) -> usize {
+        self.shared.len()
+    }
+
+    /// Whether no value is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// For how many values there is room; `None`: for any number.
+    pub fn capacity(&self) -> Option<usize> {
+        self.shared.room()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The end of a channel into which values go.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,10 @@ use crate::sys::clock;
 pub struct Sender<T> {
     pub(super) shared: Arc<Shared<T>>,
 }
+
+// As std's: no code of the user's runs while the channel is changed.
+impl<T> UnwindSafe for Sender<T> {}
+impl<T> RefUnwindSafe for Sender<T> {}
 
 /// Why a value was not sent in time; it is in the error. As `crossbeam_channel`'s.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -92,6 +97,27 @@ impl<T> Sender<T> {
     /// ```
     pub fn close(&self) {
         protocol::close(&*self.shared);
+    }
+
+    /// How many values are in it; those that its senders still have in their hands are not counted.
+    pub fn len(&self) -> usize {
+        self.shared.len()
+    }
+
+    /// Whether no value is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// For how many values there is room; `None`: for any number.
+    ///
+    /// ```
+    /// let (sender, receiver) = coro::sync::channel(2);
+    /// sender.send("value").unwrap();
+    /// assert_eq!((sender.len(), receiver.is_empty(), receiver.capacity()), (1, false, Some(2)));
+    /// ```
+    pub fn capacity(&self) -> Option<usize> {
+        self.shared.room()
     }
 }
 

@@ -13,6 +13,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem;
 use std::ops::{Deref, DerefMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -82,6 +83,9 @@ const _: () = assert!(mem::offset_of!(Mutex<()>, head) == 0, "a mutex's address 
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 // SAFETY: the mutex owns the value.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
+// As std's: who sees a value that a panic has left half changed is told by the poison.
+impl<T: ?Sized> UnwindSafe for Mutex<T> {}
+impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
 
 /// The lock, held; dropping it unlocks.
 #[must_use = "the mutex is unlocked at once if its guard is not kept"]
