@@ -20,7 +20,7 @@ fn main() -> coro::Result<()> {
             ["Ada", "Grace", "Barbara"].into_iter().map(|name| coro::spawn(move || greet(name))).collect();
         for greeter in greeters {
             let length = greeter.join().expect("nobody panics");
-            println!("that were {length} characters");
+            println!("those were {length} characters");
         }
     })
 }

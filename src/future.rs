@@ -40,6 +40,7 @@ use crate::sys::lock;
 /// })?;
 /// # Ok::<(), coro::Error>(())
 /// ```
+#[doc(alias = "block_on")]
 #[track_caller]
 pub fn wait<F: IntoFuture>(future: F) -> F::Output {
     let mut future = pin!(future.into_future());

@@ -39,6 +39,7 @@ use crate::sys::{lock, process};
 /// })?;
 /// # Ok::<(), coro::Error>(())
 /// ```
+#[doc(alias = "spawn_blocking")]
 #[track_caller]
 pub fn offload<T, F>(f: F) -> T
 where

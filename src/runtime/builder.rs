@@ -115,7 +115,7 @@ impl Builder {
         self
     }
 
-    /// Keeps a record of the last `switches` switches, for [`take_trace`](crate::take_trace).
+    /// Keeps a record of the last `switches` switches of each worker, for [`take_trace`](crate::take_trace).
     pub fn trace(mut self, switches: usize) -> Builder {
         self.trace = switches;
         self

@@ -64,6 +64,7 @@ where
 /// })??;
 /// # Ok::<(), coro::Error>(())
 /// ```
+#[doc(alias = "JoinSet")]
 #[derive(Clone)]
 pub struct Group {
     family: Arc<Family>,
