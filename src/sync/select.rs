@@ -314,5 +314,22 @@ macro_rules! select {
         let $result = $arm.take();
         $body
     }};
+    // What is none of all that, so that it doesn't come to the last rule, which would take it for arms again and again.
+    (@make $what:ident $($of:tt)*) => {
+        ::std::compile_error!(::std::concat!(
+            "select!: `", ::std::stringify!($what), "(", ::std::stringify!($($of)*), ")` is none of the arms, which are \
+             recv(receiver), send(sender, value), wait(thing), after(duration), and `_` as the last one"
+        ))
+    };
+    (@arm [$($arms:tt)*] $n:expr; _ => $($rest:tt)*) => {
+        ::std::compile_error!("select!: `_ => ...` has to be the last arm, and the only one of its kind")
+    };
+    (@arm [$($arms:tt)*] $n:expr; $($rest:tt)*) => {
+        ::std::compile_error!(::std::concat!(
+            "select!: no arm begins with `", ::std::stringify!($($rest)*), "`; an arm is `what(of it) -> result => value`, \
+             with a comma behind it"
+        ))
+    };
+    () => { ::std::compile_error!("select!: without an arm there is nothing to wait for") };
     ($($arms:tt)+) => { $crate::select!(@arm [] 0_usize; $($arms)+) };
 }

@@ -8,6 +8,7 @@ mod cancelled;
 mod channels;
 mod locks;
 mod meeting;
+mod misuse;
 mod model;
 mod places;
 mod random;
