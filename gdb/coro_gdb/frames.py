@@ -12,7 +12,7 @@ from gdb.FrameDecorator import FrameDecorator
 from coro_debug.memory import Unreadable
 from coro_debug.source import plain_function
 
-from . import selection, sessions, stack
+from . import selection, sessions, stack, values
 
 BOUNDARY = "--- coroutine boundary, resumed by: ---"
 BOUNDARY_OF_PARKED = "--- coroutine boundary, not running ---"
@@ -95,6 +95,38 @@ class Plain(FrameDecorator):
             # Without debug information it is an address, of which GDB would make the symbol's name.
             name = self.inferior_frame().name()
         return plain_function(name) if name else "??"
+
+    def frame_args(self):
+        shown = gdb.parameter("print frame-arguments")
+        if shown in ("none", "presence"):
+            return super().frame_args()
+        return self._readable(super().frame_args(), is_whole=shown == "all")
+
+    def frame_locals(self):
+        return self._readable(super().frame_locals(), is_whole=True)
+
+    def _readable(self, variables, is_whole):
+        """GDB's own backtrace has a word in the place of a variable that isn't there. Behind a filter GDB 13
+        ends the frame's line there, and at some that are optimised out it fails an assertion of its own."""
+        frame = self.inferior_frame()
+        return [
+            variable if text is None else _Missing(variable, text)
+            for variable in variables or ()
+            for text in [values.missing(frame, variable.symbol(), is_whole)]
+        ] or None
+
+
+class _Missing:
+    """A variable that can't be shown, as GDB asks a decorator for it."""
+
+    def __init__(self, variable, text):
+        self._variable, self._text = variable, text
+
+    def symbol(self):
+        return self._variable.symbol()
+
+    def value(self):
+        return gdb.Value(self._text)
 
 
 class Boundary(FrameDecorator):

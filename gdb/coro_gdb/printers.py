@@ -14,7 +14,7 @@ from coro_debug import shown
 from coro_debug.port import CommandError
 from coro_debug.session import guarded
 
-from . import sessions
+from . import sessions, values
 
 #: Depth at which a number is looked for in its wrappers: `CoroutineId { 0: 42 }`, atomics.
 MOST_WRAPPERS = 8
@@ -149,10 +149,11 @@ class Lookup:
 
 def register():
     """Adds it to those of all programs."""
+    lookups = [Lookup(), values.MissingLookup()]
+    names = [lookup.name for lookup in lookups]
     gdb.pretty_printers[:] = [
-        printer for printer in gdb.pretty_printers if getattr(printer, "name", "") != Lookup.name
-    ]
-    gdb.pretty_printers.append(Lookup())
+        printer for printer in gdb.pretty_printers if getattr(printer, "name", "") not in names
+    ] + lookups
 
 
 # What the texts are made of.
