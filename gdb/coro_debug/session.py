@@ -65,6 +65,9 @@ class Session:
                                    "`coro list` shows those there are")
             return found
         named = registry.by_name(text)
+        if len(named) > 1 and all(coroutine.kind == "main" for coroutine in named):
+            # Each worker has one; the program's own runs on the first.
+            named = [coroutine for coroutine in named if coroutine.worker == 0] or named
         if len(named) == 1:
             return named[0]
         if not named:

@@ -222,6 +222,15 @@ class OneOfThem(unittest.TestCase):
             with self.assertRaisesRegex(CommandError, words):
                 say(image, line)
 
+    def test_main_is_the_first_workers(self):
+        image = Image()
+        for worker in (1, 0):
+            image.add("main", kind="main", reason="sleep", worker=worker)
+        self.assertIn("#2 'main' has waited", say(image, "why main"))
+        image.add("main", reason="sleep", worker=0)
+        with self.assertRaisesRegex(CommandError, "3 coroutines are named `main`"):
+            say(image, "why main")
+
     def test_an_ended_one_has_no_backtrace(self):
         image = Image()
         image.add("a", state="exited")

@@ -223,7 +223,7 @@ class Why(unittest.TestCase):
             text.splitlines()[1], r"^  #2 'worker' has waited 1.0 s: mutex 0x\w+ held by #3 'busy'$"
         )
         self.assertEqual(text.splitlines()[2:], ["    #3 'busy' is running on thread 2",
-                                                 "      it runs: `coro bt` shows what it does"])
+                                                 "      it runs: `coro bt 3` shows what it does"])
 
     def test_it_ends_where_nobody_can_be_named(self):
         for values, ending in (

@@ -112,7 +112,7 @@ def ending(coroutine):
         return (
             "it can go on: nothing holds it up"
             if not coroutine.is_running
-            else "it runs: `coro bt` shows what it does"
+            else f"it runs: `coro bt {coroutine.id}` shows what it does"
         )
     if "fd" in wait:
         return f"it goes on when the kernel says that fd {wait['fd']} is ready"
