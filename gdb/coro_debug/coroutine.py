@@ -124,9 +124,15 @@ class Coroutine:
     @property
     def stack_used(self):
         """Bytes from its stack pointer to the top; None when not known, or when there is nothing on its stack
-        any more."""
+        any more. One that has overflowed its stack, and stands in its own redzone, uses all of it."""
         sp = self.sp
+        if sp is None and self.thread is not None and self._is_in_own_redzone(self.thread.sp):
+            sp = self.stack_limit
         return self.stack_top - sp if sp is not None and sp in self and self.state != "exited" else None
+
+    def _is_in_own_redzone(self, address):
+        place = self.registry.locate(address) if address is not None else None
+        return place is not None and place.kind == "redzone" and place.index == self.index
 
     @property
     def is_running(self):
