@@ -22,11 +22,13 @@ class Stretch:
 
 class Backtrace:
     """`lines`: what is shown. `count`: how many frames there are, inlined ones too. `stretches`: what the
-    stack is made of, when that was asked for."""
+    stack is made of, when that was asked for. `is_complete`: whether it comes to the coroutine's first frame.
+    `beyond`: the bytes from the last frame's stack pointer to the stack's top."""
 
     def __init__(self):
         self.lines, self.stretches, self.count = [], [], 0
         self.is_complete = False
+        self.beyond = 0
 
 
 def take(port, coroutine, render, limit=0, is_exact=False, is_raw=False, names=None):
@@ -47,6 +49,7 @@ def _whole(frames, coroutine, render, limit, is_raw, names):
     found = Backtrace()
     found.count = len(frames)
     found.is_complete = bool(frames) and frames[-1].is_boundary
+    found.beyond = coroutine.stack_top - frames[-1].sp if frames else coroutine.stack_size
     runs = [fold.Run(0, len(frames), 1)] if is_raw else fold.fold(keys(frames))
     for part in _limited([part for run in runs for part in _shown(frames, run)], limit):
         found.lines += [part] if isinstance(part, str) else render(part)
@@ -66,16 +69,25 @@ def _note(count, period, first, size):
 
 
 def _limited(shown, limit):
-    """At most `limit` of the frames and lines: most of them the innermost ones, some the outermost."""
-    if not limit or len(shown) <= limit:
+    """At most `limit` of the frames: most of them the innermost ones, some the outermost. The lines between them
+    that tell of repeats count for nothing."""
+    frames = [at for at, part in enumerate(shown) if not isinstance(part, str)]
+    if not limit or len(frames) <= limit:
         return shown
     outer = limit // 4
-    left_out = [part for part in shown[limit - outer:len(shown) - outer] if not isinstance(part, str)]
-    if not left_out:
-        return shown
-    first, last = left_out[0].level, left_out[-1].level
+    start, end = frames[limit - outer], frames[len(frames) - outer - 1]
+    first, last = shown[start].level, shown[end].level
     note = f"... {plural(last - first + 1, 'frame')} (#{first} to #{last}) left out: `-limit 0` shows all"
-    return [*shown[:limit - outer], note, *shown[len(shown) - outer:]]
+    return [*shown[:start], note, *shown[end + 1:]]
+
+
+class _Rendered:
+    """A frame of a stack that is closed by now."""
+
+    __slots__ = ("level", "lines")
+
+    def __init__(self, level, lines):
+        self.level, self.lines = level, lines
 
 
 def _stretches(frames, top, names):
@@ -117,13 +129,8 @@ def _by_cycle(port, coroutine, render, limit, names):
             return None
         head = frames[:cycle.start + cycle.period]
         runs = fold.fold(keys(frames[:cycle.start]))
-        shown = _limited(
-            [part for run in runs for part in _shown(frames, run)]
-            + frames[cycle.start : cycle.start + cycle.period],
-            limit and max(limit - limit // 4, cycle.period),
-        )
-        for part in shown:
-            found.lines += [part] if isinstance(part, str) else render(part)
+        inner = [part for run in runs for part in _shown(frames, run)]
+        parts = _rendered(inner + frames[cycle.start : cycle.start + cycle.period], render)
         if names is not None:
             found.stretches = _stretches(head[:cycle.start], frames[cycle.start].sp, names)
             functions = tuple(names(frame) for frame in frames[cycle.start:cycle.start + cycle.period]
@@ -139,13 +146,13 @@ def _by_cycle(port, coroutine, render, limit, names):
         while names_of[cycle.period:2 * cycle.period] == names_of[:cycle.period]:
             del tail[:cycle.period], names_of[:cycle.period]
             rounds += 1
-        found.lines.append(_note(rounds - 2, cycle.period, level, sum(cycle.sizes)))
+        parts.append(_note(rounds - 2, cycle.period, level, sum(cycle.sizes)))
         for i, frame in enumerate(tail):
             frame.level = level + cycle.period * (rounds - 1) + i
         runs = fold.fold(keys(tail))
-        shown = _limited([part for run in runs for part in _shown(tail, run)], limit // 4)
-        for part in shown:
-            found.lines += [part] if isinstance(part, str) else render(part)
+        parts += _rendered([part for run in runs for part in _shown(tail, run)], render)
+        for part in _limited(parts, limit):
+            found.lines += [part] if isinstance(part, str) else part.lines
         if names is not None:
             after = cycle.period
             size = (tail[after].sp if after < len(tail) else coroutine.stack_top) - first
@@ -154,7 +161,13 @@ def _by_cycle(port, coroutine, render, limit, names):
             found.stretches += _stretches(tail[after:], coroutine.stack_top, names)
     found.count = tail[-1].level + 1
     found.is_complete = True
+    found.beyond = coroutine.stack_top - tail[-1].sp
     return found
+
+
+def _rendered(parts, render):
+    """Frames and lines, with what is shown of each frame, for which its stack has to be open."""
+    return [part if isinstance(part, str) else _Rendered(part.level, render(part)) for part in parts]
 
 
 def _shown(frames, run):

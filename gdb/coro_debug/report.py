@@ -13,6 +13,9 @@ BIGGEST = 4
 CODE = 64
 LONGEST_INSTRUCTION = 15
 FRAMES = 60
+NOT_UNWOUND = (
+    "its stack can't be unwound: the executable is missing or another build's, or the stack has been overwritten"
+)
 
 
 def report_of(session, registry):
@@ -191,8 +194,7 @@ class Report:
         words = self.headline()
         if self.verdict.is_overflow and self.coroutine is not None:
             found = backtrace.take(self._session.port, self.coroutine, lambda frame: [], names=_Names())
-            weight, _ = self._weighed(found)
-            words += f": {verdict.weight_in_words(weight, self.coroutine.stack_size)}"
+            words += f": {self._why(found)}" if self._is_whole(found) else f"; {NOT_UNWOUND}"
         return f"{words} ({self.what()}); `coro crash` says more"
 
     def long(self):
@@ -210,29 +212,43 @@ class Report:
         if coroutine.spawn_site:
             lifetime = coroutine.lifetime
             parent = self._registry.by_id(coroutine.parent)
+            at_least = ">" if self._registry.is_clock_old else ""
             yield (f"  spawned   {coroutine.spawn_site}"
-                   + (f", {text.duration(lifetime)} ago" if lifetime is not None else "")
+                   + (f", {at_least}{text.duration(lifetime)} ago" if lifetime is not None else "")
                    + (f", by coroutine {text.who(parent.id, parent.name)}" if parent is not None else ""))
         port = self._session.port
         found = backtrace.take(
             port, coroutine, lambda frame: frame_lines(port, frame), FRAMES, names=_Names()
         )
-        weight, is_whole = self._weighed(found)
+        is_weighed = self.verdict.is_overflow and self._is_whole(found)
         if self.verdict.is_overflow:
-            yield "  verdict   " + verdict.weight_in_words(weight, size)
+            yield "  verdict   " + (self._why(found) if is_weighed else NOT_UNWOUND)
         yield f"backtrace, innermost first ({text.plural(found.count, 'frame')}):"
         for line in found.lines:
             yield f"  {line}"
-        if self.verdict.is_overflow:
+        if is_weighed:
             biggest = biggest_frames(found.stretches)
             if biggest:
                 yield "biggest frames: " + " | ".join(biggest)
         alive = sum(1 for one in self._registry.each() if one.kind == "user" and one.id != coroutine.id)
         yield f"other coroutines: {alive:,} alive"
-        if self.verdict.is_overflow:
+        if is_weighed:
+            weight, is_whole = self._weighed(found)
             used = sum(stretch.size for stretch in found.stretches)
             largest = max(klass.stack_size for klass in self._registry.classes if klass.stride)
             yield "advice    " + verdict.advice(weight, used, size, largest, is_whole)
+
+    def _is_whole(self, found):
+        """Whether a backtrace says what the stack is full of. The last frame of one that breaks off would be
+        taken for all that lies above it."""
+        if found.is_complete:
+            return True
+        # A thread's own stack has no boundary; above its first frame there is little.
+        return self.coroutine.kind == "main" and found.beyond < verdict.FRAME_SHARE * self.coroutine.stack_size
+
+    def _why(self, found):
+        weight, _ = self._weighed(found)
+        return verdict.weight_in_words(weight, self.coroutine.stack_size)
 
     def _weighed(self, found):
         """What filled the stack, and whether the size of a frame that is being made is known whole."""

@@ -122,6 +122,26 @@ class Deep(unittest.TestCase):
         )
 
 
+    def test_limits_of_a_recursion(self):
+        session, its, _image = open_stacks([[LEAF] + [A] * 1000 + [OUTER, MAIN]])
+        coroutine = session.registry().by_id(1)
+        rounds = "... 998 more rounds of this frame (#3 to #1000), 144 B a round"
+        inner, outer = ["#0 app::switch", "#1 app::f0", "#2 app::f1"], ["#1003 app::f5", "#1004 app::entry"]
+
+        def left_out(first, last):
+            return f"... {last - first + 1:,} frames (#{first} to #{last}) left out: `-limit 0` shows all"
+
+        for limit, expected in (
+            (1, [*inner[:1], left_out(1, 1004)]),
+            (2, [*inner[:2], left_out(2, 1004)]),
+            (3, [*inner, rounds, left_out(1001, 1004)]),
+            (4, [*inner, rounds, left_out(1001, 1003), outer[1]]),
+        ):
+            for starts_within in (True, False):
+                its.starts_within = starts_within
+                self.assertEqual(lines_of(its, coroutine, limit=limit).lines, expected, limit)
+
+
 class Registers(unittest.TestCase):
     """What lies further out may be found only with a callee-saved register, which is somewhere in the
     recursion."""

@@ -179,6 +179,41 @@ class Report(unittest.TestCase):
             "advice    unbounded recursion: a bigger stack will not help; limit the depth of app::f1", text
         )
 
+    def test_a_stack_that_breaks_off_has_no_verdict(self):
+        # The last frame that is found would be taken for all that lies above it.
+        self.report(REGION_STACKS + REDZONE - 176)
+        frames_of = self.port._frames
+        self.port._frames = lambda coroutine, at: iter(list(frames_of(coroutine, at))[:1])
+        COMMANDS["crash"].run(self.session, "")
+        text = self.port.text()
+        self.assertIn("  verdict   its stack can't be unwound: the executable is missing", text)
+        self.assertIn("backtrace, innermost first (1 frame):\n  #0 ", text)
+        for word in ("a large frame", "biggest frames", "advice"):
+            self.assertNotIn(word, text)
+        self.assertRegex(
+            crash.one_line(self.session),
+            r"^coroutine #1 'victim' overflowed its stack; its stack can't be unwound: .* \(access at 0x",
+        )
+
+    def test_one_in_its_own_redzone_uses_all_of_its_stack(self):
+        self.report(REGION_STACKS + REDZONE - 176, sp=REGION_STACKS + REDZONE - 200)
+        for name, line in (
+            ("list", r"\*? +1  victim  running .* 192K/192K "),
+            ("list -sort stack -limit 1", r"\*? +1  victim "),
+            ("stacks", r" +1  victim  running  192K  192K  100.0 "),
+            ("info victim", "stack .*, 192 KiB of 192 KiB in use"),
+        ):
+            name, _, rest = name.partition(" ")
+            COMMANDS[name].run(self.session, rest)
+            self.assertRegex(self.port.text(), line)
+
+    def test_of_a_core_times_are_a_minimum(self):
+        self.report(REGION_STACKS + REDZONE - 176)
+        self.port._now = None
+        its_session = session.Session(self.port)
+        COMMANDS["crash"].run(its_session, "")
+        self.assertRegex(self.port.text(), r"  spawned   src/app.rs:10, >")
+
     def test_the_line_at_a_stop(self):
         limit = REGION_STACKS + REDZONE
         self.report(limit - 176)
