@@ -1,5 +1,6 @@
 """`coro gcore`: a core with the coroutines' stacks in it, which GDB's own `gcore` leaves out."""
 
+import os
 import shlex
 
 import gdb
@@ -32,7 +33,7 @@ def gcore(session, arguments):
     if not session.port.is_live():
         raise CommandError("there is no process of which a core could be made")
     registry = session.registry()
-    path = words[0] if words else f"core.{gdb.selected_inferior().pid}"
+    path = os.path.expanduser(words[0]) if words else f"core.{gdb.selected_inferior().pid}"
     # The thread's registers go into the core, and not those that a selected coroutine has in their place.
     with selection.temporary(None):
         said = gdb.execute(f"generate-core-file {path}", to_string=True)
