@@ -21,6 +21,9 @@ PROGRAM_HEADERS, PROGRAM_HEADER_COUNT = 3, 5
 CALLEE_SAVED = {3: "rbx", 6: "rbp", 12: "r12", 13: "r13", 14: "r14", 15: "r15"}
 #: The number that GDB gives a remote process whose own it doesn't know.
 FAKE_REMOTE_PID = 42000
+#: Signals that tell an address, and those which end a program.
+WITH_ADDRESS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE")
+FATAL = (*WITH_ADDRESS, "SIGABRT", "SIGSYS")
 #: After so many seconds a command that still works says so.
 PATIENCE = 1.0
 
@@ -125,10 +128,27 @@ class GdbPort(port.Port):
             return None
 
     def fault(self):
-        thread = gdb.selected_thread()
-        if thread is None or thread.is_running():
+        selected = gdb.selected_thread()
+        if selected is None:
+            return None
+        found = self._fault_of(selected)
+        if found is not None:
+            return found
+        with keeping_focus():
+            for thread in gdb.selected_inferior().threads():
+                found = self._fault_of(thread)
+                # A signal of another kind may be any thread's, at any stop.
+                if found is not None and found[0] in FATAL:
+                    return found
+        return None
+
+    def _fault_of(self, thread):
+        """As `fault`, of one thread."""
+        if thread.is_running():
             return None
         try:
+            if thread != gdb.selected_thread():
+                thread.switch()
             with compat.in_c():
                 information = gdb.parse_and_eval("$_siginfo")
                 number = int(information["si_signo"])
@@ -139,7 +159,7 @@ class GdbPort(port.Port):
         if name in ("SIGSTOP", "SIGTRAP", "SIGINT"):
             # The debugger's own, or the user's Ctrl-C.
             return None
-        return name, address if name in ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE") else None, thread.num
+        return name, address if name in WITH_ADDRESS else None, thread.num
 
     # Stacks.
 

@@ -223,7 +223,7 @@ fn core_of_an_overflow_is_said_at_once() {
     let main = Path::new(env!("CARGO_BIN_EXE_main"));
     let folder = scratch("overflow");
     let status = Command::new("sh")
-        .env("CORO_MONITOR", "off")
+        // The monitor is another thread.
         .args(["-c", "ulimit -c unlimited && exec \"$0\" overflow recursion"])
         .arg(main)
         .current_dir(&folder)
@@ -232,8 +232,23 @@ fn core_of_an_overflow_is_said_at_once() {
     assert!(!status.status.success());
     let core = fs::read_dir(&folder).unwrap().flatten().map(|entry| entry.path()).next();
     let core = core.expect("cores go to the process's folder: see the tests of waiting coroutines");
-    let said = coro(&["-c".as_ref(), core.as_os_str(), main.as_os_str()], &["coro list"]);
+    let commands = ["coro list", "coro list -sort stack -limit 1", "thread 2", "coro crash", "thread"];
+    let said = coro(&["-c".as_ref(), core.as_os_str(), main.as_os_str()], &commands);
     has(&said, SOURCE, &["coroutine #4 'overflow' overflowed its stack"]);
+    has(&said, "coro list -sort stack -limit 1", &["*   4  overflow  running", "192K/192K"]);
+    // Whichever thread is selected, and stays so.
+    has(&said, "coro crash", &["coroutine #4 'overflow' overflowed its stack\n", "verdict   runaway recursion"]);
+    has(&said, "thread", &["[Current thread is 2 "]);
+    // Without the executable, or with another one, no frame but the first is found.
+    let other = program("seen", Profile::Debug);
+    for options in [
+        &["-c".as_ref(), core.as_os_str()][..],
+        &["-c".as_ref(), core.as_os_str(), other.as_os_str()],
+    ] {
+        let said = coro(options, &["coro list", "coro crash"]);
+        has(&said, "coro crash", &["verdict   its stack can't be unwound: the executable is missing or another"]);
+        assert!(!said.whole().contains("a large frame") && !said.whole().contains("advice"), "{said}");
+    }
     fs::remove_dir_all(folder).expect("a folder just made can be removed");
 }
 
