@@ -107,9 +107,9 @@ class Port:
         """The number of the thread that the user has selected, or None."""
         raise NotImplementedError
 
-    def selected_coroutine(self):
-        """The id of the coroutine that the user has selected by other means than the thread on which it runs:
-        in LLDB one that doesn't run has a thread of its own. None: none."""
+    def selected_coroutine(self, registry):
+        """The id of the coroutine of that runtime which the user has selected by other means than the thread on
+        which it runs: in GDB by `coro select`; in LLDB one that doesn't run has a thread of its own. None: none."""
         return None
 
     def process_ids(self):

@@ -52,8 +52,8 @@ class Session:
         return self._frames[registry]
 
     def coroutine(self, text, number=None):
-        """The coroutine that a user names: `42`, `#42`, a name that only one has, or `.` for the one that the
-        selected thread runs."""
+        """The coroutine that a user names: `42`, `#42`, a name that only one has, or `.` for the selected
+        one."""
         registry = self.registry(number)
         if text == ".":
             return self.current(number)
@@ -76,15 +76,15 @@ class Session:
         raise CommandError(f"{len(named)} coroutines are named `{text}`: say which by its id ({ids})")
 
     def current(self, number=None):
-        """The coroutine that the selected thread runs; an error when it runs none."""
+        """The selected one; an error when nothing is selected, and the thread runs none."""
         found = self.selected(self.registry(number))
         if found is None:
             raise CommandError("the selected thread runs no coroutine: name one by its id, from `coro list`")
         return found
 
     def selected(self, registry):
-        """The coroutine that the selected thread runs or, in LLDB, is; None: none."""
-        chosen = self.port.selected_coroutine()
+        """The coroutine that is selected, or else the one that the selected thread runs; None: none."""
+        chosen = self.port.selected_coroutine(registry)
         if chosen is not None:
             return registry.by_id(chosen)
         number = self.port.selected_thread()

@@ -23,9 +23,9 @@ HELP_WIDTH = 100
 class Coro(gdb.Command):
     """Coroutines of the coro runtime: list them, look at them, stop in them. `coro list` shows them all,
     `coro bt ID` one's stack; `coro select ID` makes plain `bt`, `up`, `info locals` and `p` those of that
-    coroutine, which need not be running. IDs are numbers, names that only one has, or `.` for the one that
-    the selected thread runs. What the commands print can be had anywhere: on live programs, over gdbserver,
-    and on cores."""
+    coroutine, which need not be running. IDs are numbers, names that only one has, or `.` for the selected
+    one, which is the one that the thread runs unless `coro select` has selected another. What the commands print
+    can be had anywhere: on live programs, over gdbserver, and on cores."""
 
     def __init__(self):
         super().__init__("coro", gdb.COMMAND_STACK, prefix=True)
@@ -75,7 +75,11 @@ class Alias(gdb.Command):
         super().__init__(name, gdb.COMMAND_STACK)
 
     def invoke(self, arguments, from_tty):
-        gdb.execute(f"{self._target} {arguments}", from_tty)
+        try:
+            gdb.execute(f"{self._target} {arguments}", from_tty)
+        except gdb.error as error:
+            # Else GDB would show where in this script it comes from.
+            raise gdb.GdbError(str(error)) from None
 
 
 def run(action):

@@ -9,11 +9,11 @@ import gdb
 
 from coro_debug.memory import Unreadable
 
-from . import sessions
+from . import selection, sessions
 
 
 class Current(gdb.Function):
-    """The id of the coroutine that the selected thread runs; 0: none.
+    """The id of the coroutine that is selected, or else that the selected thread runs; 0: none.
 
     $coro() is for conditions: `break f if $coro() == 42`. $coro(RECORD) is the id of the coroutine whose
     record lies at an address, which is how the runtime hands a coroutine to the functions it calls at
@@ -44,17 +44,21 @@ class Named(gdb.Function):
 
 
 def _who(arguments):
-    return at_record(int(arguments[0])) if arguments else sessions.running_here()
+    if arguments:
+        return at_record(arguments[0])
+    selected = selection.current()
+    return sessions.selected_here(selected) if selected is not None else sessions.running_here()
 
 
 def at_record(address):
-    """The coroutine whose record lies there, or None. Never an exception."""
+    """The coroutine whose record lies there, or None. Never an exception: a text is no address."""
     try:
+        address = int(address)
         for map_ in sessions.maps():
             index = map_.index_of(address & (1 << 64) - 1)
             if index is not None:
                 return sessions.Who(map_, index)
-    except (gdb.error, Unreadable, TypeError, KeyError):
+    except (gdb.error, Unreadable, TypeError, ValueError, KeyError):
         pass
     return None
 

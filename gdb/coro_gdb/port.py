@@ -95,6 +95,14 @@ class GdbPort(port.Port):
             if _namespace_ids(inferior.pid, thread.ptid[1])
         }
 
+    def selected_coroutine(self, registry):
+        selected = selection.current()
+        if selected is None:
+            return None
+        coroutine = registry.by_id(selected.number)
+        # Another runtime's may have the same id.
+        return selected.number if coroutine is not None and selected.sp in coroutine else None
+
     def selected_thread(self):
         thread = gdb.selected_thread()
         return thread.num if thread is not None else None

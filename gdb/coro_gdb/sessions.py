@@ -149,3 +149,17 @@ def running_here():
     except (gdb.error, Unreadable, TypeError, KeyError):
         pass
     return None
+
+
+def selected_here(selected):
+    """Who is in the selected thread's place, by a `selection.Selection`; None: it isn't there any more. Never an
+    exception."""
+    try:
+        for map_ in maps():
+            index = map_.index_on(gdb.selected_thread().ptid[1], selected.sp)
+            who = Who(map_, index) if index is not None else None
+            if who is not None and who.id == selected.number:
+                return who
+    except (gdb.error, Unreadable, TypeError, KeyError):
+        pass
+    return None

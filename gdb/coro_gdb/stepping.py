@@ -136,10 +136,9 @@ def _who_of(selected):
         if who is None:
             raise CommandError("the selected thread runs no coroutine: GDB's own commands step it")
         return who
-    for map_ in sessions.maps():
-        index = map_.index_on(gdb.selected_thread().ptid[1], selected.sp)
-        if index is not None and sessions.Who(map_, index).id == selected.number:
-            return sessions.Who(map_, index)
+    who = sessions.selected_here(selected)
+    if who is not None:
+        return who
     raise CommandError(f"the coroutine {selected} isn't there any more")
 
 

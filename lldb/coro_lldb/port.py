@@ -99,11 +99,12 @@ class LldbPort(port.Port):
         thread = self.process.GetSelectedThread()
         return thread.GetIndexID() if thread.IsValid() else None
 
-    def selected_coroutine(self):
+    def selected_coroutine(self, registry):
         tid = self.process.GetSelectedThread().GetThreadID()
         if tid < real_threads.FIRST_OWN:
             return None
-        return (tid - real_threads.FIRST_OWN) & (1 << crowd.ID_BITS) - 1
+        runtime, number = divmod(tid - real_threads.FIRST_OWN, 1 << crowd.RUNTIME_SHIFT)
+        return number & (1 << crowd.ID_BITS) - 1 if runtime == self.runtime_of(registry) else None
 
     def coroutine_of(self, session, tid):
         """The coroutine whose thread has that number, or None."""

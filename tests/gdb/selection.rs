@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::seen::frame_of;
 use crate::support::debuggee::Debuggee;
 use crate::support::{Profile, line_of, program};
-use crate::{SEEN, SOURCE, coro, has};
+use crate::{SEEN, SOURCE, coro, has, row};
 
 const SET_BACK: &str = "has been set back: registers can't be written while #4 'reader' is selected";
 const GONE: &str = "coro: #1 'main' is no longer selected: thread 1 is itself again";
@@ -241,6 +241,33 @@ fn selection_ends_before_the_program_runs() {
     }
     has(&said, "next", &["the user's own hook", GONE]);
     has(&said, "kill", &[GONE]);
+}
+
+/// What goes by the selected one goes by what `coro select` has selected: `.`, no ID, `*`, `$coro()`.
+#[test]
+fn selected_one_is_meant_where_none_is_named() {
+    let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
+    let asked = ["coro bt", "coro info", "coro why .", "coro list", "print $coro()"];
+    let back = ["coro select .", "coro info .", "print $coro(1)"];
+    let apply = ["coro apply reader locker -- coro info .", "coro apply main reader -- print $coro()"];
+    let wrong = ["print $coro(\"x\")", "info coroutines -bogus"];
+    let commands = [&["coro select joiner"][..], &asked, &back, &apply, &wrong].concat();
+    let said = coro(&debuggee.attach(), &commands);
+    has(&said, "coro bt", &["coroutine #7 'joiner', parked ", "join_one"]);
+    has(&said, "coro info", &["coroutine     #7 'joiner', user"]);
+    has(&said, "coro why .", &["#7 'joiner' has waited "]);
+    assert!(row(said.block("coro list"), "joiner").starts_with('*'), "{said}");
+    assert_eq!(said.block("coro list").matches('*').count(), 1, "{said}");
+    has(&said, "print $coro()", &["= 7"]);
+    has(&said, "coro select .", &["[thread 1 itself]"]);
+    has(&said, "coro info .", &["coroutine     #2 'io', io"]);
+    has(&said, apply[0], &["coroutine     #4 'reader'", "coroutine     #6 'locker'"]);
+    has(&said, apply[1], &["= 1\n", "= 4\n"]);
+    // Neither is an exception of these scripts'.
+    for command in ["print $coro(1)", wrong[0]] {
+        has(&said, command, &["= 0"]);
+    }
+    assert!(said.block(wrong[1]).starts_with("coro: there is no filter `-bogus`; there are "), "{said}");
 }
 
 /// In an editor the frames that aren't the thread's would be taken for it: MI shows them unfiltered.

@@ -14,8 +14,8 @@ LIMIT = 200
 def run(session, arguments):
     """coro bt ID|NAME|. [-full] [-limit N] [-raw]
 
-    Shows the backtrace of a coroutine, whether it runs or not. `.` is the one that the selected thread runs.
-    No register is written for it.
+    Shows the backtrace of a coroutine, whether it runs or not. `.`, or no ID, is the selected one: the one that
+    the selected thread runs, unless `coro select` has selected another. No register is written for it.
 
     -full shows the local variables of each frame, -limit N at most N frames (0: all), -raw each frame by
     itself with its address and its stack pointer, where otherwise a recursion is folded.

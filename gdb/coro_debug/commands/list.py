@@ -14,7 +14,8 @@ def run(session, arguments):
     """coro list [FILTERS]
 
     Lists the coroutines. It says what each does, what it waits for and since when, how much of its stack is
-    in use, and the first function on it that is yours. A `*` marks the one that the selected thread runs.
+    in use, and the first function on it that is yours. A `*` marks the selected one: the one that the selected
+    thread runs, unless `coro select` has selected another.
     """
     options = options_.parse(arguments)
     registry = session.registry(options.runtime)
@@ -55,7 +56,7 @@ def row(coroutine, frames, current=None):
 
 
 def _current(session, registry):
-    """The id of the coroutine that the selected thread runs."""
+    """The id of the selected coroutine."""
     found = session.selected(registry)
     return found.id if found is not None else None
 
