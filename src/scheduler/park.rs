@@ -366,11 +366,7 @@ pub(crate) fn unpark(token: WakeToken, flags: u64) -> bool {
     match transition::wake(&record.state, token.key, flags) {
         Wake::Stale => false,
         Wake::Kept => {
-            // It may wait in place, with its thread: see `poll_in_place`.
-            let home = record.worker.load(Relaxed);
-            if worker::current().is_none_or(|worker| worker.index != home) {
-                remote::ring_if_asleep(home);
-            }
+            ring_for(record);
             true
         }
         Wake::Queue(word) => {
@@ -388,6 +384,16 @@ pub(crate) fn unpark(token: WakeToken, flags: u64) -> bool {
     }
 }
 
+/// Somebody who hasn't parked was woken: he may wait in place, with his thread, see [`poll_in_place`].
+#[cold]
+#[inline(never)]
+fn ring_for(record: &Record) {
+    let home = record.worker.load(Relaxed);
+    if worker::current().is_none_or(|worker| worker.index != home) {
+        remote::ring_if_asleep(home);
+    }
+}
+
 /// Wakes a coroutine or a thread; says whether it still waited.
 #[inline(always)]
 pub(crate) fn wake(waiter: &Waiter) -> bool {
@@ -397,8 +403,8 @@ pub(crate) fn wake(waiter: &Waiter) -> bool {
     }
 }
 
-/// Wakes all of a list.
-#[inline]
+/// Wakes all of a list. Inlined where a coroutine ends: a list of one is in registers there.
+#[inline(always)]
 pub(crate) fn wake_all(mut waiters: Waiters) {
     while let Some(waiter) = waiters.pop() {
         wake(&waiter);

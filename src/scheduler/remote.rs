@@ -128,7 +128,6 @@ impl Remote {
 }
 
 /// Wakes a worker if it sleeps: its running coroutine, which waits in place, has been woken.
-#[cold]
 pub(super) fn ring_if_asleep(worker: u32) {
     let Some(remote) = REMOTES.get(worker as usize) else { return };
     if !fork::is_child() && SLEEPERS.is_to_be_woken(worker) {

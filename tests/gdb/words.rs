@@ -164,7 +164,10 @@ fn variables_that_are_not_there_end_no_backtrace() {
     let said = coro(&options, &[&start[..], &bts].concat());
     for bt in &bts[..3] {
         let frame = said.block(bt).lines().find(|line| line.contains("join<()> (")).unwrap();
-        assert!(frame.contains("self=<error reading variable: Cannot access memory at address 0x2>"), "{said}");
+        assert!(
+            frame.contains("self=<error reading variable: Cannot access memory at address 0x2>"),
+            "{said}"
+        );
         assert!(frame.contains(" at src/runtime/handle.rs:"), "{bt}: {said}");
     }
     has(&said, bts[3], &["join<()> (self=...) at "]);
@@ -237,16 +240,23 @@ fn core_of_an_overflow_is_said_at_once() {
     has(&said, SOURCE, &["coroutine #4 'overflow' overflowed its stack"]);
     has(&said, "coro list -sort stack -limit 1", &["*   4  overflow  running", "192K/192K"]);
     // Whichever thread is selected, and stays so.
-    has(&said, "coro crash", &["coroutine #4 'overflow' overflowed its stack\n", "verdict   runaway recursion"]);
+    has(
+        &said,
+        "coro crash",
+        &["coroutine #4 'overflow' overflowed its stack\n", "verdict   runaway recursion"],
+    );
     has(&said, "thread", &["[Current thread is 2 "]);
     // Without the executable, or with another one, no frame but the first is found.
     let other = program("seen", Profile::Debug);
-    for options in [
-        &["-c".as_ref(), core.as_os_str()][..],
-        &["-c".as_ref(), core.as_os_str(), other.as_os_str()],
-    ] {
+    for options in
+        [&["-c".as_ref(), core.as_os_str()][..], &["-c".as_ref(), core.as_os_str(), other.as_os_str()]]
+    {
         let said = coro(options, &["coro list", "coro crash"]);
-        has(&said, "coro crash", &["verdict   its stack can't be unwound: the executable is missing or another"]);
+        has(
+            &said,
+            "coro crash",
+            &["verdict   its stack can't be unwound: the executable is missing or another"],
+        );
         assert!(!said.whole().contains("a large frame") && !said.whole().contains("advice"), "{said}");
     }
     fs::remove_dir_all(folder).expect("a folder just made can be removed");
