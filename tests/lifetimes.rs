@@ -237,8 +237,8 @@ fn a_circle_through_a_scope_is_noticed_and_found() {
     let expected = [
         "coro: nobody can go on: *".to_owned(),
         "coro: deadlock: 2 coroutines wait for each other in a circle".to_owned(),
-        format!("  #* 'keeper' waits for scope at {scope} (3 alive: #*, #*, #*) (spawned at {SOURCE}:*)"),
-        format!("  #* 'ann' waits for mutex 0x* held by #* (spawned at {SOURCE}:*)"),
+        format!("  #* 'keeper' (spawned at {SOURCE}:*) waits for scope at {scope} (3 alive: #*, #*, #*)"),
+        format!("  #* 'ann' (spawned at {SOURCE}:*) waits for mutex 0x* held by #* 'keeper'"),
     ];
     let options = ["-p".to_owned(), child.id().to_string()];
     let load =

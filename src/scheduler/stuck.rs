@@ -189,10 +189,10 @@ fn notice(waiting: &[Waiting], circles: &[Vec<usize>], is_alone: bool) -> String
         };
         let but = if is_alone || is_certain { "" } else { ", unless a thread outside the runtime wakes one" };
         let _ = writeln!(text, "coro: {what}: {who}{but}");
-        circle.iter().for_each(|at| line(&mut text, &waiting[*at]));
+        circle.iter().for_each(|at| line(&mut text, waiting, &waiting[*at]));
     }
     if circles.is_empty() {
-        waiting.iter().take(SHOWN).for_each(|one| line(&mut text, one));
+        waiting.iter().take(SHOWN).for_each(|one| line(&mut text, waiting, one));
         if waiting.len() > SHOWN {
             let _ = writeln!(text, "  ... and {} more", waiting.len() - SHOWN);
         }
@@ -200,22 +200,28 @@ fn notice(waiting: &[Waiting], circles: &[Vec<usize>], is_alone: bool) -> String
     text
 }
 
-fn line(text: &mut String, one: &Waiting) {
+fn line(text: &mut String, waiting: &[Waiting], one: &Waiting) {
     let name = |record: &Record| record.name().map_or(String::new(), |name| format!(" '{name}'"));
-    let _ = write!(text, "  #{}{} waits for ", one.id, name(one.record));
+    let site = registry::spawn_site(one.record);
+    let _ = write!(text, "  #{}{} (spawned at {site}) waits for ", one.id, name(one.record));
     if let Some(family) = waits::family_in_words(one.reason, one.object) {
-        let _ = writeln!(text, "{family} (spawned at {})", registry::spawn_site(one.record));
+        let _ = writeln!(text, "{family}");
         return;
     }
+    // Who isn't among those who wait, as a thread, has a number alone.
+    let who = |id: u64| {
+        let known = waiting.iter().find(|other| other.id == id);
+        format!("#{id}{}", known.map_or(String::new(), |other| name(other.record)))
+    };
     text.push_str(one.reason.name());
     let _ = match one.reason.object() {
-        ObjectKind::CoroutineId => write!(text, " of #{}", one.object),
+        ObjectKind::CoroutineId => write!(text, " of {}", who(one.object)),
         ObjectKind::Address => write!(text, " {:#x}", one.object),
         ObjectKind::FileDescriptor | ObjectKind::Nothing => Ok(()),
     };
     if let Some(owner) = one.edges.to.first().filter(|_| one.reason != WaitReason::Join) {
         let how = if one.edges.is_certain { " held by" } else { ", last used by" };
-        let _ = write!(text, "{how} #{owner}");
+        let _ = write!(text, "{how} {}", who(*owner));
     }
-    let _ = writeln!(text, " (spawned at {})", registry::spawn_site(one.record));
+    text.push('\n');
 }
