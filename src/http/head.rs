@@ -141,13 +141,15 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &Head<'_>, context: &Context<'
     out.extend_from_slice(context.date_line.as_bytes());
     // Only what is not the version's default is said.
     match (context.version, context.keep_alive) {
-        (Version::Http10, true) => write_header(out, "Connection", "keep-alive"),
-        (Version::Http11, false) => write_header(out, "Connection", "close"),
+        (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (Version::Http11, false) => out.extend_from_slice(b"Connection: close\r\n"),
         _ => {}
     }
-    write_header(out, "Content-Type", head.content_type);
+    out.extend_from_slice(b"Content-Type: ");
+    write_value(out, head.content_type);
     if let Some(expires) = context.expires {
-        write_header(out, "Expires", expires);
+        out.extend_from_slice(b"Expires: ");
+        write_value(out, expires);
     }
     match context.length {
         Length::Known(length) => {
@@ -155,7 +157,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, head: &Head<'_>, context: &Context<'
             write_number(out, length);
             out.extend_from_slice(b"\r\n");
         }
-        Length::Chunked => write_header(out, "Transfer-Encoding", "chunked"),
+        Length::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         Length::UntilClose => {}
     }
     for (name, value) in head.last_headers {
@@ -181,19 +183,23 @@ fn write_status_line(out: &mut Vec<u8>, version: Version, status: Status) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends one header line. A line end within the value would begin a header of the sender's
-/// choice; it becomes a space, as RFC 9110 (section 5.5) lets a recipient do it. What would end the
-/// name becomes a dash.
+/// Appends one header line. What would end the name becomes a dash.
 pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &str) {
-    // Without a branch in them, so that the compiler takes many at a time.
     let begin = out.len();
     out.extend_from_slice(name.as_bytes());
     for byte in &mut out[begin..] {
         *byte = if matches!(*byte, 0..=b' ' | b':') { b'-' } else { *byte };
     }
     out.extend_from_slice(b": ");
+    write_value(out, value);
+}
+
+/// Appends a header's value, and its line's end. One within the value would begin a header of the
+/// sender's choice; it becomes a space, as RFC 9110 (section 5.5) lets a recipient do it.
+fn write_value(out: &mut Vec<u8>, value: &str) {
     let begin = out.len();
     out.extend_from_slice(value.as_bytes());
+    // Without a branch in it, so that the compiler takes many at a time.
     for byte in &mut out[begin..] {
         *byte = if matches!(*byte, b'\r' | b'\n' | 0) { b' ' } else { *byte };
     }
