@@ -12,7 +12,7 @@ use crate::arch;
 use crate::coroutine::cancel::Target;
 use crate::coroutine::entry;
 use crate::coroutine::join::{TaskHalf, packet};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::registry::{self, Identity};
 use crate::scheduler::admit::{self, Home};
 use crate::scheduler::main::prepare_stack;
@@ -250,9 +250,18 @@ fn prepare<'a>(
 /// })?;
 /// # Ok::<(), coro::Error>(())
 /// ```
+#[inline]
 #[track_caller]
 pub fn yield_now() {
+    // Inlined: else the caller's place would be carried through the switch, for the case that there is none.
     if let Err(error) = park::yield_now() {
-        panic!("{error}");
+        cannot_yield(&error);
     }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn cannot_yield(error: &Error) -> ! {
+    panic!("{error}");
 }
