@@ -12,7 +12,7 @@ use crate::arch;
 use crate::coroutine::cancel::Target;
 use crate::coroutine::entry;
 use crate::coroutine::join::{TaskHalf, packet};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::registry::{self, Identity};
 use crate::scheduler::admit::{self, Home};
 use crate::scheduler::main::prepare_stack;
@@ -250,18 +250,11 @@ fn prepare<'a>(
 /// })?;
 /// # Ok::<(), coro::Error>(())
 /// ```
-#[inline]
 #[track_caller]
 pub fn yield_now() {
-    // Inlined: else the caller's place would be carried through the switch, for the case that there is none.
-    if let Err(error) = park::yield_now() {
-        cannot_yield(&error);
+    // In two steps: else the caller's place would be carried through the switch, for a failure that comes before it.
+    match park::yielder() {
+        Ok(worker) => park::yield_on(worker),
+        Err(error) => panic!("{error}"),
     }
-}
-
-#[cold]
-#[inline(never)]
-#[track_caller]
-fn cannot_yield(error: &Error) -> ! {
-    panic!("{error}");
 }

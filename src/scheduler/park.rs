@@ -326,10 +326,22 @@ fn say(why: fmt::Arguments<'_>) {
 
 /// Lets the others who are ready have a turn.
 pub(crate) fn yield_now() -> Result<()> {
-    let worker = worker::of_user("coro::yield_now")?;
+    yield_on(yielder()?);
+    Ok(())
+}
+
+/// The worker on which the caller may give way.
+#[inline]
+pub(crate) fn yielder() -> Result<&'static Worker> {
+    worker::of_user("coro::yield_now")
+}
+
+/// The same, for who has that.
+#[inline(always)]
+pub(crate) fn yield_on(worker: &'static Worker) {
     let record = worker.running();
     if thread::panicking() {
-        return Ok(());
+        return;
     }
     cancel::check(record);
     if let Some(next) = worker.next(Leaving::Yields) {
@@ -338,7 +350,6 @@ pub(crate) fn yield_now() -> Result<()> {
     } else {
         worker.remote.note_vain_yield();
     }
-    Ok(())
 }
 
 /// To be called before each operation that may not have to wait: now and then it yields, so that a coroutine
