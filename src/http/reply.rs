@@ -29,6 +29,7 @@ pub struct Reply<'c> {
     common: &'c Common,
     version: Version,
     keep_alive: bool,
+    /// Nothing may follow the head: of a HEAD, or by the status.
     head_only: bool,
     expires: bool,
 }
@@ -134,6 +135,7 @@ impl<'c> Reply<'c> {
     /// What the connection says; pass it on.
     pub fn chunked(mut self, head: &Head<'_>) -> io::Result<ChunkedBody<'c>> {
         let chunks = self.version == Version::Http11;
+        self.head_only |= head.status.is_bodiless();
         self.keep_alive &= chunks;
         self.write_head(head, if chunks { Length::Chunked } else { Length::UntilClose });
         Ok(ChunkedBody { reply: self, chunks, left: None })
@@ -159,6 +161,7 @@ impl<'c> Reply<'c> {
     /// # drop(server);
     /// ```
     pub fn sized(mut self, head: &Head<'_>, length: usize) -> io::Result<ChunkedBody<'c>> {
+        self.head_only |= head.status.is_bodiless();
         self.write_head(head, Length::Known(length));
         Ok(ChunkedBody { reply: self, chunks: false, left: Some(length as u64) })
     }
@@ -171,6 +174,7 @@ impl<'c> Reply<'c> {
     /// What the connection says; pass it on.
     pub fn events(mut self, head: &Head<'_>, stays_open: bool) -> io::Result<ChunkedBody<'c>> {
         self.keep_alive &= stays_open;
+        self.head_only |= head.status.is_bodiless();
         self.write_head(head, Length::UntilClose);
         Ok(ChunkedBody { reply: self, chunks: false, left: None })
     }
@@ -315,8 +319,15 @@ mod tests {
     /// What two requests for `path`, sent at once, are answered with after the first one's head.
     fn answers_to(method: &str, path: &str) -> String {
         fn answer(request: &Request<'_>, reply: Reply<'_>) -> io::Result<Sent> {
-            let mut body = reply.sized(&Head::new(Status::OK, "text/plain"), 6)?;
+            if request.path() == "/chunks" {
+                let mut body = reply.chunked(&Head::new(Status::NOT_MODIFIED, "text/plain"))?;
+                body.write(b"012345")?;
+                return body.finish();
+            }
+            let status = if request.path() == "/known" { Status::NOT_MODIFIED } else { Status::OK };
+            let mut body = reply.sized(&Head::new(status, "text/plain"), 6)?;
             match request.path() {
+                "/known" => body.write(b"012345")?,
                 "/whole" => body.write(b"012345")?,
                 "/little" => body.write(b"01234")?,
                 "/much" => body.write(b"0123456")?,
@@ -348,6 +359,7 @@ mod tests {
             Ok::<_, io::Error>(String::from_utf8_lossy(&text).into_owned())
         });
         let text = text.unwrap().unwrap();
+        let text = text.replace("HTTP/1.1 304 Not modified\r\n", "HTTP/1.1 200 OK\r\n");
         let bodies = text.split("HTTP/1.1 200 OK\r\n").skip(1);
         bodies.map(|answer| answer.split_once("\r\n\r\n").expect("a head").1).collect::<Vec<_>>().join("|")
     }
@@ -363,6 +375,9 @@ mod tests {
         assert_eq!(answers_to("GET", "/no_such_part"), "", "what the file didn't have is missing");
         for path in ["/whole", "/file", "/nothing"] {
             assert_eq!(answers_to("HEAD", path), "|", "the answer to a HEAD has no body");
+        }
+        for path in ["/known", "/chunks"] {
+            assert_eq!(answers_to("GET", path), "|", "a 304 has no body");
         }
     }
 }
