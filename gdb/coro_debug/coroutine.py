@@ -6,6 +6,8 @@ from .memory import decode
 NO_WORKER = 0xFFFF_FFFF
 #: Nanoseconds. No real deadline is further away.
 CENTURY = 100 * 365 * 86400 * 10 ** 9
+#: Bytes above a saved stack pointer, which are more than what `switch` leaves there.
+LEFT = 512
 FREE = "free"
 RUNNING, SWITCHING, LOST = "running", "switching", "lost (fork)"
 
@@ -142,6 +144,16 @@ class Coroutine:
     def has_saved_registers(self):
         """Whether it can be unwound from where it was left."""
         return self.thread is None and self.state in ("new", "ready", "parked", SWITCHING)
+
+    @property
+    def has_stack(self):
+        """Whether what it has left on its stack is there: a core may have zeros in its place. None: it has left
+        nothing there, or its stack isn't the region's."""
+        sp, _pc = self.context
+        if not self.has_saved_registers or sp not in self or self.registry.locate(sp) is None:
+            return None
+        # Return addresses are among it.
+        return any(self.registry.memory.readable(sp, min(self.stack_top - sp, LEFT)))
 
     @property
     def age(self):

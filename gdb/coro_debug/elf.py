@@ -5,6 +5,7 @@ A module's program headers lie in memory; so this works for stripped programs, a
 
 import struct
 
+from .layout import MAGIC
 from .memory import Unreadable
 
 PT_LOAD, PT_DYNAMIC, PT_NOTE, PT_PHDR = 1, 2, 4, 6
@@ -77,6 +78,14 @@ def _dynamic_entry(memory, dynamic, wanted):
         if tag in (wanted, DT_NULL):
             return value if tag == wanted else None
     return None
+
+
+def is_header(memory, address):
+    """Whether a debug header lies there, of a runtime that has started."""
+    try:
+        return memory.read(address, len(MAGIC)) == MAGIC
+    except Unreadable:
+        return False
 
 
 def headers_of_image(memory, base):

@@ -23,7 +23,9 @@ def greeting(session, is_there, help_=HELP):
     layout = registries[0].layout
     abi = f"debug ABI {layout.major}.{layout.minor}"
     runtimes = f" in {len(registries)} runtimes" if len(registries) > 1 else ""
-    return f"coro {VERSION} ({abi}): {alive:,} coroutine{'s' * (alive != 1)}{runtimes}; {help_}"
+    fork = next((f" of process {one.header['pid']}, of which this is a fork: none runs here"
+                 for one in registries if one.is_forked), "")
+    return f"coro {VERSION} ({abi}): {alive:,} coroutine{'s' * (alive != 1)}{runtimes}{fork}; {help_}"
 
 
 def _count_alive(registry):

@@ -6,6 +6,12 @@ program.
 """
 
 
+#: What is said where the program's own headers are not where the executable's symbols say.
+OTHER_EXECUTABLE = (
+    "this executable is not the {}'s, or another build of it: functions, lines and variables are wrong or missing"
+)
+
+
 class CommandError(Exception):
     """What the user is to be told instead of an answer: one sentence, which says what to do."""
 
@@ -98,6 +104,11 @@ class Port:
         """Where the program's debug headers are, module by module. By the symbol `coro_debug_v1` of each
         module, else by `elf.headers_of_module`."""
         raise NotImplementedError
+
+    def remarks(self):
+        """Sentences about how the debugger has the program, as that its executable is another one: said once a stop.
+        Asked for behind `header_addresses`."""
+        return []
 
     def threads(self):
         """All threads: a list of `Thread`."""

@@ -49,6 +49,8 @@ class GdbPort(port.Port):
         self._memory = InferiorMemory()
         self._symbols = {}
         self._started = None
+        #: Whether the executable leads to no debug header, where the program has one.
+        self._is_of_another = False
 
     memory = property(lambda self: self._memory)
 
@@ -61,7 +63,7 @@ class GdbPort(port.Port):
         return _stops, inferior.pid, compat.connection_type(inferior)
 
     def header_addresses(self):
-        found = []
+        found, self._is_of_another = [], False
         auxiliary = _auxiliary_vector()
         if PROGRAM_HEADERS in auxiliary:
             with contextlib.suppress(Unreadable):
@@ -71,8 +73,16 @@ class GdbPort(port.Port):
         # By the symbol only one is found, of whichever module; but also where there is no auxiliary vector.
         with contextlib.suppress(gdb.error):
             with compat.in_c():
-                found.append(int(gdb.parse_and_eval("(long)&coro_debug_v1")))
+                by_symbol = int(gdb.parse_and_eval("(long)&coro_debug_v1"))
+            self._is_of_another = bool(found) and by_symbol not in found and not elf.is_header(
+                self._memory, by_symbol
+            )
+            if not self._is_of_another:
+                found.append(by_symbol)
         return list(dict.fromkeys(found))
+
+    def remarks(self):
+        return [port.OTHER_EXECUTABLE.format("core" if not self.is_live() else "process")] * self._is_of_another
 
     def threads(self):
         inferior = gdb.selected_inferior()

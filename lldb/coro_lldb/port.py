@@ -32,6 +32,8 @@ class LldbPort(port.Port):
         #: The threads, where LLDB can't be asked since it is just making its list.
         self.given = None
         self._headers = None, []
+        #: Whether the executable leads to no debug header, where the core has one.
+        self._is_of_another = False
         self._symbols = {}
         self._commands = 0
         self._started = None
@@ -60,11 +62,19 @@ class LldbPort(port.Port):
             if base != lldb.LLDB_INVALID_ADDRESS:
                 found += elf.headers_of_image(self._memory, base)
         found = [address for address in found if address != lldb.LLDB_INVALID_ADDRESS]
-        if not found and self._is_core:
-            # Without the executable LLDB knows no module: an ELF header begins a mapping.
-            for base in self._mappings():
-                found += elf.headers_of_image(self._memory, base)
+        self._is_of_another = False
+        if self._is_core and not any(elf.is_header(self._memory, address) for address in found):
+            # Without the executable LLDB knows no module, and with another one it looks at the wrong places: an ELF
+            # header begins a mapping.
+            by_mapping = [header for base in self._mappings() for header in elf.headers_of_image(self._memory, base)]
+            # A file may be mapped that is no module.
+            started = [header for header in by_mapping if elf.is_header(self._memory, header)]
+            self._is_of_another = bool(found and started)
+            found = started or found + by_mapping
         return list(dict.fromkeys(found))
+
+    def remarks(self):
+        return [port.OTHER_EXECUTABLE.format("core")] * self._is_of_another
 
     def _mappings(self):
         regions = self.process.GetMemoryRegions()

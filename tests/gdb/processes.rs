@@ -87,7 +87,7 @@ fn forked_child() {
     let mut debuggee = Debuggee::seen(Profile::Debug, "fork");
     let child = debuggee.line();
     let said =
-        coro(&["-p", &child], &["coro list", "coro bt reader", "coro info main", "coro bt main", "bt 1"]);
+        coro(&["-p", &child], &["coro list", "coro thread", "coro bt reader", "coro info main", "coro bt main", "bt 1"]);
     assert_eq!(
         fs::read_link(format!("/proc/{child}/exe")).unwrap(),
         program("seen", Profile::Debug),
@@ -97,8 +97,13 @@ fn forked_child() {
     unsafe { libc::kill(child.parse().expect("a process id"), libc::SIGKILL) };
     let list = said.block("coro list");
     assert!(row(list, "reader").contains("parked"), "{said}");
-    // Its one thread stands where main forked.
-    assert!(list.contains("fork"), "it is said to be one: {said}");
+    let parent = debuggee.pid();
+    let greeting = format!("7 coroutines of process {parent}, of which this is a fork: none runs here; ");
+    has(&said, crate::SOURCE, &[&greeting]);
+    let line = format!("\ncoro: this process is a fork of process {parent}, whose coroutines these are: none of them");
+    for command in ["coro list", "coro thread"] {
+        has(&said, command, &[&line]);
+    }
     has(&said, "coro bt reader", &["read_request"]);
 }
 

@@ -215,6 +215,19 @@ fn kernel_core_without_the_executable() {
     check_core(Profile::Stripped, false, Tells::Nothing);
 }
 
+/// Its own executable says where the registry is; another one's symbols lead elsewhere.
+#[test]
+fn kernel_core_with_another_executable() {
+    let core = kernel_core(Profile::Debug);
+    for other in [program("seen", Profile::Release), program("nested", Profile::Debug)] {
+        let said = coro(&["-c".as_ref(), core.path.as_os_str(), other.as_os_str()], &["coro list"]);
+        has(&said, crate::SOURCE, &["coro: this executable is not the core's, or another build of it: "]);
+        has(&said, crate::SOURCE, &["): 7 coroutines; "]);
+        assert!(row(said.block("coro list"), "reader").contains("read fd "), "{said}");
+        assert!(!said.whole().contains("leads to memory which is not there"), "{said}");
+    }
+}
+
 /// GDB 13 gives a mapping up at the first guard page: its cores have stacks only between mprotect redzones, or with the
 /// scripts' help.
 #[test]
@@ -237,6 +250,16 @@ fn core_that_gdb_makes() {
             check(&said, Tells::Locals);
         } else {
             assert!(row(said.block("coro list"), "reader").contains("read fd "), "{said}");
+            // What is missing is said, and zeros are no registers.
+            let missing = "\ncoro: the stacks of 5 coroutines are not in this core: `coro gcore` makes one with them";
+            let more = coro(
+                &["-c".as_ref(), path.as_os_str(), file.as_os_str()],
+                &["coro list", "coro group", "coro bt reader", "coro info reader"],
+            );
+            has(&more, "coro list", &[missing]);
+            has(&more, "coro group", &[missing]);
+            has(&more, "coro bt reader", &["\nits stack is not in this core: `coro gcore` makes one"]);
+            has(&more, "coro info reader", &["registers     not to be had: its stack is not in this core"]);
         }
         fs::remove_dir_all(folder).expect("a folder just made can be removed");
     }

@@ -238,6 +238,21 @@ fn kernel_core_without_the_executable() {
     check(&["-c".as_ref(), core.path.as_os_str()], Tells::Nothing);
 }
 
+/// The core says where the registry is; another executable's symbols lead elsewhere.
+#[test]
+fn kernel_core_with_another_executable() {
+    let core =
+        Debuggee::where_cores_go(&program("seen", Profile::Debug), &["parked"], &[]).asleep().kernel_core();
+    for other in [program("seen", Profile::Release), program("nested", Profile::Debug)] {
+        let said = coro(&["-c".as_ref(), core.path.as_os_str(), other.as_os_str()], &["coro list"]);
+        let greeting = said.block(crate::IMPORT);
+        assert!(greeting.contains("coro: this executable is not the core's, or another build of it: "), "{said}");
+        assert!(greeting.contains("): 7 coroutines; "), "{said}");
+        assert!(row(said.block("coro list"), "reader").contains("read fd "), "{said}");
+        assert!(!said.whole().contains("leads to memory which is not there"), "{said}");
+    }
+}
+
 /// GDB 13 gives a mapping up at the first guard page: its cores have stacks only between mprotect redzones.
 #[test]
 fn core_that_gdb_makes() {

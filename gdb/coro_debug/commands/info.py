@@ -124,6 +124,8 @@ def _about_fd(coroutine, port):
 
 
 def _registers(coroutine):
+    if coroutine.has_stack is False:
+        return "not to be had: its stack is not in this core"
     names = {register.extra: register.name for register in coroutine.registry.layout.registers}
     try:
         return ", ".join(

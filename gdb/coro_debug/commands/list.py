@@ -107,6 +107,7 @@ def _last_line(shown, count, counts, options):
 
 
 def tell_problems(session, registry):
-    """One line for each thing in the registry that is odd or could not be read."""
-    for problem in registry.problems[:10]:
+    """One line for each thing that is to be known of the process or the core, and for each in the registry that is
+    odd or could not be read."""
+    for problem in [*registry.remarks, *registry.problems[:10]]:
         session.port.write(f"coro: {problem}\n")
