@@ -24,9 +24,13 @@ HELP = """\
     -spawned RE    whose spawn site (file:line) it matches
     -kind K        user, main, switch, io
     -sort S        by age (oldest first), stack (deepest first) or id
-    -limit N       the first N
+    -limit N       the first N; 0: all
     -runtime N     of the program's Nth runtime, where it has several"""
 _NAMES = re.findall(r"^ +(-[a-z]+) ", HELP, re.M)
+#: What commands take that sort nothing, those that are about one coroutine or all, and those which show so many lines.
+ALL, UNSORTED = tuple(_NAMES), tuple(name for name in _NAMES if name != "-sort")
+FEW, LINES = ("-runtime",), ("-limit", "-runtime")
+HELP_UNSORTED = re.sub(r"^ +-sort .*\n", "", HELP, flags=re.M)
 
 
 class Options:
@@ -41,6 +45,10 @@ class Options:
         self.switches = set()
         #: What is no option: ids, file names.
         self.rest = []
+
+    def most(self, usual=None):
+        """How many are to be shown, None: all; `usual`, unless something else was asked for."""
+        return usual if self.limit is None else self.limit or None
 
     @property
     def is_filtered(self):
@@ -83,9 +91,9 @@ def _waits_for_fd(coroutine, fd):
             and coroutine.wait_object == fd)
 
 
-def parse(arguments, switches=(), takes_rest=False):
-    """The options of a command line, text or words. `switches`: what the command takes besides, as
-    `-full`."""
+def parse(arguments, switches=(), takes_rest=False, takes=ALL):
+    """The options of a command line, text or words. `takes`: the filters and other options with a value that the
+    command takes; `switches`: those without, as `-full`; `takes_rest`: ids or other words as well."""
     words = command.split(arguments) if isinstance(arguments, str) else list(arguments)
     options = Options()
     while words:
@@ -93,17 +101,30 @@ def parse(arguments, switches=(), takes_rest=False):
         if word in switches or word.replace("--", "-", 1) in switches:
             options.switches.add(word.replace("--", "-", 1))
         elif word.startswith("-") and len(word) > 1:
-            _take(options, word.replace("--", "-", 1), words, switches)
+            name = word.replace("--", "-", 1)
+            if name not in takes:
+                raise CommandError(_refusal(name, switches, takes))
+            _take(options, name, words)
         elif takes_rest:
             options.rest.append(word)
         else:
-            raise CommandError(f"`{word}` is no filter; there are {', '.join([*switches, *_NAMES])}")
+            kind = "filter" if "-state" in takes else "option"
+            raise CommandError(f"`{word}` is no {kind}; {_good(switches, takes)}")
     return options
 
 
-def _take(options, name, words, switches):
-    if name not in _NAMES:
-        raise CommandError(f"there is no filter `{name}`; there are {', '.join([*switches, *_NAMES])}")
+def _refusal(name, switches, takes):
+    if "-state" in takes:
+        return f"there is no filter `{name}`; {_good(switches, takes)}"
+    return f"there is no option `{name}` here; {_good(switches, takes)}"
+
+
+def _good(switches, takes):
+    names = [*switches, *takes]
+    return f"there {'is' if len(names) == 1 else 'are'} {', '.join(names)}"
+
+
+def _take(options, name, words):
     if not words:
         raise CommandError(f"`{name}` wants something behind it: {_help_of(name)}")
     value = words.pop(0)

@@ -175,6 +175,11 @@ class Port:
         return address the call before it is meant."""
         raise NotImplementedError
 
+    def evaluate(self, text):
+        """The number that an expression of the debugger's has, in the selected frame, as `$rsp` or `&local`. Raises
+        `CommandError`."""
+        raise CommandError(f"`{text}` is no address: write it as 0x7f12345678")
+
     def describe_fd(self, fd):
         """What the kernel says of a live process's descriptor (`/proc/PID/fd/N`'s link), or None."""
         return None

@@ -68,11 +68,16 @@ def break_(session, arguments):
 
 
 #: What stands behind the location, which may itself have words that begin with a dash.
+_NO_VALUE = re.compile(r"\s(-id|-name|-if)\s*$")
 _RESTRICTIONS = re.compile(r"""((?:\s-(?:id|name)\s+(?:'[^']*'|"[^"]*"|\S+))*)\s*$""")
 
 
 def _parse(arguments):
     """(location, id, name's expression, condition)"""
+    missing = _NO_VALUE.search(f" {arguments}")
+    if missing is not None:
+        wanted = {"-id": "a coroutine's number", "-name": "a regular expression", "-if": "a condition"}[missing[1]]
+        raise CommandError(f"`{missing[1]}` wants {wanted} behind it")
     text, _, condition = re.sub(r"\s-if\s", "\0", f" {arguments} ", count=1).partition("\0")
     found = _RESTRICTIONS.search(text)
     location = text[: found.start()].strip()

@@ -115,11 +115,16 @@ def register(shared):
 
 def _runner(one):
     def run_(session, arguments):
-        if gdb.selected_inferior().pid == 0:
-            raise CommandError("the program doesn't run, and no core is loaded: there are no coroutines")
+        require_program()
         one.run(session, arguments)
 
     return run_
+
+
+def require_program():
+    """Refuses what needs a program."""
+    if gdb.selected_inferior().pid == 0:
+        raise CommandError("the program doesn't run, and no core is loaded: there are no coroutines")
 
 
 def _behind_usage(text):

@@ -240,6 +240,13 @@ class GdbPort(port.Port):
     def locals(self, frame):
         return values.locals_(frame.handle)
 
+    def evaluate(self, text):
+        try:
+            value = gdb.parse_and_eval(text)
+            return int(value) & (1 << 64) - 1
+        except (gdb.error, TypeError, ValueError, OverflowError) as error:
+            raise CommandError(f"`{text}` is no address: {error}") from None
+
     def symbolize(self, pc, is_return_address):
         key = pc, is_return_address
         if key not in self._symbols:

@@ -47,11 +47,12 @@ def select(session, arguments):
         )
     if len(words) > 1:
         raise CommandError(f"`coro select` takes one coroutine, and not `{arguments.strip()}`")
-    if asked.is_filtered:
+    if asked.is_filtered or asked.limit is not None or asked.sort is not None:
         raise CommandError("`coro select` takes no filters: name one coroutine; `coro apply` takes several")
     if not words or words == ["."]:
         _back_to_thread(session)
         return
+    commands.require_program()
     coroutine = session.coroutine(words[0], asked.runtime)
     if coroutine.thread is not None:
         _select_running(session, coroutine)
@@ -123,6 +124,7 @@ def _title(coroutine):
 def apply(session, arguments):
     """`coro apply`"""
     which, command = chosen.split(arguments)
+    commands.require_program()
     with port.keeping_focus():
         for coroutine in chosen.coroutines(session, which):
             session.port.write(f"\n{_title(coroutine)}:\n")

@@ -33,7 +33,9 @@ class Choice:
 
     def limit_of(self, is_core):
         """How many coroutines may be threads; None: all."""
-        return self.limit if self.limit is not None or is_core else LIVE_LIMIT
+        if self.limit is not None:
+            return self.limit or None
+        return None if is_core else LIVE_LIMIT
 
 
 class Member:

@@ -197,6 +197,21 @@ class LldbPort(port.Port):
     def locals(self, frame):
         return values.locals_(frame.handle)
 
+    def evaluate(self, text):
+        frame = self.process.GetSelectedThread().GetSelectedFrame()
+        value = frame.GetValueForVariablePath(text)
+        if not value.IsValid() or value.GetError().Fail():
+            options = lldb.SBExpressionOptions()
+            # Nothing of the program's is called for it.
+            options.SetAllowJIT(False)
+            value = frame.EvaluateExpression(text, options)
+        error = lldb.SBError()
+        number = value.GetValueAsUnsigned(error)
+        if error.Fail() or value.GetError().Fail():
+            reason = " ".join((value.GetError().GetCString() or error.GetCString() or "it has no number").split())
+            raise CommandError(f"`{text}` is no address: {reason}")
+        return number
+
     def symbolize(self, pc, is_return_address):
         key = pc, is_return_address
         if key not in self._symbols:

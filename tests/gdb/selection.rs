@@ -250,15 +250,17 @@ fn selected_one_is_meant_where_none_is_named() {
     let asked = ["coro bt", "coro info", "coro why .", "coro list", "print $coro()"];
     let back = ["coro select .", "coro info .", "print $coro(1)"];
     let apply = ["coro apply reader locker -- coro info .", "coro apply main reader -- print $coro()"];
+    let addresses = ["coro addr $rsp", "coro addr &one", "coro addr no_such + 1"];
+    let select = ["coro select joiner", frame_of!("join_one")];
     let wrong = ["print $coro(\"x\")", "info coroutines -bogus"];
-    let commands = [&["coro select joiner"][..], &asked, &back, &apply, &wrong].concat();
+    let commands = [&["coro select reader"][..], &asked, &back, &apply, &wrong, &select, &addresses].concat();
     let said = coro(&debuggee.attach(), &commands);
-    has(&said, "coro bt", &["coroutine #7 'joiner', parked ", "join_one"]);
-    has(&said, "coro info", &["coroutine     #7 'joiner', user"]);
-    has(&said, "coro why .", &["#7 'joiner' has waited "]);
-    assert!(row(said.block("coro list"), "joiner").starts_with('*'), "{said}");
+    has(&said, "coro bt", &["coroutine #4 'reader', parked ", "read_request"]);
+    has(&said, "coro info", &["coroutine     #4 'reader', user"]);
+    has(&said, "coro why .", &["#4 'reader' has waited "]);
+    assert!(row(said.block("coro list"), "reader").starts_with('*'), "{said}");
     assert_eq!(said.block("coro list").matches('*').count(), 1, "{said}");
-    has(&said, "print $coro()", &["= 7"]);
+    has(&said, "print $coro()", &["= 4"]);
     has(&said, "coro select .", &["[thread 1 itself]"]);
     has(&said, "coro info .", &["coroutine     #2 'io', io"]);
     has(&said, apply[0], &["coroutine     #4 'reader'", "coroutine     #6 'locker'"]);
@@ -267,6 +269,10 @@ fn selected_one_is_meant_where_none_is_named() {
     for command in ["print $coro(1)", wrong[0]] {
         has(&said, command, &["= 0"]);
     }
+    for address in &addresses[..2] {
+        has(&said, address, &[": coroutine #7 'joiner', stack, "]);
+    }
+    assert!(said.block(addresses[2]).starts_with("coro: `no_such + 1` is no address: No symbol"), "{said}");
     assert!(said.block(wrong[1]).starts_with("coro: there is no filter `-bogus`; there are "), "{said}");
 }
 

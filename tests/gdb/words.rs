@@ -273,13 +273,15 @@ fn greeting_is_of_this_version() {
         env!("CARGO_PKG_VERSION")
     );
     has(&plain, SOURCE, &[&greeting]);
-    let twice = coro(&[] as &[&str], &["coro list", SOURCE]);
+    let twice = coro(&[] as &[&str], &["coro list", "coro select 4", "coro apply all -- bt", SOURCE]);
     assert!(twice.blocks(SOURCE).nth(1).unwrap().trim().is_empty(), "loaded once: {twice}");
-    has(
-        &twice,
-        "coro list",
-        &["coro: the program doesn't run, and no core is loaded: there are no coroutines"],
-    );
+    for command in ["coro list", "coro select 4", "coro apply all -- bt"] {
+        has(
+            &twice,
+            command,
+            &["coro: the program doesn't run, and no core is loaded: there are no coroutines"],
+        );
+    }
 }
 
 /// The program carries what loads the commands; GDB runs it where its safe path allows.

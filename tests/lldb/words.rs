@@ -96,6 +96,9 @@ fn values_of_the_runtimes_types_are_summed_up() {
             IN_HOLD,
             "frame variable guard *mutex",
             "frame variable mutex",
+            "coro addr &guard",
+            "coro addr $rsp + 8",
+            "coro addr no_such",
         ],
     );
     has(&said, "frame variable id sender receiver drained", &["id = coroutine #4 'reader', parked "]);
@@ -105,6 +108,10 @@ fn values_of_the_runtimes_types_are_summed_up() {
         line(said_of_lock, "guard = ").contains("MutexGuard (locked by #5 'owner', contended)"),
         "{said}"
     );
+    for address in ["coro addr &guard", "coro addr $rsp + 8"] {
+        has(&said, address, &[": coroutine #5 'owner', stack, "]);
+    }
+    has(&said, "coro addr no_such", &["error: coro: `no_such` is no address: "]);
     // A reference is shown as what it refers to.
     has(&said, "frame variable mutex", &["Mutex (locked by #5 'owner', contended)"]);
     assert!(line(said_of_lock, "*mutex = ").contains("Mutex (locked by #5 'owner', contended)"), "{said}");

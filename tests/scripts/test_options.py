@@ -5,7 +5,9 @@ import unittest
 
 from image import NOW, SECOND, Image
 
+import coro_debug.commands  # noqa: F401 (registers them)
 from coro_debug import options
+from coro_debug.command import COMMANDS
 from coro_debug.port import CommandError
 
 
@@ -79,6 +81,34 @@ class Filters(unittest.TestCase):
                 ids(line, self.image)
             self.assertRegex(str(caught.exception), words)
             self.assertNotIn("\n", str(caught.exception))
+
+    def test_a_command_takes_what_its_help_has_and_no_more(self):
+        for line, words in (
+            ("bt 2 -state parked", r"no option `-state` here; there are -full, -raw, -limit, -runtime$"),
+            ("tree 2 3", r"takes one id or name"),
+            ("tree -state parked", r"no option `-state` here; there are -limit, -runtime$"),
+            ("thread 0 1", r"takes one number"),
+            ("addr -1", r"no option `-1` here; there is -runtime$"),
+            ("deadlock -state x", r"no option `-state` here"),
+            ("deadlock 2", r"`2` is no option; there is -runtime$"),
+            ("dump -state bogus /tmp/none", r"no option `-state` here; there are -json, -runtime$"),
+            ("dump -limit", r"no option `-limit` here"),
+            ("group -sort age", r"no filter `-sort`; there are -all, -state"),
+        ):
+            session, _port = self.image.open()
+            name, _, rest = line.partition(" ")
+            with self.assertRaisesRegex(CommandError, words):
+                COMMANDS[name].run(session, rest)
+
+    def test_no_limit_is_the_limit_0(self):
+        for name in ("list", "list -name .", "group spawn", "stacks", "tree"):
+            said = []
+            for limit in ("", " -limit 0", " -limit 100"):
+                session, its = self.image.open()
+                command, _, rest = (name + limit).partition(" ")
+                COMMANDS[command].run(session, rest)
+                said.append(its.text())
+            self.assertEqual(said, said[:1] * 3, name)
 
     def test_help_names_every_filter(self):
         taken = set(re.findall(r'"(-[a-z]+)"', open(options.__file__, encoding="utf-8").read()))

@@ -9,18 +9,20 @@ from ..registry import FREE
 
 @command("addr")
 def run(session, arguments):
-    """coro addr ADDRESS
+    """coro addr ADDRESS|EXPRESSION
 
-    Says whose an address is. That may be a coroutine's stack or redzone and how far from its end, the stack
-    of one that has ended, the records, or nothing of the runtime's.
+    Says whose an address is, which may be an expression of the debugger's, as $rsp or &variable. That may be a
+    coroutine's stack or redzone and how far from its end, the stack of one that has ended, the records, or
+    nothing of the runtime's.
     """
-    options = options_.parse(arguments, takes_rest=True)
-    if len(options.rest) != 1:
-        raise CommandError("`coro addr` wants one address, as 0x7f12345678")
+    options = options_.parse(arguments, takes_rest=True, takes=options_.FEW)
+    if not options.rest:
+        raise CommandError("`coro addr` wants an address, as 0x7f12345678 or $rsp")
+    said = " ".join(options.rest)
     try:
-        address = int(options.rest[0], 0)
+        address = int(said, 0)
     except ValueError:
-        raise CommandError(f"`{options.rest[0]}` is no address: write it as 0x7f12345678") from None
+        address = session.port.evaluate(said)
     if not 0 <= address < 1 << 64:
         raise CommandError(f"{address:#x} is no address of 64 bits")
     session.port.write(f"{address:#x}: {describe(session.registry(options.runtime), address)}\n")

@@ -20,12 +20,12 @@ def run(session, arguments):
     -full shows the local variables of each frame, -limit N at most N frames (0: all), -raw each frame by
     itself with its address and its stack pointer, where otherwise a recursion is folded.
     """
-    options = options_.parse(arguments, switches=("-full", "-raw"), takes_rest=True)
+    options = options_.parse(arguments, switches=("-full", "-raw"), takes_rest=True, takes=options_.LINES)
     if len(options.rest) > 1:
         raise CommandError("`coro bt` shows one coroutine: use `coro apply ... -- bt` for several")
     coroutine = session.coroutine(options.rest[0] if options.rest else ".", options.runtime)
     session.port.write(header(coroutine))
-    limit = LIMIT if options.limit is None else options.limit
+    limit = options.most(LIMIT) or 0
     for line in lines(
         session.port, coroutine, limit, "-full" in options.switches, "-raw" in options.switches
     ):

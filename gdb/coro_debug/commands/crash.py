@@ -14,7 +14,7 @@ def run(session, arguments):
     Says whose stack has overflowed, or whose redzone was touched. For a program that has stopped at a signal,
     live or in a core; with the backtrace, the biggest frames, and advice.
     """
-    options = options_.parse(arguments)
+    options = options_.parse(arguments, takes=options_.FEW)
     registry = session.registry(options.runtime)
     report = report_of(session, registry)
     if report is None:

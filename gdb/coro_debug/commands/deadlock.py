@@ -20,7 +20,7 @@ def run(session, arguments):
     groups, pools, and channels of which one end is left. It also says when all of the program is stuck:
     nobody is ready or runs, and nothing from outside is waited for.
     """
-    options = options_.parse(arguments)
+    options = options_.parse(arguments, takes=options_.FEW)
     registry = session.registry(options.runtime)
     write = session.port.write
     edges, waiting, can_go_on = survey(registry)

@@ -16,7 +16,7 @@ def run(session, arguments):
     Writes a snapshot of all coroutines to a file. It has the list and the backtraces as text, or all that is
     known as JSON, whose form stands in gdb/coro_debug/snapshot.py.
     """
-    options = options_.parse(arguments, switches=("-json",), takes_rest=True)
+    options = options_.parse(arguments, switches=("-json",), takes_rest=True, takes=options_.FEW)
     if len(options.rest) != 1:
         raise CommandError("`coro dump` wants one file name")
     path = os.path.expanduser(options.rest[0])

@@ -30,7 +30,7 @@ class Group:
             self.oldest = age
 
 
-@command("group", options_.HELP)
+@command("group", options_.HELP_UNSORTED)
 def run(session, arguments):
     """coro group [bt|spawn|wait] [-all] [FILTERS]
 
@@ -41,7 +41,7 @@ def run(session, arguments):
     Of a backtrace your own functions are shown, and the one that they have called; -all shows the runtime's
     other frames too.
     """
-    options = options_.parse(arguments, switches=("-all",), takes_rest=True)
+    options = options_.parse(arguments, switches=("-all",), takes_rest=True, takes=options_.UNSORTED)
     way = options.rest.pop(0) if options.rest else "bt"
     if way not in WAYS or options.rest:
         raise CommandError(
@@ -52,7 +52,7 @@ def run(session, arguments):
     options_.check(options, registry)
     frames = session.frames(registry)
     found, total = groups(session.port, registry, frames, options, way)
-    shown = found[:options.limit]
+    shown = found[:options.most()]
     for group in shown:
         session.port.write(describe(group, total, frames, way, "-all" in options.switches))
     session.port.write(f"{text.plural(total, 'coroutine')} in {text.plural(len(found), 'group')}"

@@ -17,7 +17,7 @@ def run(session, arguments):
     its stack, its record and its saved registers, and the variables of the first function on its stack that
     is yours.
     """
-    options = options_.parse(arguments, takes_rest=True)
+    options = options_.parse(arguments, takes_rest=True, takes=options_.FEW)
     if len(options.rest) > 1:
         raise CommandError("`coro info` describes one coroutine: `coro list` shows all")
     coroutine = session.coroutine(options.rest[0] if options.rest else ".", options.runtime)

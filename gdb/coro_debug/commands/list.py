@@ -63,10 +63,10 @@ def _current(session, registry):
 
 def _select(registry, frames, options):
     """(the rows to show, how many pass the filters, how many are in each state)."""
-    if not options.is_filtered and options.limit is not None and options.sort in (None, "id"):
+    if not options.is_filtered and options.most() is not None and options.sort in (None, "id"):
         counts = registry.count_states()
         count = sum(counts.values()) - counts.pop(FREE, 0)
-        return registry.first_by_id(options.limit), count, counts
+        return registry.first_by_id(options.most()), count, counts
     return selected(registry, frames, options)
 
 
@@ -81,9 +81,9 @@ def selected(registry, frames, options):
         count += 1
         kept.append(coroutine)
         # A million rows are not kept for the sake of twenty.
-        if options.limit is not None and len(kept) > 4 * options.limit + 1000:
-            kept = _sorted(kept, options.sort)[:options.limit]
-    return _sorted(kept, options.sort)[:options.limit], count, counts
+        if options.most() is not None and len(kept) > 4 * options.most() + 1000:
+            kept = _sorted(kept, options.sort)[:options.most()]
+    return _sorted(kept, options.sort)[:options.most()], count, counts
 
 
 def _sorted(coroutines, sort):

@@ -8,7 +8,7 @@ from .list import tell_problems
 DEEPEST, SITES = 10, 10
 
 
-@command("stacks", options_.HELP)
+@command("stacks", options_.HELP_UNSORTED)
 def run(session, arguments):
     """coro stacks [FILTERS]
 
@@ -16,7 +16,7 @@ def run(session, arguments):
     used; the deepest saved stacks; and how many there are, and how deep, by the place where they were
     spawned.
     """
-    options = options_.parse(arguments)
+    options = options_.parse(arguments, takes=options_.UNSORTED)
     registry = session.registry(options.runtime)
     options_.check(options, registry)
     write = session.port.write
@@ -54,11 +54,12 @@ def run(session, arguments):
     if sites:
         write("by spawn site:\n")
         table = text.Table(">  COUNT", ">DEEPEST", ">MEAN", "SPAWNED AT")
+        shown = options.most(SITES)
         ranked = sorted(sites.items(), key=lambda item: (-item[1][1], item[0]))
-        for site, (count, most, total) in ranked[:options.limit or SITES]:
+        for site, (count, most, total) in ranked[:shown]:
             table.add(f"{count:,}", text.size(most), text.size(total // count), site or "(not known)")
         write(table.text(session.port.width()))
-        if len(sites) > (options.limit or SITES):
+        if shown is not None and len(sites) > shown:
             write(f"({len(sites):,} sites; `-limit N` shows more)\n")
     tell_problems(session, registry)
 
@@ -89,4 +90,4 @@ def survey(registry, frames, options):
 
 
 def _deepest(coroutines, options):
-    return sorted(coroutines, key=lambda one: (-one.stack_used, one.id))[:options.limit or DEEPEST]
+    return sorted(coroutines, key=lambda one: (-one.stack_used, one.id))[:options.most(DEEPEST)]

@@ -18,7 +18,7 @@ def run(session, arguments):
     those that it has spawned, that have ended there, and that it has stolen before they began; switches from
     one to another; looks at I/O and timers; heartbeats; and how many wait for what, its main among them.
     """
-    options = options_.parse(arguments)
+    options = options_.parse(arguments, takes=options_.FEW)
     registry = session.registry(options.runtime)
     write = session.port.write
     workers = registry.workers

@@ -18,7 +18,9 @@ def run(session, arguments):
     Shows what each worker does, or worker N. It says its thread, the coroutine that runs on it, how many of
     its coroutines are in each state, the one that has been ready longest, and its counters.
     """
-    options = options_.parse(arguments, takes_rest=True)
+    options = options_.parse(arguments, takes_rest=True, takes=options_.FEW)
+    if len(options.rest) > 1:
+        raise CommandError("`coro thread` shows all workers, or one: it takes one number")
     registry = session.registry(options.runtime)
     workers = registry.workers
     if options.rest:

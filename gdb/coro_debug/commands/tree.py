@@ -3,6 +3,7 @@
 from .. import options as options_
 from .. import text, waits
 from ..command import command
+from ..port import CommandError
 from .list import tell_problems
 
 LIMIT = 1000
@@ -15,9 +16,11 @@ def run(session, arguments):
     Shows the coroutines below those which spawned them. With an ID, that one's descendants. A parent that has
     ended, and still has children, is shown by its number.
     """
-    options = options_.parse(arguments, takes_rest=True)
+    options = options_.parse(arguments, takes_rest=True, takes=options_.LINES)
+    if len(options.rest) > 1:
+        raise CommandError("`coro tree` shows all, or those below one: it takes one id or name")
     registry = session.registry(options.runtime)
-    limit = LIMIT if options.limit is None else options.limit
+    limit = options.most(LIMIT)
     root = session.coroutine(options.rest[0], options.runtime).id if options.rest else None
     count = 0
     for depth, number, coroutine in nodes({one.id: one for one in registry.each()}, root):

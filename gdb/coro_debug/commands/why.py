@@ -18,7 +18,7 @@ def run(session, arguments):
     that one waits for, to the end: one who runs, a descriptor, a deadline, a thread that is not a worker's,
     or a circle. Of a scope, a group or a pool it tells what the members wait for that have not ended.
     """
-    options = options_.parse(arguments, takes_rest=True)
+    options = options_.parse(arguments, takes_rest=True, takes=options_.FEW)
     if len(options.rest) != 1:
         raise CommandError("`coro why` wants one coroutine's id or name")
     coroutine = session.coroutine(options.rest[0], options.runtime)
