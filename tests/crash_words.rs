@@ -99,6 +99,21 @@ fn assert_same(debugger: Debugger, program: &Path, arguments: &[&str]) {
     assert_eq!(debuggers, own, "{debugger:?} {arguments:?}\n{report}{said}");
 }
 
+/// What is inlined from std says nothing of who did it.
+#[test]
+fn who_called_std_is_told() {
+    let release = program("crashing", Profile::Release);
+    let report = Command::new(&release).arg("read").output().unwrap();
+    let report = String::from_utf8_lossy(&report.stderr).into_owned();
+    let said = Debugger::Gdb.ask(&release, &["read"], Path::new("/dev/null"));
+    for text in [&*report, said.block("coro crash")] {
+        let what = text.lines().find(|line| line.starts_with("  what ")).unwrap();
+        let (who, caller) = what.split_once(", called by ").unwrap_or_else(|| panic!("{text}"));
+        assert!(who.contains(" (std:core/src/ptr/mod.rs:"), "{what}");
+        assert!(caller.starts_with("read (tests/programs/crashing.rs:"), "{what}");
+    }
+}
+
 fn crashing() -> PathBuf {
     program("crashing", Profile::Debug)
 }

@@ -168,21 +168,21 @@ class Report:
             words += f", {text.exact_size(distance)} below the stack"
         if self.signal != "SIGSEGV":
             words += f", {self.signal}"
-        place = next(iter(self._session.frames(self._registry).locations(self.thread.pc, False)), None)
+        here = self._session.frames(self._registry).locations(self.thread.pc, False)
+        place = next(iter(here), None)
         if place is None or not place.function:
-            return words + f", by {self.thread.pc:#x}" + self._caller()
+            return words + f", by {self.thread.pc:#x}" + self._caller(here)
         # A library's function says little; who called it says more.
-        return words + f", by {source.by(place)}" + ("" if source.has_source(place) else self._caller())
+        return words + f", by {source.by(place)}" + ("" if source.is_own(place) else self._caller(here))
 
-    def _caller(self):
-        """The innermost function whose source is known."""
-        if self.coroutine is None:
-            return ""
-        found = backtrace.take(
-            self._session.port, self.coroutine, lambda frame: [frame.location], FRAMES
-        )
-        places = (place for place in found.lines if not isinstance(place, str))
-        caller = next((place for place in places if place.function and source.has_source(place)), None)
+    def _caller(self, here):
+        """The innermost function whose source is known, and which isn't of Rust's own libraries. `here`: those at
+        the thread's pc, of which GDB leaves out some of its frames where they only begin."""
+        places = list(here)
+        if self.coroutine is not None:
+            found = backtrace.take(self._session.port, self.coroutine, lambda frame: [frame.location], FRAMES)
+            places += [place for place in found.lines if not isinstance(place, str)]
+        caller = next((place for place in places if place.function and source.is_own(place)), None)
         return f", called by {source.by(caller)}" if caller is not None else ""
 
     def _access(self):

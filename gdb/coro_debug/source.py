@@ -89,6 +89,12 @@ def has_source(location):
     return bool(location.file) and not _C_LIBRARY.search(location.file)
 
 
+def is_own(location):
+    """Whether a place says who did something: not one in the C library or in Rust's own, where only their caller
+    does."""
+    return has_source(location) and not _STANDARD.search(location.path or location.file)
+
+
 def by(location):
     """`demo::park::wait_in_read (src/demo/park.rs:120)`: who did something, as the runtime's own report says it."""
     function, at, place = text(location).partition(" at ")

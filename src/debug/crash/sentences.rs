@@ -52,16 +52,33 @@ impl Report {
         }
         let look_up = self.crash.registers[PROGRAM_COUNTER];
         self.by(", by ", look_up);
-        // A library's function says little; who called it says more.
+        // A library's function says little, and std's, which is mostly inlined, no more; who called it says more.
         if let Some(own) = symbols::outside(&self.work.trace, &self.modules) {
             let (_, module) = self.modules.of_code(look_up).unzip();
             if let Some(module) = module {
                 say!(self, " of {}", Text(module.name()));
             }
-            let look_up = self.work.trace.frames()[own].look_up;
-            self.by(", called by ", look_up);
+            if !self.called_by(own) {
+                let look_up = self.work.trace.frames()[own].look_up;
+                self.by(", called by ", look_up);
+            }
+        } else if self.work.symbols.at(&self.modules, look_up).next().is_some_and(|(_, place)| place.is_of_std()) {
+            self.called_by(0);
         }
         say!(self, "\n");
+    }
+
+    /// The innermost function that is not std's, of the frames from that one on; whether there is one.
+    fn called_by(&mut self, from: usize) -> bool {
+        const MOST: usize = 60;
+        let Workspace { output, symbols, trace, .. } = &mut *self.work;
+        let frames = trace.frames().iter().skip(from).take(MOST);
+        let mut calls = frames.flat_map(|frame| symbols.at(&self.modules, frame.look_up));
+        let Some((name, place)) = calls.find(|(_, place)| !place.file.is_empty() && !place.is_of_std()) else {
+            return false;
+        };
+        let _ = write!(output, ", called by {name} ({place})");
+        true
     }
 
     /// A function with its place.

@@ -134,6 +134,13 @@ impl<'a> Place<'a> {
         self.file.starts_with(b"/")
     }
 
+    /// Whether it is of the standard library's source.
+    pub(crate) fn is_of_std(&self) -> bool {
+        let directory = if self.is_absolute() { &[][..] } else { self.shown_directory() };
+        let is_below = |path: &[u8]| self.is_compiled_with_std() && path.starts_with(b"library/");
+        [directory, self.file].into_iter().any(|path| in_library(path).is_some() || is_below(path))
+    }
+
     /// Whether paths start from where the standard library was compiled.
     fn is_compiled_with_std(&self) -> bool {
         [self.folder, self.directory].iter().any(|folder| folder.starts_with(b"/rustc/"))
@@ -167,6 +174,24 @@ mod tests {
     fn place(directory: &str, file: &str) -> String {
         let (directory, file) = (directory.as_bytes(), file.as_bytes());
         Place { folder: b"/home/me/project", directory, file, line: 7, nearest: 7 }.to_string()
+    }
+
+    #[test]
+    fn whose_a_file_is() {
+        let is_of_std = |folder: &'static str, directory: &'static str, file: &'static str| {
+            let [folder, directory, file] = [folder, directory, file].map(str::as_bytes);
+            Place { folder, directory, file, line: 7, nearest: 7 }.is_of_std()
+        };
+        for (directory, file) in [
+            ("/rustc/0123abcd/library/core/src", "hint.rs"),
+            ("", "/rustc/0123abcd/library/core/src/hint.rs"),
+            ("/rustc/0123abcd", "library/core/src/hint.rs"),
+        ] {
+            assert!(is_of_std("/home/me/project", directory, file), "{directory} {file}");
+        }
+        assert!(is_of_std("/rustc/0123abcd", "library/std/src", "rt.rs"));
+        assert!(!is_of_std("/home/me/project", "library/src", "rt.rs"));
+        assert!(!is_of_std("/home/me/project", "", "src/main.rs"));
     }
 
     #[test]
