@@ -72,7 +72,7 @@ def perform(process, action, result):
         _put(result, output)
     finally:
         if session is not None:
-            session.port.output = None
+            session.port.end()
 
 
 def _fail(result, output, sentence):
@@ -93,12 +93,14 @@ def register(debugger, shared):
         add(debugger, command.name, command.usage, _without_usage(command.help), command.run)
 
 
-def add(debugger, name, usage, text, run):
-    """One command. LLDB finds its class by name."""
+def add(debugger, name, usage, text, run, runs_program=False):
+    """One command. LLDB finds its class by name. `runs_program`: it has the program run on, and ends before that has
+    stopped, where LLDB's own commands do so: then the first Ctrl-C is the program's."""
     made = type(f"Coro{name.capitalize()}", (Command,),
                 {"name": name, "usage": usage, "text": text, "run": staticmethod(run)})
     globals()[made.__name__] = made
-    _execute(debugger, f"command script add -o -c coro_lldb.commands.{made.__name__} coro {name}")
+    way = "-s current " if runs_program else ""
+    _execute(debugger, f"command script add -o {way}-c coro_lldb.commands.{made.__name__} coro {name}")
 
 
 def _without_usage(text):

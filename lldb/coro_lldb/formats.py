@@ -30,7 +30,7 @@ def state(thread, _dictionary):
     """`, parked 3.1 s: read fd 7 -> 127.0.0.1:8080`; '' of a thread that is no coroutine, or runs."""
     try:
         return _state(thread)
-    except Exception:  # pylint: disable=broad-except
+    except (Exception, KeyboardInterrupt):  # pylint: disable=broad-except
         # The line is LLDB's, and more important than this part of it.
         return ""
 

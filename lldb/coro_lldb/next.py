@@ -19,7 +19,7 @@ Of one that doesn't run that is the line where it waits, as soon as it is back t
 
 def register(debugger):
     """The command."""
-    commands.add(debugger, "next", "coro next", HELP, run)
+    commands.add(debugger, "next", "coro next", HELP, run, runs_program=True)
 
 
 def run(session, arguments):

@@ -234,11 +234,18 @@ class LldbPort(port.Port):
         if self._headers[0] is not None and not self._is_core:
             self._symbols.clear()
 
+    def end(self):
+        """It has ended. What is asked of the program between commands, for a thread's line, is not spoken of, and is
+        no place for an interrupt."""
+        self.output = self._started = None
+
     def progress(self, text):
+        if self._started is None:
+            return
         if compat.is_interrupted(self.process.GetTarget().GetDebugger()):
             raise KeyboardInterrupt
         now = time.monotonic()
-        if self._started is not None and now - self._started > PATIENCE and sys.stderr.isatty():
+        if now - self._started > PATIENCE and sys.stderr.isatty():
             self._started = now
             sys.stderr.write(f"coro: {text} (Ctrl-C ends it)\n")
 

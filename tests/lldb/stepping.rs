@@ -1,7 +1,11 @@
 //! Steps stay with a coroutine, which gives way to others in the middle of them, on one thread and on several.
 
+use std::process::Command;
+
+use crate::support::debuggee::Debuggee;
+use crate::support::debugger::lldb_name;
 use crate::support::{Profile, line_of, program};
-use crate::{IMPORT, RELAY, coro, has, line, row};
+use crate::{IMPORT, RELAY, coro, has, line, row, script};
 
 /// Starts relay in LLDB; `breakpoint disable` follows, so that it is the steps that stop.
 fn start(threads: &str, commands: &[&str]) -> crate::support::Transcript {
@@ -117,4 +121,23 @@ fn first_stop_is_the_coroutines() {
     // Its backtrace as a thread's goes on behind its first frame with who has resumed it: switch, and main behind that.
     has(&said, "thread backtrace", &["relay::race", "entry", "switch_loop", "relay::run"]);
     assert!(said.block(IMPORT).contains("coro 0.1.0: loaded; \"help coro\" lists the commands"), "{said}");
+}
+
+/// Nobody wakes it; at a terminal one Ctrl-C stops the program, as with LLDB's own commands.
+#[test]
+fn ctrl_c_ends_a_next_that_comes_to_no_line() {
+    let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
+    let output = Command::new("python3")
+        .arg("-B")
+        .arg(script("interrupt.py"))
+        .args([lldb_name(), &debuggee.pid(), "coro select reader", "coro next"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap_or_else(|error| panic!("python3 does not start ({error}): tests/install.sh installs it"));
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && !said.contains("Traceback"), "{said}");
+    assert!(said.contains("name = '#2 io'") && said.contains("stop reason = signal SIGSTOP"), "{said}");
+    assert!(line(&said, "name = '#4 reader'").contains(", parked "), "{said}");
+    assert!(!said.contains("records read"), "{said}");
 }

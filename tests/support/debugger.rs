@@ -182,7 +182,7 @@ fn run(mut debugger: Command) -> String {
     text
 }
 
-fn lldb_name() -> &'static str {
+pub(crate) fn lldb_name() -> &'static str {
     if is_in_path("lldb-19") { "lldb-19" } else { "lldb" }
 }
 
