@@ -18,6 +18,7 @@ tests.
     waits      what a coroutine waits for, in words; `graph`: who waits for whom
     report     what a fault means, in words; `verdict` decides it
     shown      handles, locks and channels in words, for a debugger's printers
+    remarks    what a process or a core lacks
     chosen     which coroutines `coro apply` is for
     snapshot   all of it as data
     command    the table of the commands that both debuggers have, which are in `commands`; `options` are

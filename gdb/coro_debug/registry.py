@@ -18,9 +18,6 @@ from .records import Records
 from .source import plain_function  # noqa: F401
 from .text import listing, plural
 
-#: By so many stacks it is told whether a core has them.
-LOOKED_AT = 64
-
 
 class Registry:
     """What was read at one stop. Records are read when somebody asks, and then kept."""
@@ -54,7 +51,6 @@ class Registry:
         now = port.now()
         #: True when `now` is the program's last look at the clock: ages are at least so much.
         self.is_clock_old = now is None or any(clock > now for clock in clocks)
-        self._without_stack = None
         #: CLOCK_MONOTONIC, or None.
         self.now = now if not self.is_clock_old else max(clocks, default=None)
 
@@ -243,33 +239,6 @@ class Registry:
         indices = self._records.with_bytes("name", name.encode("utf-8", "surrogateescape"))
         found = (self.record(index) for index in indices)
         return [coroutine for coroutine in found if coroutine.state != FREE and coroutine.name == name]
-
-    @property
-    def remarks(self):
-        """Sentences about what kind of process or core this is, for the end of a list."""
-        found = []
-        if self.is_forked:
-            found.append(f"this process is a fork of process {self.header['pid']}, whose coroutines these are: none of "
-                         "them runs here")
-        count = self.without_stack()
-        if count:
-            found.append(f"the stacks of {plural(count, 'coroutine')} are not in this core: `coro gcore` makes one with "
-                         "them, as the kernel does")
-        return found
-
-    def without_stack(self):
-        """How many coroutines have no stack in a core, as of one that GDB's own `gcore` has made. By the first few: all
-        are looked at only if one of these has none."""
-        if self._without_stack is None:
-            self._without_stack, seen = 0, 0
-            for coroutine in self.each() if not self.port.is_live() else ():
-                has_stack = coroutine.has_stack
-                if has_stack is not None:
-                    seen += 1
-                    self._without_stack += not has_stack
-                if seen == LOOKED_AT and not self._without_stack:
-                    break
-        return self._without_stack
 
     # Who runs.
 

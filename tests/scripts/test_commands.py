@@ -11,6 +11,7 @@ from stacks import function, open_stacks
 import coro_debug.commands  # noqa: F401 (registers them)
 from coro_debug import memory, port, session, source
 from coro_debug.command import COMMANDS
+from coro_debug.greeting import greeting
 from coro_debug.port import CommandError, Location
 
 
@@ -294,6 +295,40 @@ class Stacks(unittest.TestCase):
         self.assertEqual(
             [line.split() for line in lines[10:]],
             [["1", "16K", "16K", "src/app.rs:11"], ["2", "4K", "2.5K", "src/app.rs:10"]],
+        )
+
+
+class Remarks(unittest.TestCase):
+    """What a list says at its end of a core or of a fork."""
+
+    def open(self, is_live, missing=(), pid=77):
+        its_session, its, image = open_stacks([[function(1, 48)]] * 3)
+        for number in missing:
+            sp = int.from_bytes(image.records[number - 1]["context"][:8], "little")
+            image.stacks[sp] = bytes(len(image.stacks[sp]))
+        its._memory = memory.RecordedMemory(image.pieces())
+        its.pid, its.is_live = pid, lambda: is_live
+        return session.Session(its), its
+
+    def test_a_core_without_stacks(self):
+        words = "coro: the stacks of 2 coroutines are not in this core: `coro gcore` makes one with them"
+        for line in ("list", "group", "stacks"):
+            self.assertIn(words, run(*self.open(False, missing=(1, 3)), line))
+            self.assertNotIn("coro:", run(*self.open(False), line))
+            self.assertNotIn("coro:", run(*self.open(True), line))
+        its = self.open(False, missing=(1, 3))
+        self.assertIn("\nits stack is not in this core", run(*its, "bt 1"))
+        self.assertIn("registers     not to be had: its stack is not in this core", run(*its, "info 1"))
+        self.assertIn("app::f1", run(*its, "bt 2"))
+
+    def test_a_fork(self):
+        words = "coro: this process is a fork of process 77, whose coroutines these are: none of them runs here\n"
+        for line in ("list", "thread"):
+            self.assertIn(words, run(*self.open(True, pid=78), line))
+            self.assertNotIn("fork", run(*self.open(True), line))
+        self.assertIn(
+            "3 coroutines of process 77, of which this is a fork: none runs here; ",
+            greeting(self.open(True, pid=78)[0], True),
         )
 
 

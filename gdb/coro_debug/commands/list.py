@@ -5,6 +5,7 @@ from .. import text, waits
 from ..command import command
 from ..coroutine import NO_WORKER
 from ..registry import FREE
+from ..remarks import remarks
 
 COLUMNS = ("", ">ID", "NAME", "STATE", "WAITS FOR", ">AGE", ">WORKER", ">PARENT", ">STACK", "FRAME")
 
@@ -109,5 +110,5 @@ def _last_line(shown, count, counts, options):
 def tell_problems(session, registry):
     """One line for each thing that is to be known of the process or the core, and for each in the registry that is
     odd or could not be read."""
-    for problem in [*registry.remarks, *registry.problems[:10]]:
+    for problem in [*remarks(registry), *registry.problems[:10]]:
         session.port.write(f"coro: {problem}\n")
