@@ -108,8 +108,15 @@ fn events_of_a_stripped_program_are_found_by_the_registry() {
 fn number_of_no_coroutine_is_zero() {
     let file = program("seen", Profile::Debug);
     let line = format!("break {}", line_of(SEEN, "FIRST"));
-    let commands =
-        ["print $coro()", "coro break seen::main -id", "break seen::main if $coro() == 0", "run", &line, "continue", "print $coro() + 1"];
+    let commands = [
+        "print $coro()",
+        "coro break seen::main -id",
+        "break seen::main if $coro() == 0",
+        "run",
+        &line,
+        "continue",
+        "print $coro() + 1",
+    ];
     let said = coro(&["--args".as_ref(), file.as_os_str(), "steps".as_ref()], &commands);
     has(&said, "print $coro()", &["= 0"]);
     has(&said, "coro break seen::main -id", &["coro: `-id` wants a coroutine's number behind it\n"]);

@@ -86,8 +86,10 @@ fn hundred_idle_connections_are_one_group() {
 fn forked_child() {
     let mut debuggee = Debuggee::seen(Profile::Debug, "fork");
     let child = debuggee.line();
-    let said =
-        coro(&["-p", &child], &["coro list", "coro thread", "coro bt reader", "coro info main", "coro bt main", "bt 1"]);
+    let said = coro(
+        &["-p", &child],
+        &["coro list", "coro thread", "coro bt reader", "coro info main", "coro bt main", "bt 1"],
+    );
     assert_eq!(
         fs::read_link(format!("/proc/{child}/exe")).unwrap(),
         program("seen", Profile::Debug),
@@ -100,7 +102,9 @@ fn forked_child() {
     let parent = debuggee.pid();
     let greeting = format!("7 coroutines of process {parent}, of which this is a fork: none runs here; ");
     has(&said, crate::SOURCE, &[&greeting]);
-    let line = format!("\ncoro: this process is a fork of process {parent}, whose coroutines these are: none of them");
+    let line = format!(
+        "\ncoro: this process is a fork of process {parent}, whose coroutines these are: none of them"
+    );
     for command in ["coro list", "coro thread"] {
         has(&said, command, &[&line]);
     }

@@ -251,7 +251,8 @@ fn core_that_gdb_makes() {
         } else {
             assert!(row(said.block("coro list"), "reader").contains("read fd "), "{said}");
             // What is missing is said, and zeros are no registers.
-            let missing = "\ncoro: the stacks of 5 coroutines are not in this core: `coro gcore` makes one with them";
+            let missing =
+                "\ncoro: the stacks of 5 coroutines are not in this core: `coro gcore` makes one with them";
             let more = coro(
                 &["-c".as_ref(), path.as_os_str(), file.as_os_str()],
                 &["coro list", "coro group", "coro bt reader", "coro info reader"],

@@ -246,7 +246,10 @@ fn kernel_core_with_another_executable() {
     for other in [program("seen", Profile::Release), program("nested", Profile::Debug)] {
         let said = coro(&["-c".as_ref(), core.path.as_os_str(), other.as_os_str()], &["coro list"]);
         let greeting = said.block(crate::IMPORT);
-        assert!(greeting.contains("coro: this executable is not the core's, or another build of it: "), "{said}");
+        assert!(
+            greeting.contains("coro: this executable is not the core's, or another build of it: "),
+            "{said}"
+        );
         assert!(greeting.contains("): 7 coroutines; "), "{said}");
         assert!(row(said.block("coro list"), "reader").contains("read fd "), "{said}");
         assert!(!said.whole().contains("leads to memory which is not there"), "{said}");

@@ -62,7 +62,13 @@ impl Report {
                 let look_up = self.work.trace.frames()[own].look_up;
                 self.by(", called by ", look_up);
             }
-        } else if self.work.symbols.at(&self.modules, look_up).next().is_some_and(|(_, place)| place.is_of_std()) {
+        } else if self
+            .work
+            .symbols
+            .at(&self.modules, look_up)
+            .next()
+            .is_some_and(|(_, place)| place.is_of_std())
+        {
             self.called_by(0);
         }
         say!(self, "\n");
@@ -74,7 +80,8 @@ impl Report {
         let Workspace { output, symbols, trace, .. } = &mut *self.work;
         let frames = trace.frames().iter().skip(from).take(MOST);
         let mut calls = frames.flat_map(|frame| symbols.at(&self.modules, frame.look_up));
-        let Some((name, place)) = calls.find(|(_, place)| !place.file.is_empty() && !place.is_of_std()) else {
+        let Some((name, place)) = calls.find(|(_, place)| !place.file.is_empty() && !place.is_of_std())
+        else {
             return false;
         };
         let _ = write!(output, ", called by {name} ({place})");
