@@ -181,10 +181,10 @@ fn parked_coroutines_can_be_woken() {
     }
 }
 
-/// Without the monitor's advice to yield.
+/// Without the monitor's advice to yield. As many as there is room for with mprotect redzones, too.
 #[test]
 fn many_are_parked_and_nobody_is_kept_waiting_and_too_many_are_refused() {
-    let ended = main(&["park", "60000", "--wake"]);
+    let ended = main(&["park", "30000", "--wake"]);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
     // Fewer than there are addresses for, and more than any machine has memory for.
     let ended = main(&["park", "200000000"]);
