@@ -20,7 +20,7 @@ use std::time::Duration;
 /// descriptors.
 const SOCKETS: usize = 8;
 /// After so many spawns, or wake-ups, the others have a turn.
-const AT_ONCE: usize = 1000;
+const AT_ONCE: usize = 100;
 /// What a parked coroutine occupies at the least, in bytes: a page of its stack, and what it waits for.
 const LEAST: usize = 8 << 10;
 /// A small send buffer is soon full. The kernel makes it twice that.
