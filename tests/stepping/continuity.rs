@@ -8,8 +8,9 @@
 use crate::registers::{Registers, SP};
 use crate::walk::{Chain, Frame};
 
-/// The longest instruction of the CPU.
-const LONGEST: u64 = 15;
+/// How far behind a call, at most, its caller goes on: the CPU's longest instruction, and what fills up 16 bytes where `swap`
+/// goes on.
+const FARTHEST: u64 = 15 + 15;
 
 /// What an instruction did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ fn is_called(before: &Registers, caller: &Registers) -> bool {
         call.set(SP, sp);
         call.difference(caller).is_none()
     };
-    let goes_on_behind = caller.pc > before.pc && caller.pc - before.pc <= LONGEST;
+    let goes_on_behind = caller.pc > before.pc && caller.pc - before.pc <= FARTHEST;
     goes_on_behind && (is_from(before.sp()) || is_from(before.sp() + 8))
 }
 
