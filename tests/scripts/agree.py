@@ -73,6 +73,8 @@ def place(frame):
 def last(function):
     """`f` of `a::{impl#0}::f<T>`; `{closure}` of any closure."""
     name = (function or "").replace("->", "").replace("{{vtable.shim}}", "").lstrip("_")
+    # The vDSO's functions have two names at one address.
+    name = name.removeprefix("vdso_")
     while "<" in name:
         shorter = re.sub(r"<[^<>]*>", "", name)
         if shorter == name:
