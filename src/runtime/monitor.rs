@@ -178,14 +178,14 @@ impl Watched {
 /// Names the hog of a worker, in whose turn it was `seen`, unless that was done before, or it keeps nobody waiting.
 fn report(region: &'static Region, index: u32, seen: Seen, used: u64, named: &mut VecDeque<u64>) {
     let row = &region.workers()[index as usize];
-    let mut tenants = registry::of_worker(region, index)
-        .filter_map(|record| registry::tenant(record).map(|tenant| (record, tenant)));
-    let running = tenants.find(|(_, tenant)| {
-        tenant.word.state() == State::Running
-            && matches!(tenant.kind, CoroutineKind::User | CoroutineKind::Main)
-    });
+    // By state and kind first: what else is known of a record costs a system call, and there may be a million of them.
+    let runs = |state: State, kind: CoroutineKind| {
+        state == State::Running && matches!(kind, CoroutineKind::User | CoroutineKind::Main)
+    };
+    let record = registry::of_worker(region, index).find(|one| runs(one.word().state(), one.kind()));
+    let tenant = record.and_then(|record| registry::tenant(record).map(|tenant| (record, tenant)));
     // Perhaps it has just ended.
-    let Some((record, hog)) = running else { return };
+    let Some((record, hog)) = tenant.filter(|(_, hog)| runs(hog.word.state(), hog.kind)) else { return };
     let mut others = row.alive.load(Relaxed);
     if hog.kind == CoroutineKind::User {
         others = others.saturating_sub(1) + u64::from(keeps_main_waiting(region, row));
