@@ -1,14 +1,15 @@
 """Ctrl-C in LLDB on a terminal: `interrupt.py LLDB PID COMMAND...` attaches, gives the commands, and, as soon as the
-program runs, Ctrl-C, once. Prints all that LLDB shows."""
+program runs, Ctrl-C until it stops: LLDB forgets one that comes while a command is ending, and whoever types it
+sees that and types it again. Prints all that LLDB shows, as it comes."""
 
 import os
 import pty
 import select
 import sys
-import time
 
-PATIENCE = 60
 PROMPT = "(lldb) "
+LOOKS_AGAIN = 0.05
+PRESSES_AGAIN = 1
 
 
 class Terminal:
@@ -22,16 +23,25 @@ class Terminal:
             os.execvp(words[0], words)
 
     def wait(self, is_there):
-        """Reads on until it is so; what has been shown since it was last waited."""
-        until = time.monotonic() + PATIENCE
+        """Reads on until it is so of what has been shown since it was last waited."""
         while not is_there(self.shown):
-            if time.monotonic() > until:
-                raise TimeoutError(self.shown)
-            if select.select([self._end], [], [], 0.05)[0]:
-                self.shown += os.read(self._end, 65536).decode(errors="replace")
-        shown, self.shown = self.shown, ""
-        print(shown)
-        return shown
+            self.read(LOOKS_AGAIN)
+        self.shown = ""
+
+    def read(self, seconds):
+        """Whether LLDB has shown more within that time."""
+        if not select.select([self._end], [], [], seconds)[0]:
+            return False
+        text = os.read(self._end, 65536).decode(errors="replace")
+        print(text, end="", flush=True)
+        self.shown += text
+        return True
+
+    def forget(self):
+        """Takes all that LLDB has shown until now for seen."""
+        while self.read(0):
+            pass
+        self.shown = ""
 
     def send(self, text):
         os.write(self._end, text.encode())
@@ -55,9 +65,13 @@ def main(lldb, pid, *commands):
         terminal.send(command + "\n")
         terminal.wait(lambda shown: PROMPT in shown)
     terminal.send(commands[-1] + "\n")
-    terminal.wait(lambda shown: PROMPT in shown and runs(pid))
-    terminal.send("\x03")
-    terminal.wait(lambda shown: "stop reason = " in shown)
+    terminal.wait(lambda _: runs(pid))
+    terminal.forget()
+    while "stop reason = " not in terminal.shown:
+        terminal.send("\x03")
+        while "stop reason = " not in terminal.shown and terminal.read(PRESSES_AGAIN):
+            pass
+    terminal.forget()
     terminal.send("thread list\n")
     terminal.wait(lambda shown: "tid = " in shown and PROMPT in shown.rpartition("tid = ")[2])
     terminal.close()
