@@ -26,6 +26,7 @@ same_with_mprotect=(
     gdb          # reads records and stacks; where the method matters, a test has both
     lldb         # the same
     agreement    # the same
+    inspector    # the same
     gdb_guide    # GDB's words on guard pages
     lldb_guide   # LLDB's words on guard pages
     lwan_demo_guide # GDB's and LLDB's words on guard pages
@@ -79,6 +80,7 @@ not_sanitized=(
     lifetimes          # the same
     libraries          # runs the examples, which are usual builds
     agreement          # GDB and LLDB on usual builds
+    inspector          # the same
     cores              # where locals lie, which is in fake stacks then
     bad_input          # address spaces too small for a shadow, SIGSEGV, stack depths told by the addresses of locals
     memcheck           # another checker, and no two at a time

@@ -7,7 +7,7 @@ import time
 
 import lldb
 
-from coro_debug import elf, port
+from coro_debug import elf, once, port
 from coro_debug.port import CommandError
 
 from . import compat, core_notes, crowd, linux, plugged, real_threads, stack, values
@@ -250,6 +250,8 @@ class LldbPort(port.Port):
             sys.stderr.write(f"coro: {text} (Ctrl-C ends it)\n")
 
     def width(self):
+        if once.is_asked():
+            return once.columns()
         return self.process.GetTarget().GetDebugger().GetTerminalWidth() if sys.stdout.isatty() else 0
 
 

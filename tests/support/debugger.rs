@@ -22,6 +22,12 @@ pub(crate) struct Transcript {
 }
 
 impl Transcript {
+    /// Of commands with their outputs.
+    pub(crate) fn of(blocks: Vec<(String, String)>) -> Transcript {
+        let whole = blocks.iter().map(|(command, text)| format!("{command}\n{text}")).collect();
+        Transcript { blocks, whole }
+    }
+
     /// The output of a command that was given once.
     #[track_caller]
     pub(crate) fn block(&self, command: &str) -> &str {

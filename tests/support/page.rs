@@ -23,6 +23,8 @@ pub(crate) struct Language {
 
 pub(crate) const GDB: Language = Language { fence: "```gdb\n", prompt: "(gdb) " };
 pub(crate) const LLDB: Language = Language { fence: "```lldb\n", prompt: "(lldb) " };
+/// The program `coro`, in a shell.
+pub(crate) const SHELL: Language = Language { fence: "```console\n", prompt: "$ coro " };
 
 /// Compares each session of a page with what `run` says to its start lines (without `$ `) and its commands, or writes
 /// it anew.
@@ -52,7 +54,8 @@ pub(crate) fn check(page: &str, language: Language, mut run: impl FnMut(&[&str],
 
 /// A session with what the debugger says now.
 fn replay(session: &str, language: Language, run: &mut impl FnMut(&[&str], &[&str]) -> Transcript) -> String {
-    let starts: Vec<&str> = session.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    let is_start = |line: &&str| !line.starts_with(language.prompt);
+    let starts: Vec<&str> = session.lines().filter(is_start).filter_map(|line| line.strip_prefix("$ ")).collect();
     let commands: Vec<&str> = session.lines().filter_map(|line| line.strip_prefix(language.prompt)).collect();
     let said = run(&starts, &commands);
     let mut now: String = starts.iter().map(|start| format!("$ {start}\n")).collect();

@@ -1,0 +1,139 @@
+//! What ELF files say: whether a program or a library has a coroutine runtime, and of which program a core is.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use object::elf::{self, FileHeader64, NoteType};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use object::{Endianness, ReadCache, ReadRef};
+
+/// The owner of the note by which debuggers find the runtime: debug-docs/abi.md.
+const OWNER: &[u8] = b"CoRo";
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Core,
+    /// Something that can be started, or loaded.
+    Program,
+    /// No 64-bit ELF file, or one that can't be read.
+    Other,
+}
+
+/// What the file at a path is.
+pub(crate) fn kind(path: &Path) -> Kind {
+    let Ok(file) = File::open(path) else { return Kind::Other };
+    let cache = ReadCache::new(file);
+    match header(&cache).map(|(header, endian)| header.e_type(endian)) {
+        Some(elf::ET_CORE) => Kind::Core,
+        Some(elf::ET_EXEC | elf::ET_DYN) => Kind::Program,
+        _ => Kind::Other,
+    }
+}
+
+/// Whether a program or a library has a coroutine runtime in it.
+pub(crate) fn has_runtime(file: File) -> bool {
+    let cache = ReadCache::new(file);
+    let mut found = false;
+    let _ = each_note(&cache, |owner, _, _| found |= owner == OWNER);
+    found
+}
+
+/// The program of which a core is: the file that was mapped where its program headers were.
+pub(crate) fn program_of_core(path: &Path) -> Option<PathBuf> {
+    let cache = ReadCache::new(File::open(path).ok()?);
+    let (mut headers, mut files) = (None, Vec::new());
+    each_note(&cache, |_, kind, data| match kind {
+        elf::NT_AUXV => headers = auxiliary(data, libc::AT_PHDR),
+        elf::NT_FILE => files = mapped_files(data).unwrap_or_default(),
+        _ => {}
+    })?;
+    let headers = headers?;
+    let found = files.into_iter().find(|file| (file.start..file.end).contains(&headers));
+    found.map(|file| PathBuf::from(OsStr::from_bytes(&file.path)))
+}
+
+fn header<'a, R: ReadRef<'a>>(data: R) -> Option<(&'a FileHeader64<Endianness>, Endianness)> {
+    let header = FileHeader64::<Endianness>::parse(data).ok()?;
+    Some((header, header.endian().ok()?))
+}
+
+/// Owner, type and content of each note; `None`: it is no ELF file.
+fn each_note<'a, R: ReadRef<'a>>(data: R, mut see: impl FnMut(&[u8], NoteType, &'a [u8])) -> Option<()> {
+    let (header, endian) = header(data)?;
+    for segment in header.program_headers(endian, data).ok()? {
+        let Ok(Some(mut notes)) = segment.notes(endian, data) else { continue };
+        while let Ok(Some(note)) = notes.next() {
+            see(note.name(), note.n_type(endian), note.desc());
+        }
+    }
+    Some(())
+}
+
+/// The value of a kind in an auxiliary vector.
+fn auxiliary(vector: &[u8], kind: u64) -> Option<u64> {
+    let rows = vector.chunks_exact(16).map(|row| (word(row, 0), word(row, 8)));
+    rows.into_iter().find(|(key, _)| *key == Some(kind))?.1
+}
+
+/// A file of which a part was mapped.
+#[derive(Debug, PartialEq, Eq)]
+struct MappedFile {
+    start: u64,
+    end: u64,
+    path: Vec<u8>,
+}
+
+/// What a core's note NT_FILE has: a count and a page size, as many rows of start, end and offset, and as many paths.
+fn mapped_files(note: &[u8]) -> Option<Vec<MappedFile>> {
+    let count = usize::try_from(word(note, 0)?).ok()?;
+    let rows = note.get(16..)?.get(..count.checked_mul(24)?)?;
+    let paths = note.get(16 + rows.len()..)?.split(|byte| *byte == 0);
+    let file = |(row, path): (&[u8], &[u8])| {
+        Some(MappedFile { start: word(row, 0)?, end: word(row, 8)?, path: path.to_owned() })
+    };
+    rows.chunks_exact(24).zip(paths).map(file).collect()
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    let word = bytes.get(at..at.checked_add(8)?)?;
+    Some(u64::from_le_bytes(word.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_files_are_told_apart() {
+        assert_eq!(kind(&std::env::current_exe().unwrap()), Kind::Program);
+        assert_eq!(kind(Path::new(file!())), Kind::Other);
+        assert_eq!(kind(Path::new("/no/such/file")), Kind::Other);
+        assert_eq!(kind(Path::new("/")), Kind::Other);
+    }
+
+    #[test]
+    fn mapped_files_are_read_and_damage_is_none() {
+        let mut note: Vec<u8> = Vec::new();
+        for word in [2_u64, 4096, 0x1000, 0x2000, 0, 0x2000, 0x4000, 1] {
+            note.extend(word.to_le_bytes());
+        }
+        note.extend(b"/bin/a\0/lib/b\0");
+        let file = |start, end, path: &str| MappedFile { start, end, path: path.into() };
+        let both = vec![file(0x1000, 0x2000, "/bin/a"), file(0x2000, 0x4000, "/lib/b")];
+        assert_eq!(mapped_files(&note), Some(both));
+        assert_eq!(mapped_files(&note[..40]), None, "rows are missing");
+        note[..8].fill(0xff);
+        assert_eq!(mapped_files(&note), None, "a count beyond everything");
+        assert_eq!(mapped_files(&[]), None);
+    }
+
+    #[test]
+    fn auxiliary_vectors_are_read() {
+        let vector: Vec<u8> =
+            [3_u64, 0x40, 9, 0x50, 0, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!((auxiliary(&vector, 9), auxiliary(&vector, 5)), (Some(0x50), None));
+    }
+}

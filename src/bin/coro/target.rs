@@ -1,0 +1,145 @@
+//! What is to be looked at: a process or a core, by a number, a path or a name.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::elf::{self, Kind};
+use crate::problem::Problem;
+use crate::processes::{self, Process};
+
+/// What a debugger can be started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A running process.
+    Process(u32),
+    /// A core, and the program that it is of, where that is known.
+    Core { core: PathBuf, program: Option<PathBuf> },
+    /// A program that can be started.
+    Program(PathBuf),
+}
+
+impl Target {
+    /// By what a user has named: a process's number, a file, or the name of a process. `program`: of which a core is, if
+    /// it was said.
+    pub(crate) fn find(name: &str, program: Option<&Path>) -> Result<Target, Problem> {
+        let path = Path::new(name);
+        if let Ok(pid) = name.parse() {
+            return process(pid);
+        }
+        if !path.exists() {
+            let is_it =
+                |process: &Process| process.name == name || process.program.file_name() == path.file_name();
+            return match processes::look()?.found.into_iter().filter(is_it).collect::<Vec<_>>().as_slice() {
+                [] => Err(Problem(format!(
+                    "there is no file `{name}`, and no process of that name which has coroutines; `coro ps` lists those \
+                     that have some"
+                ))),
+                [one] => process(one.pid),
+                several => Err(several_of(&format!("are named `{name}`"), several)),
+            };
+        }
+        match elf::kind(path) {
+            Kind::Core => Ok(core(path, program)),
+            Kind::Program => Ok(Target::Program(path.to_owned())),
+            Kind::Other => {
+                Err(Problem(format!("`{name}` is no core, and no program for x86-64 Linux that can be read")))
+            }
+        }
+    }
+
+    /// In place of a program the process that executes it.
+    pub(crate) fn running(self) -> Result<Target, Problem> {
+        let Target::Program(program) = &self else { return Ok(self) };
+        let name = program.display();
+        let file = |path: &Path| fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+        let is_it =
+            |process: &Process| file(Path::new(&format!("/proc/{}/exe", process.pid))) == file(program);
+        match processes::look()?.found.into_iter().filter(is_it).collect::<Vec<_>>().as_slice() {
+            [] => Err(Problem(format!(
+                "`{name}` is a program, and no process with coroutines executes it: `coro gdb {name}` starts it in GDB"
+            ))),
+            [one] => process(one.pid),
+            several => Err(several_of(&format!("execute `{name}`"), several)),
+        }
+    }
+}
+
+fn several_of(what: &str, processes: &[Process]) -> Problem {
+    let pids: Vec<String> = processes.iter().map(|process| process.pid.to_string()).collect();
+    Problem(format!("{} processes {what}: say which, {}", pids.len(), pids.join(" or ")))
+}
+
+/// A process that a debugger can attach to, as far as that can be told.
+fn process(pid: u32) -> Result<Target, Problem> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(|_| {
+        Problem(format!("there is no process {pid}; `coro ps` lists those that have coroutines"))
+    })?;
+    let of = |name: &str| {
+        status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    };
+    if of("Tgid").is_some_and(|first| first != pid.to_string()) {
+        let first = of("Tgid").unwrap_or("");
+        return Err(Problem(format!("{pid} is a thread of process {first}: `{first}` is what to look at")));
+    }
+    if of("State").is_some_and(|state| state.starts_with('Z')) {
+        return Err(Problem(format!("process {pid} has ended, and only waits for its parent to notice")));
+    }
+    match of("TracerPid").unwrap_or("0") {
+        "0" => Ok(Target::Process(pid)),
+        tracer => Err(Problem(format!(
+            "process {pid} is being looked at by process {tracer}{}: only one debugger can be attached, so detach that, \
+             or give it the command",
+            fs::read_to_string(format!("/proc/{tracer}/comm"))
+                .map_or(String::new(), |name| format!(" ({})", name.trim_end()))
+        ))),
+    }
+}
+
+fn core(path: &Path, program: Option<&Path>) -> Target {
+    let told = || elf::program_of_core(path);
+    let program = program.map(Path::to_owned).or_else(|| {
+        let told = told()?;
+        if told.exists() {
+            return Some(told);
+        }
+        eprintln!(
+            "coro: {} is a core of {}, which isn't there: names and lines will be missing; `--program FILE` says where \
+             it is",
+            path.display(),
+            told.display()
+        );
+        None
+    });
+    Target::Core { core: path.to_owned(), program }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process;
+
+    use super::*;
+
+    fn refusal(name: &str) -> String {
+        Target::find(name, None).unwrap_err().0
+    }
+
+    #[test]
+    fn numbers_are_processes() {
+        assert_eq!(Target::find(&process::id().to_string(), None), Ok(Target::Process(process::id())));
+        assert!(refusal("4194305").starts_with("there is no process 4194305; `coro ps` lists"));
+    }
+
+    #[test]
+    fn files_are_told_apart_and_names_are_looked_for() {
+        let own = std::env::current_exe().unwrap();
+        assert_eq!(Target::find(own.to_str().unwrap(), None), Ok(Target::Program(own.clone())));
+        assert!(refusal(file!()).ends_with("is no core, and no program for x86-64 Linux that can be read"));
+        assert!(refusal("no-such-name").starts_with("there is no file `no-such-name`, and no process"));
+        let refused = Target::Program("/bin/sh".into()).running().unwrap_err().0;
+        assert!(
+            refused.starts_with("`/bin/sh` is a program, and no process with coroutines executes it"),
+            "{refused}"
+        );
+    }
+}
