@@ -7,7 +7,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use pretty_assertions::assert_eq;
 
 use support::debuggee::{Debuggee, scratch};
@@ -64,7 +67,10 @@ impl OwnName {
         let name = format!("own-{}", folder.extension().expect("it is numbered").display());
         let name = format!("{name}-{}", std::process::id());
         let path = folder.join(&name);
-        fs::copy(program("seen", profile), &path).expect("it can be copied");
+        // By a child: what this process has open for writing, others that are just being started may have, too, and then it
+        // can't be executed.
+        let copied = Command::new("cp").arg(program("seen", profile)).arg(&path).status();
+        assert!(copied.expect("cp starts").success(), "it can be copied");
         OwnName { folder, path, name }
     }
 
@@ -212,7 +218,7 @@ fn what_cannot_be_answered_is_a_sentence() {
     let zombie = Command::new("true").stdin(Stdio::null()).spawn().unwrap();
     let has_ended = || fs::read_to_string(format!("/proc/{}/stat", zombie.id())).unwrap().contains(") Z ");
     while !has_ended() {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     assert!(
         complaint(&["list", &zombie.id().to_string()]).contains(" has ended, and only waits for its parent")
@@ -230,6 +236,34 @@ fn process_that_a_debugger_has_says_so() {
 }
 
 #[test]
+fn interrupted_it_lets_the_process_go_as_it_was() {
+    for (debugger, sentence) in [("gdb", "coro: interrupted\n"), ("lldb", "coro: interrupted; LLDB lets ")] {
+        let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
+        let pid = debuggee.pid();
+        let tracer = || {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+            status.lines().find_map(|line| line.strip_prefix("TracerPid:\t")).expect("it is told").to_owned()
+        };
+        let mut command = coro(&["list", "--debugger", debugger, &pid]);
+        let asked = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while tracer() == "0" {
+            thread::yield_now();
+        }
+        kill(Pid::from_raw(asked.id().cast_signed()), Signal::SIGINT).unwrap();
+        let ended = asked.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(!ended.status.success() && said.starts_with(sentence), "{debugger}: {said}");
+        while tracer() != "0" {
+            thread::yield_now();
+        }
+        let debuggee = debuggee.asleep();
+        // LLDB had put a breakpoint there.
+        let function = gdb_with(&debuggee.attach(), &["x/1bx _dl_debug_state"]);
+        assert!(function.whole().contains("\t0xc3\n"), "{debugger}: {function}");
+    }
+}
+
+#[test]
 fn debugger_that_is_missing_is_named() {
     let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
     let pid = debuggee.pid();
@@ -242,8 +276,8 @@ fn debugger_that_is_missing_is_named() {
     );
     // One that does nothing of what is asked: its words are told.
     let odd = nothing.join("gdb");
-    fs::write(&odd, "#!/bin/sh\necho 'odd: this is not GDB' >&2\nexit 9\n").unwrap();
-    fs::set_permissions(&odd, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = "printf '#!/bin/sh\necho \"odd: this is not GDB\" >&2\nexit 9\n' >$0 && chmod +x $0";
+    assert!(Command::new("sh").args(["-c", script]).arg(&odd).status().unwrap().success());
     let told =
         answer_of(coro(&["list", &pid]).env("PATH", format!("{}:/usr/bin:/bin", nothing.display()))).err;
     assert!(told.contains(" gave no answer. It says:\n  odd: this is not GDB"), "{told}");

@@ -2,6 +2,7 @@
 a complaint to another, and what the debugger says besides to neither."""
 
 import os
+import select
 
 from .port import CommandError
 
@@ -36,6 +37,15 @@ def columns():
         return os.get_terminal_size(int(os.environ[OUT])).columns
     except OSError:
         return 0
+
+
+def is_abandoned():
+    """Whether nobody waits for the text any more."""
+    if not is_asked():
+        return False
+    poll = select.poll()
+    poll.register(int(os.environ[OUT]), 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def _write(where, text):

@@ -9,7 +9,7 @@ import time
 
 import gdb
 
-from coro_debug import elf, port
+from coro_debug import elf, once, port
 from coro_debug.memory import Memory, Unreadable
 from coro_debug.port import CommandError
 
@@ -271,6 +271,8 @@ class GdbPort(port.Port):
 
     def progress(self, text):
         # Ctrl-C comes as a KeyboardInterrupt wherever Python runs.
+        if once.is_abandoned():
+            raise KeyboardInterrupt
         now = time.monotonic()
         if (
             self._started is not None

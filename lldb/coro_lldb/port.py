@@ -242,7 +242,7 @@ class LldbPort(port.Port):
     def progress(self, text):
         if self._started is None:
             return
-        if compat.is_interrupted(self.process.GetTarget().GetDebugger()):
+        if compat.is_interrupted(self.process.GetTarget().GetDebugger()) or once.is_abandoned():
             raise KeyboardInterrupt
         now = time.monotonic()
         if now - self._started > PATIENCE and sys.stderr.isatty():

@@ -1,16 +1,19 @@
-//! One command, answered by a debugger that is started for it alone. Its text goes to our output as the debugger's script
-//! writes it (gdb/coro_debug/once.py); what else the debugger says is kept, and shown only if there is no answer.
+//! One command, answered by a debugger that is started for it alone. Its text is what the debugger's script writes
+//! (gdb/coro_debug/once.py); what else the debugger says is kept, and shown only if there is no answer.
 
 use std::ffi::OsString;
-use std::io::{self, Read as _};
+use std::fmt::Display;
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write};
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
+use std::thread;
 
 use nix::unistd::dup;
 
-use crate::debugger::{self, Debugger, Kind};
+use crate::debugger::{Debugger, Kind};
 use crate::problem::Problem;
+use crate::running::{Ended, Running};
 use crate::target::Target;
 
 /// What a user wants to know.
@@ -38,34 +41,55 @@ pub(crate) fn ask(question: &Question) -> Result<ExitCode, Problem> {
         Kind::Gdb => "python from coro_gdb import once; once.run()",
         Kind::Lldb => "script from coro_lldb import once; once.run(lldb.debugger)",
     };
-    let not_passed = |error| Problem(format!("can't pass a descriptor to the debugger: {error}"));
-    // These are not closed when the debugger starts.
-    let (out, err) = (dup(io::stdout()).map_err(not_passed)?, dup(io::stderr()).map_err(not_passed)?);
-    let (mut noise, from_debugger) =
-        io::pipe().map_err(|error| Problem(format!("there is no pipe to be had: {error}")))?;
-    let also =
-        from_debugger.try_clone().map_err(|error| Problem(format!("there is no pipe to be had: {error}")))?;
+    let (noise, to_noise) = pipe()?;
+    let (answer, to_answer) = pipe()?;
+    let (complaint, to_complaint) = pipe()?;
     let mut command = debugger.command(&target, &[], Some(last))?;
+    // `dup`, and not as Rust makes descriptors: these two are to be the debugger's, too.
+    let passed = [dup(to_answer).map_err(no_pipe)?, dup(to_complaint).map_err(no_pipe)?];
     command
         .env("CORO_ONCE", line(question.name, &question.words))
-        .env("CORO_ONCE_OUT", out.as_raw_fd().to_string())
-        .env("CORO_ONCE_ERR", err.as_raw_fd().to_string())
+        .env("CORO_ONCE_OUT", passed[0].as_raw_fd().to_string())
+        .env("CORO_ONCE_ERR", passed[1].as_raw_fd().to_string())
         .stdin(Stdio::null())
-        .stdout(from_debugger)
-        .stderr(also);
-    let mut child = command.spawn().map_err(|error| debugger::not_started(&debugger, &error))?;
-    // With it go our ends of the pipe, so that the noise has an end.
-    drop(command);
-    let mut said = Vec::new();
-    let _ = noise.read_to_end(&mut said);
-    let status = child
-        .wait()
-        .map_err(|error| Problem(format!("{} can't be waited for: {error}", debugger.path.display())))?;
-    match status.code() {
-        Some(0) => Ok(ExitCode::SUCCESS),
-        Some(COMPLAINED) => Ok(ExitCode::FAILURE),
-        _ => Err(unanswered(&debugger, &String::from_utf8_lossy(&said))),
+        .stdout(to_noise.try_clone().map_err(no_pipe)?)
+        .stderr(to_noise);
+    let mut running = Running::start(&debugger, &target, command)?;
+    // Only the debugger has them now, so that they end with it.
+    drop(passed);
+    let said = thread::scope(|scope| {
+        let said = scope.spawn(|| read(noise));
+        let complained = scope.spawn(|| pass_on(complaint, io::stderr()));
+        pass_on(answer, io::stdout());
+        let _ = complained.join();
+        said.join().unwrap_or_default()
+    });
+    match running.end()? {
+        Ended::With(0) => Ok(ExitCode::SUCCESS),
+        Ended::With(COMPLAINED) => Ok(ExitCode::FAILURE),
+        Ended::With(_) => Err(unanswered(&debugger, &String::from_utf8_lossy(&said))),
+        Ended::Interrupted => Err(Problem("interrupted".into())),
     }
+}
+
+fn pipe() -> Result<(PipeReader, PipeWriter), Problem> {
+    io::pipe().map_err(no_pipe)
+}
+
+fn no_pipe(error: impl Display) -> Problem {
+    Problem(format!("can't have a pipe to the debugger: {error}"))
+}
+
+fn read(mut from: PipeReader) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = from.read_to_end(&mut bytes);
+    bytes
+}
+
+/// Writes all that comes; where nobody reads it any more, whoever sends it gets to know that.
+fn pass_on(mut from: PipeReader, mut to: impl Write) {
+    let _ = io::copy(&mut from, &mut to);
+    let _ = to.flush();
 }
 
 /// The command's line, as the scripts take it apart: quoted as in a shell.

@@ -1,7 +1,6 @@
 //! The debugger that is installed, and how it is started on a target with the scripts loaded.
 
 use std::ffi::OsString;
-use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -146,11 +145,8 @@ pub(crate) fn start(session: &Session) -> Result<ExitCode, Problem> {
             words.join(" ")
         )));
     }
-    Err(not_started(&debugger, &debugger.command(&target, arguments, None)?.exec()))
-}
-
-pub(crate) fn not_started(debugger: &Debugger, error: &io::Error) -> Problem {
-    Problem(format!("{} does not start: {error}", debugger.path.display()))
+    let error = debugger.command(&target, arguments, None)?.exec();
+    Err(Problem(format!("{} does not start: {error}", debugger.path.display())))
 }
 
 fn gdb() -> Option<Debugger> {

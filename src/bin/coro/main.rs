@@ -6,7 +6,8 @@
 //! - [`cli`]: what can be asked for; [`commands`]: the scripts' commands, as the scripts describe them
 //! - [`target`]: what is to be looked at; [`elf`]: what files say of it; [`processes`]: which processes have coroutines
 //! - [`scripts`]: the scripts, and where they are put
-//! - [`debugger`]: which debugger there is, and how it is started; [`ask`]: one command, answered
+//! - [`debugger`]: which debugger there is, and how it is started; [`ask`]: one command, answered; [`running`]: the debugger
+//!   that answers it, which a signal ends
 
 mod ask;
 mod cli;
@@ -15,6 +16,7 @@ mod debugger;
 mod elf;
 mod problem;
 mod processes;
+mod running;
 mod scripts;
 mod target;
 
