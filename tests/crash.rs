@@ -1,7 +1,5 @@
 //! What is said when a coroutine's stack overflows, or a redzone is hit in another way: right each time, and the process
 //! dies of it all the same.
-//!
-//! `CORO_CRASH_ROUNDS` says how often malloc overflows, six times as often as here; tests/long/crash.sh sets it high.
 
 mod support;
 
@@ -121,7 +119,7 @@ fn advised_stack_size_is_enough() {
 #[test]
 fn overflow_in_malloc_is_told_of_who_called_it() {
     for profile in [Profile::Debug, Profile::Release] {
-        for before in 0..malloc_rounds() {
+        for before in 0..5 {
             let crash = crash(profile, &["malloc", &"x".repeat(before)]);
             crash.assert_complete().assert_died(SIGSEGV);
             crash.assert_says(&[" of libc.so.6, called by crashing::allocate_deeply::grow (tests/programs/"]);
@@ -129,10 +127,6 @@ fn overflow_in_malloc_is_told_of_who_called_it() {
             assert!(verdict.starts_with("runaway recursion: crashing::allocate_deeply::grow, "), "{verdict}");
         }
     }
-}
-
-fn malloc_rounds() -> usize {
-    env::var("CORO_CRASH_ROUNDS").map_or(5, |rounds| rounds.parse::<usize>().unwrap() / 6)
 }
 
 #[test]
@@ -237,7 +231,7 @@ fn overflow_of_a_threads_own_stack_is_told_by_rust() {
 #[test]
 fn handler_of_before_is_called() {
     const CALLED: &str = "the handler of before was called\n";
-    let crash_report = crash(own_profile(), &["chained", "overflow"]);
+    let crash_report = crash(own_profile(), &["chained", "overflow", "chained", "200", "3"]);
     crash_report
         .assert_complete()
         .assert_says(&["'chained' overflowed its stack", CALLED])

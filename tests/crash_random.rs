@@ -1,7 +1,10 @@
-//! Overflows at random: of any depth, frame size, name, worker, build and redzone. Always the process says what it was, dies
-//! of the signal, and leaves a core in which GDB shows the same.
+//! Crashes at random. Overflows of any depth, frame size, name, worker, build and redzone: always the process says what it
+//! was, dies of the signal, and leaves a core in which GDB shows the same. Other faults, none of which is called an overflow.
+//! And overflows where reporting is hard: in malloc, with locks held, in a handler, and with faults in the reporter.
 //!
-//! `CORO_CRASH_ROUNDS` says how many there are; tests/long/crash.sh sets it high.
+//! `CORO_CRASH_ROUNDS` says how many overflows there are; half as many other faults, a fifth as many of the hard ones.
+//! `CORO_CRASH_SEED` is the first one's seed, the next one's is one more: so each can be had again alone.
+//! tests/long/crash.sh has many, and others each time.
 
 mod support;
 
@@ -9,8 +12,31 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use fastrand::Rng;
-use support::crash::{Crash, SIGSEGV, crash_in};
+use pretty_assertions::assert_eq;
+use support::crash::{Crash, SIGBUS, SIGSEGV, crash_in, crash_of};
 use support::{Profile, debuggee, gdb_with, program};
+
+/// A core of each so many is looked at by GDB, which takes as long as a lot of crashes.
+const CORE_OF: u64 = 8;
+
+/// How many overflows there are.
+fn rounds() -> u64 {
+    number("CORO_CRASH_ROUNDS", 100)
+}
+
+fn number(variable: &str, usual: u64) -> u64 {
+    env::var(variable).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+}
+
+/// So many cases, each with its number and seed; says which it is before it happens.
+fn cases(count: u64) -> impl Iterator<Item = (u64, Cases)> {
+    let first = number("CORO_CRASH_SEED", 1);
+    (0..count).map(move |number| {
+        let seed = first.wrapping_add(number);
+        println!("{} of {count}, again by CORO_CRASH_SEED={seed} CORO_CRASH_ROUNDS=1:", number + 1);
+        (number, Cases(Rng::with_seed(seed)))
+    })
+}
 
 /// One overflow.
 #[derive(Debug)]
@@ -32,14 +58,22 @@ impl Cases {
         choices[self.0.usize(..choices.len())]
     }
 
-    fn case(&mut self) -> Case {
+    fn profile(&mut self) -> Profile {
+        self.one_of(&[Profile::Debug, Profile::Release])
+    }
+
+    fn method(&mut self) -> &'static str {
+        self.one_of(&["guard", "mprotect"])
+    }
+
+    fn overflow(&mut self) -> Case {
         let workers = self.one_of(&[1, 1, 2, 4]);
         Case {
-            profile: self.one_of(&[Profile::Debug, Profile::Release]),
+            profile: self.profile(),
             frame: self.one_of(&["64", "200", "1000", "3000", "10000", "70000", "mutual", "branching"]),
             name: format!("n{}", self.0.u32(..1000)),
             before: self.0.u32(..40).to_string(),
-            method: self.one_of(&["guard", "mprotect"]),
+            method: self.method(),
             workers,
             worker: self.0.u64(..workers),
         }
@@ -47,11 +81,12 @@ impl Cases {
 }
 
 impl Case {
-    /// Lets it happen; the core lies in the folder.
-    fn run(&self, program: &Path, folder: &Path) -> Crash {
+    /// Lets it happen; the core, if there is to be one, lies in the folder.
+    fn run(&self, program: &Path, folder: &Path, has_core: bool) -> Crash {
         let place = format!("{} of {}", self.worker, self.workers);
         let arguments = ["overflow", &self.name, self.frame, &self.before, &place];
-        crash_in(folder, program, &arguments, &[("CORO_REDZONE", self.method), ("CORE", "1")])
+        let environment = [("CORO_REDZONE", self.method), ("CORE", "1")];
+        crash_in(folder, program, &arguments, &environment[..if has_core { 2 } else { 1 }])
     }
 
     /// How the verdict begins.
@@ -67,7 +102,15 @@ impl Case {
     fn check(&self, crash: &Crash) {
         crash.assert_complete().assert_died(SIGSEGV);
         let head = crash.line("fatal: ");
-        assert!(head.contains(&format!(" '{}' overflowed its stack", self.name)), "{self:?}: {head}");
+        let (id, address) = culprit(&crash.out);
+        let who = format!("coroutine #{id} '{}' overflowed its stack", self.name);
+        assert!(head.starts_with(&who), "{self:?}: {who} is not {head}");
+        let (low, high) = bounds(crash.line("stack     "));
+        assert!(
+            (low..high).contains(&address),
+            "{self:?}: {address:#x} is not in the stack of\n{}",
+            crash.err
+        );
         let thread = match self.worker {
             0 => "'crashing'".to_owned(),
             number => format!("'coro-worker-{number}'"),
@@ -117,20 +160,110 @@ fn without_numbers(line: &str) -> String {
     parts.fold(first, |line, part| line + "{closure" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
+/// What it says of itself before: its number, and an address in its stack.
+fn culprit(out: &str) -> (&str, u64) {
+    let said = out.lines().find_map(|line| line.strip_prefix("culprit #")?.split_once(' '));
+    let (id, address) = said.unwrap_or_else(|| panic!("it has not said who it is: {out}"));
+    (id, hexadecimal(address))
+}
+
+/// Of `192 KiB 0x10084d0000..0x1008500000, redzone …`.
+fn bounds(line: &str) -> (u64, u64) {
+    let range = line.split([' ', ',']).find_map(|word| word.split_once(".."));
+    let (low, high) = range.unwrap_or_else(|| panic!("no bounds in {line}"));
+    (hexadecimal(low), hexadecimal(high))
+}
+
+fn hexadecimal(text: &str) -> u64 {
+    u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
+}
+
 #[test]
 fn random_overflows_are_all_told_right() {
-    let rounds =
-        env::var("CORO_CRASH_ROUNDS").map_or(20, |rounds| rounds.parse().expect("a number of rounds"));
-    let mut cases = Cases(Rng::with_seed(1));
-    for number in 1..=rounds {
-        let case = cases.case();
-        println!("{number} of {rounds}: {case:?}");
-        let program: PathBuf = program("crashing", case.profile);
-        let folder = debuggee::scratch("random");
-        let crash = case.run(&program, &folder);
-        case.check(&crash);
+    for (number, mut cases) in cases(rounds()) {
+        let case = cases.overflow();
+        println!("  {case:?}");
+        happens(&case, number % CORE_OF == 0);
+    }
+}
+
+/// An overflow, which is told right, also of its core.
+fn happens(case: &Case, has_core: bool) {
+    let program: PathBuf = program("crashing", case.profile);
+    let folder = debuggee::scratch("random");
+    let crash = case.run(&program, &folder, has_core);
+    case.check(&crash);
+    if has_core {
         case.check_core(&crash, &program, &folder);
-        fs::remove_dir_all(folder).unwrap();
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// A fault that is no overflow: the case, what is said of it (nothing: it is no matter of stacks), and the signal.
+type Fault = (&'static str, &'static str, i32);
+const FAULTS: [Fault; 13] = [
+    ("null", "", SIGSEGV),
+    ("wild", "", SIGSEGV),
+    ("general-protection", "", SIGSEGV),
+    ("kill", "", SIGSEGV),
+    ("bus", "", SIGBUS),
+    ("stranger", "'culprit' used a wild pointer: into the redzone of coroutine #4 'victim'", SIGSEGV),
+    ("from-main", "#1 'main' used a wild pointer: into the redzone of coroutine #4 'victim'", SIGSEGV),
+    ("from-thread", "a thread outside coroutines used a wild pointer: into the redzone of ", SIGSEGV),
+    ("above", "'culprit' ran off the top of its stack, by 8 B", SIGSEGV),
+    ("read", "'culprit' ran off the top of its stack, by 8 B", SIGSEGV),
+    ("jump", "'culprit' ran off the top of its stack, by 16 B", SIGSEGV),
+    ("underrun", "'culprit' used a wild pointer: into its own redzone, 64 B below its stack", SIGSEGV),
+    ("freed", "'culprit' used a freed stack: of coroutine #5 'victim', which has ended", SIGSEGV),
+];
+/// What the handler says that was there before the library's.
+const CALLED: &str = "the handler of before was called\n";
+
+/// And who had a handler before has it called.
+#[test]
+fn random_other_faults_are_no_overflows_and_reach_the_handler_of_before() {
+    for (_, mut cases) in cases(rounds().div_ceil(2)) {
+        let (case, words, signal) = cases.one_of(&FAULTS);
+        // Only debug builds close freed stacks.
+        let profile = if case == "freed" { Profile::Debug } else { cases.profile() };
+        let (method, is_chained) = (cases.method(), cases.0.bool());
+        println!("  {case}, {profile:?}, {method}, with a handler of before: {is_chained}");
+        let arguments = ["chained", case];
+        let arguments = &arguments[usize::from(!is_chained)..];
+        let crash = crash_of(&program("crashing", profile), arguments, &[("CORO_REDZONE", method)]);
+        crash.assert_died(signal);
+        assert_eq!(crash.err.matches(CALLED).count(), usize::from(is_chained), "{}", crash.err);
+        assert!(!crash.err.contains("overflow") && !crash.err.contains("stack_size"), "{}", crash.err);
+        if words.is_empty() {
+            crash.assert_silent();
+            assert_eq!(crash.err.replace(CALLED, ""), "");
+        } else {
+            crash.assert_complete().assert_says(&[words]);
+        }
+    }
+}
+
+/// Where the reporter itself faults, its lines without names are there all the same.
+#[test]
+fn random_overflows_where_reporting_is_hard_are_told_and_end_the_process() {
+    const FAULTED: &str = "[the reporter itself faulted in ";
+    for (_, mut cases) in cases(rounds().div_ceil(5)) {
+        let case = cases.one_of(&["malloc", "locked", "in-a-handler", "unreadable", "poisoned"]);
+        let (profile, method) = (cases.profile(), cases.method());
+        let value = match case {
+            "malloc" => Some("x".repeat(cases.0.usize(..200))),
+            "poisoned" => Some(format!("{:02x}", cases.0.u8(..))),
+            _ => None,
+        };
+        println!("  {case} {value:?}, {profile:?}, {method}");
+        let arguments: Vec<&str> = [case].into_iter().chain(value.as_deref()).collect();
+        let crash = crash_of(&program("crashing", profile), &arguments, &[("CORO_REDZONE", method)]);
+        crash.assert_died(SIGSEGV);
+        assert_eq!(crash.err.contains(FAULTED), case == "unreadable", "{}", crash.err);
+        assert!(crash.line("fatal: ").contains(" overflowed its stack"), "{}", crash.err);
+        assert!(crash.line("what      ").starts_with("write at 0x"), "{}", crash.err);
+        assert!(crash.line("verdict   ").starts_with("runaway recursion: crashing"), "{}", crash.err);
+        crash.assert_says(&["backtrace, innermost first", "<- fault", "other coroutines: "]);
     }
 }
 
@@ -138,14 +271,8 @@ fn random_overflows_are_all_told_right() {
 #[test]
 fn overflow_on_worker_2_of_4_is_told_with_its_thread_and_worker() {
     for profile in [Profile::Debug, Profile::Release] {
-        let program = program("crashing", profile);
-        let folder = debuggee::scratch("worker");
         let [frame, method] = ["200", "guard"];
         let [name, before] = ["third", "3"].map(str::to_owned);
-        let case = Case { profile, frame, name, before, method, workers: 4, worker: 2 };
-        let crash = case.run(&program, &folder);
-        case.check(&crash);
-        case.check_core(&crash, &program, &folder);
-        fs::remove_dir_all(folder).unwrap();
+        happens(&Case { profile, frame, name, before, method, workers: 4, worker: 2 }, true);
     }
 }

@@ -1,16 +1,19 @@
 //! Damage of files for tests, the same in each run; and the files, in tests/corpus/elf.
 //!
 //! It stands in for a fuzzer: what a crash reads must not crash. `CORO_FUZZ_ROUNDS` says how often each file is damaged
-//! in another way; tests/long/crash.sh sets it high.
+//! in another way, `CORO_FUZZ_SEED` by which ways it begins; tests/long/crash.sh sets the one high, the other anew.
 
 use std::path::Path;
 use std::{env, fs};
 
 use fastrand::Rng;
 
-/// How often each file is damaged.
-pub(crate) fn rounds() -> u64 {
-    env::var("CORO_FUZZ_ROUNDS").map_or(150, |rounds| rounds.parse().expect("a number of rounds"))
+/// The seeds by which each file is damaged.
+pub(crate) fn seeds() -> impl Iterator<Item = u64> {
+    let number =
+        |variable, usual: u64| env::var(variable).map_or(usual, |text| text.parse().expect("a number"));
+    let first = number("CORO_FUZZ_SEED", 1);
+    (0..number("CORO_FUZZ_ROUNDS", 150)).map(move |round| first.wrapping_add(round))
 }
 
 /// The files to start from.

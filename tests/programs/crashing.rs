@@ -28,6 +28,11 @@ fn main() {
         share_depth(&path);
     }
     println!("started");
+    happen(&arguments);
+    println!("survived");
+}
+
+fn happen(arguments: &[&str]) {
     match arguments[..] {
         ["overflow", name, frame, before] => overflow(name, frame, before.parse().unwrap()),
         ["overflow", name, frame, before, place] => {
@@ -59,7 +64,10 @@ fn main() {
         ["bus"] => in_a_coroutine(bus),
         ["main-overflow"] => in_a_runtime(|| println!("{}", deeper::<512>(0))),
         ["thread-overflow"] => in_a_runtime(|| drop(thread::spawn(|| deeper::<512>(0)).join())),
-        ["chained", case] => handlers::chained(case),
+        ["chained", ..] => {
+            handlers::chain();
+            happen(&arguments[1..]);
+        }
         ["no-allocation", case] => handlers::no_allocation(case),
         ["unreadable"] => blinded::unreadable(),
         ["poisoned", filling] => blinded::poisoned(u8::from_str_radix(filling, 16).unwrap()),
@@ -70,7 +78,6 @@ fn main() {
         ["panic"] => panics_in_a_grandchild(),
         _ => panic!("{arguments:?}?"),
     }
-    println!("survived");
 }
 
 fn in_a_runtime<T>(main: impl FnOnce() -> T) -> T {
@@ -187,6 +194,7 @@ fn overflow_on((worker, workers): (usize, usize), name: &str, frame: &str, befor
                         let here = thread::current();
                         let number = here.name().and_then(|name| name.strip_prefix("coro-worker-"));
                         if number.map_or(0, |number| number.parse().unwrap()) == worker {
+                            say_who_it_is();
                             prelude(before, then);
                         }
                         // Long enough for another worker to take the next one.
@@ -201,6 +209,12 @@ fn overflow_on((worker, workers): (usize, usize), name: &str, frame: &str, befor
         }
     });
     let () = run.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Its number, and an address in its stack.
+fn say_who_it_is() {
+    let here = black_box(0_u8);
+    println!("culprit {} {:#x}", coro::current().unwrap().id(), ptr::from_ref(&here).addr());
 }
 
 /// One function with an array that is larger than the usual stack, on a stack of so many KiB (0: the usual one).

@@ -14,6 +14,7 @@ pub(crate) const SIGSEGV: i32 = 11;
 
 /// What a program said, and how it ended.
 pub(crate) struct Crash {
+    pub(crate) out: String,
     pub(crate) err: String,
     pub(crate) status: ExitStatus,
 }
@@ -41,7 +42,7 @@ pub(crate) fn crash_in(
     let out = String::from_utf8(output.stdout).unwrap();
     assert!(out.starts_with("started\n"), "{arguments:?} did not start: {out}");
     assert!(!out.contains("survived"), "{arguments:?} survived");
-    Crash { err: String::from_utf8(output.stderr).unwrap(), status: output.status }
+    Crash { out, err: String::from_utf8(output.stderr).unwrap(), status: output.status }
 }
 
 /// Of tests/programs/crashing.rs.

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
 use super::*;
-use crate::debug::mutation::{corpus, damage, rounds};
+use crate::debug::mutation::{corpus, damage, seeds};
 
 /// A frame as text: function, path, line.
 type Said = (Vec<u8>, String, u64);
@@ -284,8 +284,8 @@ fn damaged_files_are_no_crash() {
             })
             .filter_map(|section| section.file_range())
             .collect();
-        for round in 0..rounds() {
-            let mut random = Rng::with_seed(round + 1);
+        for seed in seeds() {
+            let mut random = Rng::with_seed(seed);
             let mut damaged = bytes.clone();
             // Mostly where the debug information is; else in the headers or anywhere.
             let (start, size) = match random.u64(..8) {
@@ -301,7 +301,7 @@ fn damaged_files_are_no_crash() {
             }
             symbolizer.resolve(0, &image);
             for call in (0..MOST_ADDRESSES).flat_map(|number| symbolizer.answer(number)) {
-                assert!(format!("{} {}", call.function, call.place).len() > 1, "{name}");
+                assert!(format!("{} {}", call.function, call.place).len() > 1, "{name}, seed {seed}");
             }
         }
     }

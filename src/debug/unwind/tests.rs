@@ -11,7 +11,7 @@ use super::*;
 use crate::arch::registers::own_registers;
 use crate::debug::memory::OwnMemory;
 use crate::debug::modules::{self, Module};
-use crate::debug::mutation::{corpus, damage, rounds};
+use crate::debug::mutation::{corpus, damage, seeds};
 use crate::sys::memory::{self, PAGE};
 
 unsafe extern "C" {
@@ -249,8 +249,8 @@ fn damaged_cfi_is_no_crash() {
         let stack = memory::reserve(0, 2 * PAGE).unwrap();
         // SAFETY: nobody uses the fresh mapping.
         unsafe { memory::deny(stack + PAGE, PAGE) }.unwrap();
-        for round in 0..rounds() {
-            let mut random = Rng::with_seed(round + 1);
+        for seed in seeds() {
+            let mut random = Rng::with_seed(seed);
             let mut damaged = bytes.clone();
             let (start, size, _) = if random.u64(..4) == 0 { header } else { frame };
             damage(&mut damaged[start as usize..(start + size) as usize], &mut random);
@@ -265,7 +265,7 @@ fn damaged_cfi_is_no_crash() {
                 registers[PROGRAM_COUNTER] = pc;
                 let mut walk = unwinder.walk(&modules, OwnMemory::careful(), &registers, true);
                 let frames = std::iter::from_fn(|| walk.next()).take(1000).count();
-                assert!(frames < 1000, "{name}, round {round}: no end");
+                assert!(frames < 1000, "{name}, seed {seed}: no end");
                 assert!(walk.end().is_some());
                 let _ = unwinder.full_frame(&modules, pc);
             }
