@@ -7,6 +7,7 @@
 //! - [`stepping`]: `next`, `finish` and `coro next` stay with a coroutine
 //! - [`editor`]: the same through lldb-dap, as an editor sees it
 //! - [`damage`]: registries that were overwritten
+//! - [`load`]: programs stopped at any moment
 //! - [`words`]: help, greeting, errors, summaries, a stack that overflows, detaching
 //!
 //! Each scenario is one run of LLDB with many commands. The debuggees are tests/programs/seen.rs, primitives.rs, relay.rs, parked.rs and
@@ -16,6 +17,8 @@
 mod damage;
 #[path = "lldb/editor.rs"]
 mod editor;
+#[path = "lldb/load.rs"]
+mod load;
 #[path = "lldb/primitives.rs"]
 mod primitives;
 #[path = "lldb/seen.rs"]

@@ -2,25 +2,14 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::{env, thread};
 
 use crate::coro;
 use crate::support::debuggee::Debuggee;
+use crate::support::working::{Working, assert_listed};
 
-/// How often the working program is attached to; tests/long/gdb_attach.sh does it more often.
-fn attaches() -> usize {
-    env::var("CORO_ATTACHES").map_or(10, |text| text.parse().expect("CORO_ATTACHES is a number"))
-}
-
-/// A server and its clients, whose coroutines come, wait, wake each other and go: wherever it is stopped,
-/// each command has an answer, and afterwards it works on.
+/// Wherever it is stopped, each command has an answer.
 #[test]
 fn working_program_can_be_attached_to_at_any_moment() {
-    let main = Path::new(env!("CARGO_BIN_EXE_main"));
-    let mut command = Command::new(main);
-    command.args(["--addr", "127.0.0.1:0", "--rounds", "1000000", "-n", "20"]);
-    let mut debuggee = Debuggee::start_unheard(&mut command);
-    assert!(debuggee.line().contains("a server is embedded"));
     let commands = [
         "coro list",
         "coro bt io",
@@ -33,37 +22,16 @@ fn working_program_can_be_attached_to_at_any_moment() {
         "bt -1",
         "print $coro() > 0",
     ];
-    for attach in 0..attaches() {
-        let before = processor_time(&debuggee);
-        let said = coro(&debuggee.attach(), &commands);
-        let list = said.block("coro list");
-        let last = list.lines().last().unwrap_or_default();
-        assert!(last.contains(" coroutines: "), "attach {attach}: {said}");
-        let running = list.lines().filter(|line| line.contains("running on thread 1")).count();
-        assert!(running <= 1, "attach {attach}: {said}");
-        // One that is in the middle of a switch is no error either; nobody else is without a state.
-        assert!(!list.contains(" lost ") && !list.contains(" state "), "attach {attach}: {said}");
+    Working::start(env!("CARGO_BIN_EXE_main")).look_at_any_moment(10, |attach| {
+        let said = coro(attach, &commands);
+        assert_listed(said.block("coro list"), &said);
         for command in ["coro bt io", "bt -2", "coro group wait"] {
             let block = said.block(command);
-            assert!(
-                !block.contains("coro: ") && !block.contains("corrupt"),
-                "attach {attach}, {command}: {said}"
-            );
+            assert!(!block.contains("coro: ") && !block.contains("corrupt"), "{command}: {said}");
         }
         assert!(said.block("bt -1").contains("_start") || said.block("bt -1").contains("main"), "{said}");
-        assert!(debuggee.lives(), "attach {attach}: {said}");
-        // It works on, which it shows by working.
-        while processor_time(&debuggee) == before {
-            thread::yield_now();
-        }
-    }
-}
-
-/// User and system time that a process has had, in the kernel's ticks.
-fn processor_time(debuggee: &Debuggee) -> u64 {
-    let stat = debuggee.stat();
-    let fields: Vec<&str> = stat.rsplit_once(") ").expect("a name in brackets").1.split(' ').collect();
-    fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime")
+        said
+    });
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //! - [`primitives`]: how debuggers show locks, channels and the like
 //! - [`registry_reader`]: the debug ABI as an outsider reads it; [`objects`]: what is waited for
 //! - [`started`]: a program that a page starts in the background
+//! - [`working`]: a program at work, stopped at any moment
 //! - [`valgrind`]: where that is
 //!
 //! Nothing here waits for a length of time. What is missing on the machine is a failure which says how to
@@ -30,6 +31,7 @@ pub(crate) mod primitives;
 pub(crate) mod program;
 pub(crate) mod registry_reader;
 pub(crate) mod started;
+pub(crate) mod working;
 
 use std::process::Command;
 
