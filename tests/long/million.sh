@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# A million coroutines parked in different ways, on redzoned stacks, woken and joined again; the size of a core of
-# them; and the same with mprotect redzones, which must be refused with a sentence that names vm.max_map_count.
-# Takes about four minutes, 5 GB of memory and 5 GB of disk (in TMPDIR).
+# A million coroutines (or as many as the argument says) alive at a time, twice: each gives way ten times, all are woken and
+# joined, and their memory is given back. As many parked in different ways, on redzoned stacks, woken and joined again; the
+# size of a core of them; and the same with mprotect redzones, which must be refused with a sentence that names
+# vm.max_map_count. Takes about five minutes, 5 GB of memory and 5 GB of disk (in TMPDIR).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 count=${1:-1000000}
@@ -16,6 +17,7 @@ kib() { # process, key of /proc/PID/status
 
 cargo build --quiet --release
 cargo build --quiet --release --features bench --example peers
+cargo build --quiet --release --package coro-programs --example crowd
 folder=$(mktemp -d)
 main=""
 finish() {
@@ -23,6 +25,9 @@ finish() {
     rm -rf "$folder"
 }
 trap finish EXIT
+
+echo "==> crowd $count"
+target/release/examples/crowd "$count" || fail "the crowd takes too much"
 
 echo "==> main park $count --wake"
 target/release/main park "$count" --wake
