@@ -1,4 +1,4 @@
-//! What networks and systems do to programs: ends amid anything, peers that don't read, signals at any time, no
+//! What networks and systems do to programs: ends amid anything, peers that don't read, signals and stops at any time, no
 //! descriptors left. Nothing hangs, spins or gets lost; each becomes an error that says what it is.
 
 #[path = "support/runtimes.rs"]
@@ -7,20 +7,24 @@ mod runtimes;
 mod tcp;
 
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Read, Write};
+use std::hint::black_box;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::thread::JoinHandleExt as _;
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{env, fs, thread};
 
 use coro::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
-use coro::{Builder, spawn, yield_now};
+use coro::{Builder, signal, spawn, yield_now};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 use pretty_assertions::assert_eq;
 
 use runtimes::wait_until_parked;
@@ -217,6 +221,110 @@ fn signals_a_thousand_times_a_second_disturb_nothing() {
     }
     assert_eq!(work.join().unwrap(), 8 << 20);
     assert!(sent > 20, "{sent} signals");
+}
+
+/// Signals to the process, for which any of its threads is interrupted, also amid a switch.
+#[test]
+fn signals_amid_switches_disturb_nothing_and_are_heard() {
+    const KINDS: [Signal; 3] = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT];
+    const TIMES: u32 = 50;
+    let _alone = alone();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let switches = |seed: u64| {
+        let is_over = is_over.clone();
+        move || {
+            let mut own = [seed; 20];
+            while !is_over.load(Relaxed) {
+                own = black_box(own).map(|value| value + 1);
+                yield_now();
+                assert!(own.iter().all(|value| *value == own[0]));
+            }
+        }
+    };
+    let run = Builder::new().workers(2).run(|| {
+        let mut signals = signal::listen(&KINDS.map(|kind| kind as i32)).unwrap();
+        let listener = spawn(move || {
+            let mut heard = [0; 3];
+            while heard.iter().any(|times| *times < TIMES) {
+                let signal = signals.wait().unwrap();
+                heard[KINDS.iter().position(|kind| *kind as i32 == signal).unwrap()] += 1;
+            }
+        });
+        let switching: Vec<_> = (0..6).map(|seed| spawn(switches(seed))).collect();
+        let is_heard = is_over.clone();
+        let sender = thread::spawn(move || {
+            while !is_heard.load(Relaxed) {
+                KINDS.iter().for_each(|kind| kill(Pid::this(), *kind).unwrap());
+                thread::yield_now();
+            }
+        });
+        listener.join().unwrap();
+        is_over.store(true, Relaxed);
+        join_all(switching);
+        sender.join().unwrap();
+    });
+    run.unwrap();
+}
+
+/// Of the whole process, as by Ctrl-Z, again and again, wherever its threads are.
+#[test]
+fn stops_at_any_moment_disturb_nothing() {
+    const CHILD: &str = "CORO_TEST_CHILD";
+    const STOPS: u32 = 100;
+    let _alone = alone();
+    if env::var_os(CHILD).is_some() {
+        Builder::new().workers(2).run(work_until_told).unwrap();
+        return;
+    }
+    let mut again = Command::new(env::current_exe().unwrap());
+    again.args(["--exact", "stops_at_any_moment_disturb_nothing", "--nocapture", "--test-threads=1"]);
+    let mut child = again.env(CHILD, "1").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    lines.find(|line| line.ends_with("began")).unwrap();
+    let pid = Pid::from_raw(child.id() as i32);
+    let mut random = fastrand::Rng::with_seed(9);
+    for _ in 0..STOPS {
+        kill(pid, Signal::SIGSTOP).unwrap();
+        assert_eq!(waitpid(pid, Some(WaitPidFlag::WUNTRACED)), Ok(WaitStatus::Stopped(pid, Signal::SIGSTOP)));
+        kill(pid, Signal::SIGCONT).unwrap();
+        // It works, for a while of any length.
+        thread::sleep(Duration::from_micros(random.u64(..3000)));
+    }
+    drop(child.stdin.take());
+    lines.for_each(drop);
+    assert!(child.wait().unwrap().success());
+}
+
+/// Until standard input ends: sockets, times, other threads, each of which has to give what it should.
+fn work_until_told() {
+    let is_told = Arc::new(AtomicBool::new(false));
+    let tell = is_told.clone();
+    thread::spawn(move || {
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
+        tell.store(true, Relaxed);
+    });
+    println!("began");
+    let (client, server) = connection();
+    let echo = spawn(move || std::io::copy(&mut &server, &mut &server).unwrap());
+    let told = is_told.clone();
+    let sleeper = spawn(move || {
+        while !told.load(Relaxed) {
+            coro::sleep(Duration::from_micros(300));
+            assert_eq!(coro::offload(|| 3), 3);
+            assert!(coro::timeout(Duration::from_micros(300), || coro::sleep(Duration::MAX)).is_err());
+        }
+    });
+    let mut sent = 0;
+    while !is_told.load(Relaxed) {
+        let (bytes, mut back) = ([sent as u8; 5000], [0; 5000]);
+        (&client).write_all(&bytes).unwrap();
+        (&client).read_exact(&mut back).unwrap();
+        assert!(bytes == back);
+        sent += 5000;
+    }
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(echo.join().unwrap(), sent);
+    sleeper.join().unwrap();
 }
 
 /// How many rude peers there are; `CORO_RUDE_PEERS` in the environment: so many.
