@@ -24,7 +24,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use pretty_assertions::assert_eq;
 
-use runtimes::{Counted, everywhere};
+use runtimes::{Counted, everywhere, under_both, wait_until_parked};
 
 const SHORT: Duration = Duration::from_millis(2);
 const LONG: Duration = Duration::from_secs(1_000_000);
@@ -226,6 +226,59 @@ fn descriptors_of_others_can_be_waited_for_both_ways_with_a_timeout() {
     });
     let said = wait_readable(&std::io::stdin().as_fd(), None).unwrap_err().to_string();
     assert!(said.contains("outside a runtime"), "{said}");
+}
+
+/// The kernel would tell of it only once.
+#[test]
+fn descriptor_that_is_waited_for_is_an_error_to_a_second_one_and_the_first_goes_on() {
+    const SAID: &str = "somebody waits for it already, or a type of coro::net has it";
+    under_both(|| {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let reader = Arc::new(reader);
+        let first = reader.clone();
+        let first = spawn(move || wait_readable(&*first, None));
+        wait_until_parked("read", 1);
+        for second in [wait_readable(&*reader, None), wait_writable(&*reader, None)] {
+            let said = second.unwrap_err().to_string();
+            assert!(said.contains("cannot wait for descriptor") && said.contains(SAID), "{said}");
+        }
+        writer.write_all(b"x").unwrap();
+        first.join().unwrap().unwrap();
+        wait_readable(&*reader, None).unwrap();
+
+        let (stream, mut peer) = coro::net::UnixStream::pair().unwrap();
+        let stream = Arc::new(stream);
+        let reading = stream.clone();
+        let reading = spawn(move || (&*reading).read(&mut [0; 9]));
+        wait_until_parked("read", 1);
+        let said = wait_readable(&*stream, None).unwrap_err().to_string();
+        assert!(said.contains(SAID), "{said}");
+        peer.write_all(b"yz").unwrap();
+        assert_eq!(reading.join().unwrap().unwrap(), 2);
+    });
+}
+
+/// The file is closed under who waits for it, and with it goes the kernel's entry: there is none to be removed in the end.
+#[test]
+fn number_that_became_another_files_can_be_waited_for_again() {
+    everywhere(|| {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let (other, mut writer) = std::io::pipe().unwrap();
+        let reader = Arc::new(reader);
+        let waiting = reader.clone();
+        let waiting = spawn(move || wait_readable(&*waiting, None));
+        wait_until_parked("read", 1);
+        // SAFETY: both are open, and each number stays its owner's.
+        let number = unsafe { libc::dup2(other.as_raw_fd(), reader.as_raw_fd()) };
+        assert_eq!(number, reader.as_raw_fd());
+        waiting.cancel().unwrap();
+        assert!(waiting.join().unwrap_err().is_cancelled());
+        let again = reader.clone();
+        let again = spawn(move || wait_readable(&*again, None));
+        wait_until_parked("read", 1);
+        writer.write_all(b"x").unwrap();
+        again.join().unwrap().unwrap();
+    });
 }
 
 #[test]

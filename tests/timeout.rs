@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use coro::net::TcpListener;
 use coro::sync::{Mutex, channel};
+use coro::time::sleep_until;
 use coro::{Elapsed, shield, sleep, spawn, timeout, yield_now};
 use pretty_assertions::assert_eq;
 
@@ -202,6 +203,25 @@ fn many_timeouts_at_once_end_each_its_own() {
             // The other way round both may have passed before anybody looked, on a busy machine.
             assert!(!(ended_by_inner && outer < inner), "{outer:?} outside of {inner:?}");
         }
+    });
+}
+
+/// In one tick of the timers, as ends of sleeps and of scopes.
+#[test]
+fn ten_thousand_who_wait_for_one_instant_all_go_on_and_none_early() {
+    everywhere(|| {
+        let end = Instant::now() + Duration::from_millis(300);
+        let wait = move |n: u32| {
+            if n.is_multiple_of(2) {
+                sleep_until(end);
+            } else {
+                let left = end.saturating_duration_since(Instant::now());
+                assert_elapsed(timeout(left, || sleep(LONG)));
+            }
+            assert!(Instant::now() >= end);
+        };
+        let waiting: Vec<_> = (0..10_000).map(|n| spawn(move || wait(n))).collect();
+        waiting.into_iter().for_each(|waiting| waiting.join().unwrap());
     });
 }
 
