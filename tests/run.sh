@@ -15,7 +15,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 same_with_mprotect=(
     tidy         # tests no program
     abi_document # reads the page's program against a usual build
-    crash        # forces both by itself
+    bare_system  # forces both by itself
+    crash        # the same
     crash_random # the same
     crash_reporter # what is wrong is the reporter
     crash_words  # GDB's and LLDB's words
@@ -82,6 +83,7 @@ not_sanitized=(
     agreement          # GDB and LLDB on usual builds
     inspector          # the same
     cores              # where locals lie, which is in fake stacks then
+    bare_system        # usual builds, SIGSEGV, and a program linked statically
     bad_input          # address spaces too small for a shadow, SIGSEGV, stack depths told by the addresses of locals
     memcheck           # another checker, and no two at a time
     instructions       # counts those of usual builds

@@ -2,23 +2,33 @@
 //! it. tests/bad_input.rs knows what should.
 //!
 //! A step narrows what the kernel gives (`address-space=MIB`, `files=COUNT`, `deny=CALL:ERRNO`, `default-sigpipe`),
-//! or runs something (`run`, `run=CAPACITY`, `exhaust`, `fill`, `overflow`, ...): see `main`.
+//! or runs something (`run`, `run=CAPACITY`, `exhaust`, `fill`, `overflow`, ...): see `main`. What stands behind a step
+//! `exec` is a program and its arguments, which takes this one's place.
+
+#[path = "limits/filter.rs"]
+mod filter;
+#[path = "limits/threads.rs"]
+mod threads;
 
 use std::hint::black_box;
 use std::io::Write;
-use std::{env, fs, ptr, slice, thread};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::time::Duration;
+use std::{env, fs, io, ptr, slice, thread};
 
 use coro::net::{TcpListener, TcpStream};
 use coro::sync::channel;
 use coro::{Builder, CoroutineBuilder, JoinHandle, spawn, stats, yield_now};
-use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter};
+use filter::deny;
 
 /// Where the region is asked to lie.
 const HINT: usize = 0x10_0000_0000;
 const PAGE: usize = 4096;
 
 fn main() {
-    for step in env::args().skip(1) {
+    let mut steps = env::args().skip(1);
+    while let Some(step) = steps.next() {
         let (what, value) = step.split_once('=').unwrap_or((&step, ""));
         match what {
             "address-space" => limit(libc::RLIMIT_AS, value.parse::<u64>().unwrap() << 20),
@@ -34,6 +44,17 @@ fn main() {
             "overflow" => overflow(),
             "redzones" => redzones(),
             "broken-pipe" => broken_pipe(),
+            "refuse-threads-from" => threads::refuse_from(value.parse().unwrap()),
+            "workers" => threads::workers(value.parse().unwrap()),
+            "refused-workers" => threads::refused_workers(value.parse().unwrap()),
+            "offload" => threads::offload(),
+            "no-proc" => no_proc(),
+            "exit" => end(|| std::process::exit(3)),
+            "abort" => end(|| std::process::abort()),
+            "exec" => {
+                let error = Command::new(steps.next().unwrap()).args(steps).exec();
+                panic!("{value}: {error}");
+            }
             _ => panic!("{step}?"),
         }
     }
@@ -252,56 +273,38 @@ fn default_sigpipe() {
     assert_ne!(unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) }, libc::SIG_ERR);
 }
 
-/// Makes a system call fail from now on: `guard` is `madvise(MADV_GUARD_INSTALL)`, `guards-at-once` any `process_madvise`,
-/// `large-mmap` an `mmap` of at least 1 GiB, `redzone` an `mprotect(PROT_NONE)`. By a seccomp filter (seccomp(2)): no kernel of another version is needed.
-fn deny(call: &str) {
-    const SYSTEM_CALL: u32 = 0;
-    const MADV_GUARD_INSTALL: u32 = 102;
-    let argument = |n: u32| 16 + 8 * n;
-    let (call, errno) = call.split_once(':').unwrap();
-    let errno = match errno {
-        "EPERM" => libc::EPERM,
-        "EINVAL" => libc::EINVAL,
-        "ENOMEM" => libc::ENOMEM,
-        _ => panic!("{errno}?"),
+/// From now on this process sees an empty folder in place of /proc, and nobody else does. Who may not mount anything may in a
+/// user namespace of its own, where the system allows these.
+fn no_proc() {
+    // SAFETY: this process has one thread, and none of its memory is shared.
+    let is_alone = unsafe {
+        libc::unshare(libc::CLONE_NEWNS) == 0 || libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) == 0
     };
-    let (number, checks) = match call {
-        "guard" => (libc::SYS_madvise, equals(argument(2), MADV_GUARD_INSTALL)),
-        "guards-at-once" => (libc::SYS_process_madvise, vec![]),
-        "redzone" => (libc::SYS_mprotect, equals(argument(2), libc::PROT_NONE as u32)),
-        // The high half isn't zero, or the low one is a GiB at least.
-        "large-mmap" => {
-            let (high, low) = (load(argument(1) + 4), load(argument(1)));
-            (libc::SYS_mmap, vec![high, jump(BPF_JEQ, 0, 0, 2), low, jump(BPF_JGE, 1 << 30, 0, 1)])
+    let mount = |kind: *const libc::c_char, target: *const libc::c_char, flags| {
+        // SAFETY: the texts end with a NUL.
+        unsafe { libc::mount(c"none".as_ptr(), target, kind, flags, ptr::null()) == 0 }
+    };
+    let is_mounted = is_alone
+        && mount(ptr::null(), c"/".as_ptr(), libc::MS_REC | libc::MS_PRIVATE)
+        && mount(c"tmpfs".as_ptr(), c"/proc".as_ptr(), 0);
+    let error = io::Error::last_os_error();
+    assert!(
+        is_mounted,
+        "/proc can't be hidden ({error}): run the tests as root, or where there are user namespaces"
+    );
+    assert!(!fs::exists("/proc/self").unwrap());
+}
+
+/// The process is ended by a coroutine while others wait, and while the first worker is kept by main: so by the second one.
+fn end(f: fn()) {
+    let result = Builder::new().workers(2).run(|| {
+        for _ in 0..10 {
+            spawn(|| coro::sleep(Duration::MAX));
         }
-        _ => panic!("{call}?"),
-    };
-    let mut filter = vec![load(SYSTEM_CALL), jump(BPF_JEQ, number as u32, 0, checks.len() as u8 + 1)];
-    filter.extend(checks);
-    filter.push(give(libc::SECCOMP_RET_ERRNO | errno as u32));
-    filter.push(give(libc::SECCOMP_RET_ALLOW));
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: the kernel copies the program, which lives across the call.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
-    }
-}
-
-/// The low half of an argument is `value`; if not, the instruction behind is skipped.
-fn equals(argument: u32, value: u32) -> Vec<sock_filter> {
-    vec![load(argument), jump(BPF_JEQ, value, 0, 1)]
-}
-
-fn load(offset: u32) -> sock_filter {
-    sock_filter { code: (BPF_LD | BPF_W | BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
-}
-
-fn give(action: u32) -> sock_filter {
-    sock_filter { code: (BPF_RET | BPF_K) as u16, jt: 0, jf: 0, k: action }
-}
-
-/// Skips so many instructions if the condition holds, or if it doesn't.
-fn jump(condition: u32, value: u32, then: u8, otherwise: u8) -> sock_filter {
-    sock_filter { code: (BPF_JMP | condition | BPF_K) as u16, jt: then, jf: otherwise, k: value }
+        spawn(f);
+        loop {
+            thread::park();
+        }
+    });
+    let () = result.unwrap();
 }

@@ -20,6 +20,9 @@ pub(crate) enum Profile {
     Full,
     /// As `Release`, then stripped of symbols and debug information.
     Stripped,
+    /// As `Release`, linked with all that it needs, at no fixed address: a static-pie. Of a program that is built in no
+    /// other way in release builds, whose place it takes.
+    Static,
     /// As `Debug`, with the feature `sanitize`.
     Checked,
     /// As `Checked`, with AddressSanitizer; in the target directory in which tests/run.sh builds so, too.
@@ -69,12 +72,13 @@ pub(crate) fn line_of(path: &str, marker: &str) -> u32 {
 
 fn build(name: &str, profile: Profile, more: &[&str]) -> PathBuf {
     let mut target = target_directory();
-    let is_optimised = matches!(profile, Profile::Release | Profile::Full);
+    let is_optimised = matches!(profile, Profile::Release | Profile::Full | Profile::Static);
     let (profile_name, mut folder) =
         if is_optimised { ("release", PathBuf::from("release")) } else { ("dev", "debug".into()) };
     let mut features = more.to_vec();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--example", name, "--profile", profile_name, "--no-default-features"]);
+    let command = if profile == Profile::Static { "rustc" } else { "build" };
+    cargo.args([command, "--quiet", "--example", name, "--profile", profile_name, "--no-default-features"]);
     if is_optimised {
         // The programs alone: what the tests need, and the demo, is most of a build.
         cargo.args(["--package", "coro-programs"]);
@@ -97,12 +101,14 @@ fn build(name: &str, profile: Profile, more: &[&str]) -> PathBuf {
         cargo.args(["--config", &format!("build.target = {:?}", host())]);
         cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
     }
-    let output = cargo
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["--features", &features.join(","), "--target-dir"])
-        .arg(&target)
-        .output()
-        .unwrap_or_else(|error| panic!("cargo ({}) does not start: {error}", env!("CARGO")));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["--features", &features.join(","), "--target-dir"]);
+    cargo.arg(&target);
+    if profile == Profile::Static {
+        // The program's alone, which says what is linked: so nothing else has to be built again.
+        cargo.args(["--", "-C", "target-feature=+crt-static"]);
+    }
+    let output =
+        cargo.output().unwrap_or_else(|error| panic!("cargo ({}) does not start: {error}", env!("CARGO")));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo could not build the example {name} ({profile:?}):\n{said}");
     let folder = target.join(folder).join("examples");
