@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
 use coro::sync::{Event, Mutex, RecvTimeoutError, SendTimeoutError, TryLockError, channel};
-use coro::{CoroutineBuilder, spawn, spawn_local, yield_now};
+use coro::{CoroutineBuilder, coroutine_local, spawn, spawn_local, yield_now};
 use pretty_assertions::assert_eq;
 
 use runtimes::{everywhere, under_both};
@@ -106,6 +106,72 @@ impl<F: FnMut()> Drop for WaitsInDrop<F> {
         (self.0)();
         assert!(thread::panicking());
     }
+}
+
+/// Panics when it is dropped.
+struct Fragile;
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+coroutine_local! {
+    static OWN: Fragile = Fragile;
+}
+
+/// Of a local, of a coroutine's own value, of what is deferred, of a result that nobody takes, of one who never runs.
+#[test]
+fn panic_of_a_destructor_is_its_coroutines() {
+    everywhere(|| {
+        // What comes behind its result can't change that.
+        let kinds: [(fn(), bool); 3] = [
+            (
+                || {
+                    let _fragile = Fragile;
+                    yield_now();
+                },
+                true,
+            ),
+            (|| OWN.with(|_| ()), false),
+            (|| coro::defer(|| drop(Fragile)).unwrap(), false),
+        ];
+        for (kind, is_error) in kinds {
+            let other = spawn(|| (0..3).for_each(|_| yield_now()));
+            assert_eq!(spawn(kind).join().is_err_and(|error| error.is_panic()), is_error);
+            other.join().unwrap();
+        }
+    });
+    // Where none of them runs before its handle is dropped.
+    let alive = coro::run(|| {
+        drop(spawn(|| Fragile));
+        let fragile = Fragile;
+        let unbegun = spawn(move || drop(fragile));
+        unbegun.cancel().unwrap();
+        assert!(unbegun.join().is_err());
+        coro::stats().unwrap().alive
+    });
+    assert_eq!(alive.unwrap(), 0);
+}
+
+/// It is called amid the panic, and waits in place, as destructors do.
+#[test]
+fn panic_hook_may_wait() {
+    if env::var_os(CHILD).is_none() {
+        let said = in_child("panic_hook_may_wait");
+        assert_eq!(said.matches("hook of 'waits'").count(), 3, "{said}");
+        return;
+    }
+    panic::set_hook(Box::new(|_| {
+        coro::sleep(Duration::from_millis(2));
+        eprintln!("hook of '{}'", coro::current().unwrap().name().unwrap_or_default());
+    }));
+    everywhere(|| {
+        let waits = CoroutineBuilder::new().name("waits").spawn(|| panic!("it is hooked")).unwrap();
+        assert!(waits.join().unwrap_err().is_panic());
+        assert_eq!(spawn(|| 7).join().unwrap(), 7);
+    });
 }
 
 #[test]

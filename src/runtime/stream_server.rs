@@ -433,7 +433,8 @@ mod tests {
 
     #[test]
     fn what_a_peer_or_a_full_table_brings_about_does_not_end_the_server() {
-        use libc::{EBADF, ECONNABORTED, EHOSTUNREACH, EINVAL, EMFILE, ENETDOWN, ENOTSOCK, EPERM, EPROTO};
+        use libc::{EBADF, ECONNABORTED, EHOSTUNREACH, EINVAL, ENETDOWN, ENOTSOCK, EPERM, EPROTO};
+        use libc::{EMFILE, ENFILE};
         for (errno, by_itself, with_time) in [
             (ECONNABORTED, true, false),
             (EPROTO, true, false),
@@ -441,6 +442,7 @@ mod tests {
             (ENETDOWN, true, false),
             (EPERM, true, false),
             (EMFILE, false, true),
+            (ENFILE, false, true),
             (EBADF, false, false),
             (EINVAL, false, false),
             (ENOTSOCK, false, false),
