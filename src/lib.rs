@@ -153,6 +153,7 @@ pub use offload::offload;
 pub use runtime::builder::{Builder, run};
 pub use runtime::group::{Group, Pool, spawn_after};
 pub use runtime::handle::JoinHandle;
+pub use runtime::join_set::JoinSet;
 pub use runtime::process;
 pub use runtime::scope::{Scope, ScopedJoinHandle, scope};
 pub use runtime::several::{join_all, wait_any, wait_any_timeout};

@@ -8,6 +8,7 @@ pub use self::timeout::{Elapsed, ScopeId, timeout};
 use crate::abi::wait::WaitReason;
 use crate::error::Error;
 use crate::scheduler::park::{self, Wait};
+use crate::sync::select::{Sealed, Token, Told, Waitable};
 use crate::sys::clock;
 
 /// Lets others run for at least `duration`; as `std::thread::sleep`. Timers are kept to 131 µs (on a worker with
@@ -59,7 +60,8 @@ fn sleep_to(deadline: u64, is_past: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Ticks at fixed distances: see [`interval`].
+/// Ticks at fixed distances: see [`interval`]. In [`select!`](crate::select) the next tick is waited for beside other things:
+/// `wait(ticks) => ticks.tick()`.
 #[derive(Debug)]
 pub struct Interval {
     next: Instant,
@@ -110,5 +112,26 @@ impl Interval {
             None => due_after(Instant::now(), self.period),
         };
         due
+    }
+}
+
+impl Sealed for Interval {}
+
+/// Ready when a tick is due; `tick` takes it then.
+impl Waitable for Interval {
+    fn is_ready(&self) -> bool {
+        self.next <= Instant::now()
+    }
+    fn enlist(&self, _: &Token) -> bool {
+        true
+    }
+    fn delist(&self, _: &Token) -> bool {
+        true
+    }
+    fn deadline(&self) -> Option<u64> {
+        Some(clock::from_instant(self.next))
+    }
+    fn told(&self) -> Told {
+        Told::new(WaitReason::Sleep, clock::from_instant(self.next))
     }
 }

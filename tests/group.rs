@@ -9,11 +9,13 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use coro::sync::channel;
-use coro::{Group, Pool, defer, sleep, spawn, spawn_after, timeout, yield_now};
+use coro::sync::{Event, channel};
+use coro::{
+    CoroutineBuilder, Group, JoinSet, Pool, defer, select, sleep, spawn, spawn_after, timeout, yield_now,
+};
 use pretty_assertions::assert_eq;
 
-use runtimes::everywhere;
+use runtimes::{Counted, everywhere};
 
 const SHORT: Duration = Duration::from_millis(2);
 const LONG: Duration = Duration::from_secs(1_000_000);
@@ -235,4 +237,72 @@ fn spawn_after_waits_first_and_is_not_run_when_cancelled_before() {
         never.cancel().unwrap();
         assert!(never.join().unwrap_err().is_cancelled());
     });
+}
+
+#[test]
+fn results_of_a_set_come_in_the_order_of_the_ends_whatever_they_are() {
+    everywhere(|| {
+        let mut set = JoinSet::new();
+        let gates: Vec<_> = (0..4).map(|_| Arc::new(Event::new())).collect();
+        for (n, gate) in (0..).zip(gates.clone()) {
+            set.spawn(move || {
+                gate.wait();
+                if n == 2 {
+                    resume_unwind(Box::new(n));
+                }
+                n
+            });
+        }
+        assert!(set.try_join_next().is_none() && set.join_next_timeout(SHORT).is_none());
+        for n in [3, 2, 0] {
+            gates[n].set();
+            let result = set.join_next().unwrap();
+            assert_eq!(result.map_err(|error| error.is_panic()), if n == 2 { Err(true) } else { Ok(n) });
+        }
+        set.cancel().unwrap();
+        assert!(set.join_next().unwrap().unwrap_err().is_cancelled());
+        assert!(set.join_next().is_none() && set.is_empty());
+        // It can be used again, also its places.
+        set.spawn(|| 9);
+        assert_eq!((set.len(), set.join_next_timeout(LONG).unwrap().unwrap()), (1, 9));
+    });
+}
+
+#[test]
+fn set_that_is_dropped_cancels_who_has_not_ended() {
+    everywhere(|| {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let mut set = JoinSet::new();
+        for _ in 0..3 {
+            let value = Counted(dropped.clone());
+            set.spawn(move || {
+                sleep(LONG);
+                value
+            });
+        }
+        // One whose result nobody takes.
+        let value = Counted(dropped.clone());
+        set.spawn(move || value);
+        while !select! { wait(set) => true, _ => false } {
+            yield_now();
+        }
+        drop(set);
+        while dropped.load(SeqCst) < 4 {
+            yield_now();
+        }
+    });
+}
+
+#[test]
+fn member_that_could_not_be_spawned_leaves_no_end() {
+    coro::run(|| {
+        let mut set = JoinSet::<()>::new();
+        let said =
+            CoroutineBuilder::new().stack_size(0).spawn_in_set(&mut set, || ()).unwrap_err().to_string();
+        assert!(said.starts_with("a stack of 0 bytes"), "{said}");
+        assert!(set.is_empty() && set.join_next().is_none());
+        set.spawn(|| ());
+        set.join_next().unwrap().unwrap();
+    })
+    .unwrap();
 }

@@ -27,6 +27,7 @@ mod send_file;
 mod sendbuf;
 mod sockets;
 mod tcp;
+pub(crate) mod telltale;
 #[cfg(test)]
 mod tests;
 mod timeout;

@@ -13,7 +13,7 @@ use crate::abi::objects::Role;
 use crate::registry::descriptors::Address;
 
 /// A socket of std's, as the runtime uses it.
-pub(super) trait Told: AsFd {
+pub(crate) trait Told: AsFd {
     const ROLE: Role;
     /// The address that goes with the role, from the kernel.
     fn ask_address(&self) -> Option<Address>;

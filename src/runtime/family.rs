@@ -1,4 +1,6 @@
-//! Coroutines that belong together: the members of a scope, a group, a pool.
+//! Coroutines that belong together: the members of a scope, a group, a pool, a set.
+//!
+//! A family that *keeps ends* remembers which members have ended, in that order, until somebody takes it from there.
 //!
 //! The list is under a lock of the system's, held for a few instructions and never over a switch. A member leaves it as
 //! the last thing that its coroutine does, when its result has its place and all that it has deferred has run.
@@ -6,6 +8,8 @@
 //! Readers find all of it: who waits for a family waits at the address of its head, which leads to the members; and a
 //! member's record leads to the head, from before the member is queued.
 
+use std::collections::VecDeque;
+use std::mem;
 use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,7 +22,8 @@ use crate::coroutine::waiter::Waiter;
 use crate::coroutine::{current, extra};
 use crate::error::{Kind, Result};
 use crate::scheduler::cancel;
-use crate::scheduler::park::{self, WaitList};
+use crate::scheduler::park::{self, WaitList, Woken};
+use crate::sync::select::{Sealed, Token, Told, Waitable};
 use crate::sys::lock;
 
 /// See the module.
@@ -34,12 +39,23 @@ struct Members {
     rows: Vec<MemberRow>,
     /// The places that nobody has.
     vacant: Vec<usize>,
-    /// Those who wait until fewer than so many are left.
-    waiting: Vec<(usize, Waiter)>,
+    /// The places whose members have ended, if those are kept, and nobody has taken that yet.
+    ended: VecDeque<usize>,
+    keeps_ends: bool,
+    waiting: Vec<(Goal, Waiter)>,
     /// Whoever comes from now on is cancelled, too.
     is_over: bool,
     /// How many have panicked without anybody having been told yet.
     panics: usize,
+}
+
+/// Until when one waits.
+#[derive(Clone, Copy, Debug)]
+enum Goal {
+    /// Until so many members at the most are left.
+    AtMost(usize),
+    /// Until there is an end that nobody has taken, or nobody is left who could give one.
+    End,
 }
 
 /// A place in a family; given back when this is dropped.
@@ -52,7 +68,14 @@ pub(super) struct Member {
 impl Members {
     /// How many have not ended.
     fn count(&self) -> usize {
-        self.rows.len() - self.vacant.len()
+        self.rows.len() - self.vacant.len() - self.ended.len()
+    }
+
+    fn has_reached(&self, goal: Goal) -> bool {
+        match goal {
+            Goal::AtMost(left) => self.count() <= left,
+            Goal::End => !self.ended.is_empty() || self.count() == 0,
+        }
     }
 }
 
@@ -60,6 +83,13 @@ impl Family {
     /// One without members; with room for `capacity`, 0: for any number.
     pub(super) fn new(kind: FamilyKind, capacity: usize, made: &'static Location<'static>) -> Arc<Family> {
         Arc::new(Family { head: FamilyHead::new(kind, capacity, made), members: Mutex::default() })
+    }
+
+    /// The same, and it keeps ends.
+    pub(super) fn that_keeps_ends(kind: FamilyKind, made: &'static Location<'static>) -> Arc<Family> {
+        let family = Family::new(kind, 0, made);
+        family.lock().keeps_ends = true;
+        family
     }
 
     /// By what a wait for it is told of.
@@ -105,12 +135,50 @@ impl Family {
 
     /// Waits until there are fewer than `limit`, or something else wakes this coroutine.
     pub(super) fn wait_for_place(&self, limit: usize) -> Result<()> {
-        park::block(WaitReason::Place, self.object(), &FewerThan { family: self, limit })
+        let room = Until { family: self, goal: Goal::AtMost(limit.saturating_sub(1)) };
+        park::block(WaitReason::Place, self.object(), &room)
     }
 
     /// Waits until there are none, or something else wakes this coroutine.
     pub(super) fn wait_once(&self) -> Result<()> {
-        park::block(WaitReason::Group, self.object(), &FewerThan { family: self, limit: 1 })
+        park::block(WaitReason::Group, self.object(), &self.emptiness())
+    }
+
+    /// That there are no members, to be waited for.
+    pub(super) fn emptiness(&self) -> Until<'_> {
+        Until { family: self, goal: Goal::AtMost(0) }
+    }
+
+    /// That there is an end to be taken, or nobody is left who could give one; likewise.
+    pub(super) fn an_end(&self) -> Until<'_> {
+        Until { family: self, goal: Goal::End }
+    }
+
+    /// Waits until there is an end to be taken, or nobody is left; until the deadline at the longest, or until something else
+    /// wakes this coroutine.
+    pub(super) fn wait_for_end(&self, deadline: Option<u64>) -> Result<Woken> {
+        park::block_until(WaitReason::Group, self.object(), &self.an_end(), deadline)
+    }
+
+    /// Takes the first end: the place of the member, which is vacant from here on.
+    pub(super) fn take_end(&self) -> Option<usize> {
+        let mut members = self.lock();
+        let place = members.ended.pop_front()?;
+        members.vacant.push(place);
+        Some(place)
+    }
+
+    /// Takes the end of the member that had this place.
+    pub(super) fn forget_end(&self, place: usize) {
+        let mut members = self.lock();
+        members.ended.retain(|ended| *ended != place);
+        members.vacant.push(place);
+    }
+
+    /// How many members there are, those whose ends nobody has taken among them.
+    pub(super) fn len_with_ends(&self) -> usize {
+        let members = self.lock();
+        members.count() + members.ended.len()
     }
 
     /// Cancels all who are members now.
@@ -155,6 +223,11 @@ impl Member {
     /// The same place, by which its coroutine can be introduced when the member has gone into what that is to run.
     pub(super) fn place(&self) -> Place {
         Place { family: Arc::clone(&self.family), number: self.place }
+    }
+
+    /// The place's number in the family.
+    pub(super) fn number(&self) -> usize {
+        self.place
     }
 
     /// Whether it is its coroutine that runs.
@@ -248,31 +321,36 @@ impl Drop for Member {
         }
         let mut members = self.family.lock();
         members.rows[self.place] = MemberRow::VACANT;
-        members.vacant.push(self.place);
-        let left = members.count();
-        self.family.head.count.store(left as u64, Relaxed);
-        let (woken, waiting) = members.waiting.drain(..).partition(|(limit, _)| left < *limit);
+        if members.keeps_ends {
+            members.ended.push_back(self.place);
+        } else {
+            members.vacant.push(self.place);
+        }
+        self.family.head.count.store(members.count() as u64, Relaxed);
+        let waiting = mem::take(&mut members.waiting);
+        let (woken, waiting): (Vec<_>, _) =
+            waiting.into_iter().partition(|(goal, _)| members.has_reached(*goal));
         members.waiting = waiting;
         drop(members);
-        let woken: Vec<(usize, Waiter)> = woken;
         for (_, waiter) in woken {
             park::wake(&waiter);
         }
     }
 }
 
-/// Those who wait until there are fewer.
-struct FewerThan<'a> {
+/// Those who wait for a family. All whose goal is reached are told, so that nothing is to be passed on.
+#[derive(Debug)]
+pub(super) struct Until<'a> {
     family: &'a Family,
-    limit: usize,
+    goal: Goal,
 }
 
-impl WaitList for FewerThan<'_> {
+impl WaitList for Until<'_> {
     fn enlist(&self, waiter: Waiter) -> bool {
         let mut members = self.family.lock();
-        let must_wait = members.count() >= self.limit;
+        let must_wait = !members.has_reached(self.goal);
         if must_wait {
-            members.waiting.push((self.limit, waiter));
+            members.waiting.push((self.goal, waiter));
         }
         must_wait
     }
@@ -284,5 +362,22 @@ impl WaitList for FewerThan<'_> {
             waiting.remove(at);
             true
         })
+    }
+}
+
+impl Sealed for Until<'_> {}
+
+impl Waitable for Until<'_> {
+    fn is_ready(&self) -> bool {
+        self.family.lock().has_reached(self.goal)
+    }
+    fn enlist(&self, who: &Token) -> bool {
+        WaitList::enlist(self, who.0.clone())
+    }
+    fn delist(&self, who: &Token) -> bool {
+        WaitList::delist(self, &who.0)
+    }
+    fn told(&self) -> Told {
+        Told::new(WaitReason::Group, self.family.object())
     }
 }

@@ -12,6 +12,7 @@ use super::spawn::CoroutineBuilder;
 use crate::abi::lifetimes::FamilyKind;
 use crate::coroutine::join::JoinError;
 use crate::error::{Error, Result};
+use crate::sync::select::waitable_by;
 use crate::time::sleep;
 
 /// Spawns a coroutine that begins with waiting for so long; as gevent's `spawn_later`. To cancel it before that is to not
@@ -64,7 +65,9 @@ where
 /// })??;
 /// # Ok::<(), coro::Error>(())
 /// ```
-#[doc(alias = "JoinSet")]
+///
+/// In [`select!`](crate::select), `wait(group)` is done when there are no members. Who wants their results as they end has a
+/// [`JoinSet`](crate::JoinSet).
 #[derive(Clone)]
 pub struct Group {
     family: Arc<Family>,
@@ -87,7 +90,7 @@ impl Group {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        match spawn_member(self.family.enter(), f, Location::caller()) {
+        match CoroutineBuilder::new().spawn_member(self.family.enter(), f, Location::caller()) {
             Ok(handle) => handle,
             Err(error) => panic!("Group::spawn: {error}"),
         }
@@ -118,6 +121,11 @@ impl Group {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+waitable_by! {
+    /// Ready when there are no members.
+    impl[] Group: group => group.family.emptiness()
 }
 
 impl Default for Group {
@@ -173,7 +181,7 @@ impl Pool {
         T: Send + 'static,
     {
         let caller = Location::caller();
-        match self.place().and_then(|place| spawn_member(place, f, caller)) {
+        match self.place().and_then(|place| CoroutineBuilder::new().spawn_member(place, f, caller)) {
             Ok(handle) => handle,
             Err(error) => panic!("Pool::spawn: {error}"),
         }
@@ -257,18 +265,30 @@ impl Pool {
     }
 }
 
+waitable_by! {
+    /// Ready when there are no members.
+    impl[] Pool: pool => pool.family.emptiness()
+}
+
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("len", &self.len()).field("capacity", &self.capacity).finish()
     }
 }
 
-fn spawn_member<F, T>(member: Member, f: F, caller: &'static Location<'static>) -> Result<JoinHandle<T>>
-where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
-{
-    let place = member.place();
-    let run = Run::new(f, member);
-    CoroutineBuilder::new().spawn_introduced(|| run.run(), caller, |target| place.introduce(target))
+impl CoroutineBuilder {
+    pub(super) fn spawn_member<F, T>(
+        self,
+        member: Member,
+        f: F,
+        caller: &'static Location<'static>,
+    ) -> Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let place = member.place();
+        let run = Run::new(f, member);
+        self.spawn_introduced(|| run.run(), caller, |target| place.introduce(target))
+    }
 }

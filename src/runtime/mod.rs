@@ -8,6 +8,7 @@
 //! - [`family`]: coroutines that belong together
 //! - [`scope`]: those that may borrow from who spawns them
 //! - [`group`]: those that are waited for together, and of which so many run at a time
+//! - [`join_set`]: those whose results are taken as they end
 //! - [`shield`]: what is not to be cut short
 //! - [`process`]: child processes
 //! - [`signal`]: signals as events
@@ -19,6 +20,7 @@ pub(crate) mod builder;
 mod family;
 pub(crate) mod group;
 pub(crate) mod handle;
+pub(crate) mod join_set;
 mod monitor;
 mod panic;
 pub mod process;

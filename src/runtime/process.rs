@@ -1,18 +1,19 @@
 //! Child processes whose end a coroutine can wait for.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::{self, Command, ExitStatus};
 use std::time::Duration;
 
 use crate::abi::wait::WaitReason;
-use crate::net::watch::watch;
-use crate::reactor::source::Direction;
+use crate::net::telltale::Telltale;
+use crate::sync::select::{Sealed, Token, Told, Waitable};
 
 /// A child process; as `std::process::Child`. Its pipes ([`as_std_mut`](Child::as_std_mut)) block: read them in
 /// [`offload`](crate::offload), or after [`wait_readable`](crate::wait_readable).
 ///
-/// Dropping it neither ends the process nor waits for it.
+/// Dropping it neither ends the process nor waits for it. In [`select!`](crate::select) it is waited for beside other
+/// things: `wait(child) => child.wait()?`; its standard input is left open meanwhile, which a child may be reading to its end.
 ///
 /// ```
 /// coro::run(|| {
@@ -26,7 +27,7 @@ use crate::reactor::source::Direction;
 pub struct Child {
     inner: process::Child,
     /// Readable when the process has ended.
-    pidfd: OwnedFd,
+    pidfd: Telltale<OwnedFd>,
 }
 
 /// Starts a child process. That itself may block for a moment, as std's does.
@@ -48,7 +49,7 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
 }
 
 /// A descriptor of a child that was not waited for.
-fn pidfd(child: &process::Child) -> io::Result<OwnedFd> {
+fn pidfd(child: &process::Child) -> io::Result<Telltale<OwnedFd>> {
     // SAFETY: the call has no memory effects. The number is still the child's, since nobody has waited for it.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
     if fd < 0 {
@@ -57,7 +58,8 @@ fn pidfd(child: &process::Child) -> io::Result<OwnedFd> {
         return Err(io::Error::new(error.kind(), what));
     }
     // SAFETY: it was made just now, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    let pidfd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+    Ok(Telltale::new(pidfd, WaitReason::Process))
 }
 
 impl Child {
@@ -88,24 +90,20 @@ impl Child {
     }
 
     fn wait_for(&mut self, timeout: Option<Duration>) -> io::Result<ExitStatus> {
-        loop {
-            if let Some(status) = self.inner.try_wait()? {
-                return Ok(status);
-            }
-            watch(self.pidfd.as_fd(), Direction::Read, WaitReason::Process, timeout).map_err(|error| {
-                let id = self.inner.id();
-                let what = match (error.kind(), timeout) {
-                    (io::ErrorKind::TimedOut, Some(timeout)) => {
-                        format!("child process {id} did not end within {timeout:?}")
-                    }
-                    _ => {
-                        let fd = self.pidfd.as_raw_fd();
-                        format!("waiting for child process {id} (descriptor {fd}): {error}")
-                    }
-                };
-                io::Error::new(error.kind(), what)
-            })?;
-        }
+        let Child { inner, pidfd } = self;
+        pidfd.wait(timeout, || inner.try_wait()).map_err(|error| {
+            let id = inner.id();
+            let what = match (error.kind(), timeout) {
+                (io::ErrorKind::TimedOut, Some(timeout)) => {
+                    format!("child process {id} did not end within {timeout:?}")
+                }
+                _ => {
+                    let fd = pidfd.fd().as_raw_fd();
+                    format!("waiting for child process {id} (descriptor {fd}): {error}")
+                }
+            };
+            io::Error::new(error.kind(), what)
+        })
     }
 
     /// Ends the process by SIGKILL.
@@ -129,5 +127,24 @@ impl Child {
     /// The same child as std's.
     pub fn into_std(self) -> process::Child {
         self.inner
+    }
+}
+
+impl Sealed for Child {}
+
+/// Ready when the process has ended; `wait` gives its status then.
+impl Waitable for Child {
+    fn is_ready(&self) -> bool {
+        // It stays readable when its status was taken.
+        self.pidfd.is_ready(|| self.pidfd.is_readable())
+    }
+    fn enlist(&self, who: &Token) -> bool {
+        self.pidfd.enlist(who)
+    }
+    fn delist(&self, who: &Token) -> bool {
+        self.pidfd.delist(who)
+    }
+    fn told(&self) -> Told {
+        self.pidfd.told()
     }
 }

@@ -24,6 +24,7 @@ use crate::coroutine::join::JoinError;
 use crate::coroutine::timeout::TimedOut;
 use crate::error::Result;
 use crate::scheduler::park;
+use crate::sync::select::waitable_by;
 use crate::sys::lock;
 
 /// Where [`scope`]'s coroutines are spawned.
@@ -268,4 +269,9 @@ impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ScopedJoinHandle").field("id", &self.id()).finish_non_exhaustive()
     }
+}
+
+waitable_by! {
+    /// Ready when the coroutine has ended.
+    impl[T] ScopedJoinHandle<'_, T>: handle => handle.handle
 }

@@ -5,7 +5,7 @@
 //! belong to places that are used again and never closed: so a handler that was held up writes to one that is still there.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
 use std::sync::{Mutex, OnceLock};
@@ -13,8 +13,8 @@ use std::sync::{Mutex, OnceLock};
 use nix::errno::Errno;
 
 use crate::abi::wait::WaitReason;
-use crate::net::watch::watch;
-use crate::reactor::source::Direction;
+use crate::net::telltale::Telltale;
+use crate::sync::select::{Sealed, Token, Told, Waitable};
 use crate::sys::eventfd::Eventfd;
 use crate::sys::{fork, lock, signal};
 
@@ -47,13 +47,26 @@ struct Place {
     eventfd: OnceLock<Eventfd>,
 }
 
-/// Signals that a coroutine waits for: see [`listen`].
+/// Signals that a coroutine waits for: see [`listen`]. In [`select!`](crate::select) they are waited for beside other
+/// things: `wait(signals) => signals.wait()?`.
 #[derive(Debug)]
 pub struct Signals {
-    place: &'static Place,
-    eventfd: &'static Eventfd,
+    eventfd: Telltale<BorrowedFd<'static>>,
     /// Each signal, and how often it had come when it was told the last time.
     seen: Vec<(i32, u64)>,
+    /// Last, so that the next listener finds an eventfd that nobody watches.
+    _place: Taken,
+}
+
+/// A place that is given back when this is dropped.
+#[derive(Debug)]
+struct Taken(&'static Place);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.signals.store(0, Release);
+        self.0.taken.store(false, Release);
+    }
 }
 
 /// Listens for signals, by their numbers (`libc::SIGTERM`): from now on they no longer do what they did (ending the process,
@@ -86,11 +99,13 @@ pub fn listen(signals: &[i32]) -> io::Result<Signals> {
     }
     let place = PLACES.iter().find(|place| !place.taken.swap(true, AcqRel));
     let place = place.ok_or_else(|| refused(format!("{LISTENERS} listen for signals already; drop some")))?;
-    let eventfd = place.eventfd().inspect_err(|_| place.give_back())?;
+    let place = Taken(place);
+    let eventfd = place.0.eventfd()?;
     // Before the handler is there: what comes from now on is told.
-    let seen = signals.iter().map(|&number| (number, COUNTS[number as usize].load(Acquire))).collect();
-    place.signals.store(signals.iter().fold(0, |bits, number| bits | 1 << (number - 1)), Release);
-    let listening = Signals { place, eventfd, seen };
+    let seen = signals.iter().map(|&number| (number, count(number))).collect();
+    place.0.signals.store(signals.iter().fold(0, |bits, number| bits | 1 << (number - 1)), Release);
+    let eventfd = Telltale::new(eventfd.as_fd(), WaitReason::Signal);
+    let listening = Signals { eventfd, seen, _place: place };
     for &number in signals {
         install(number).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen for signal {number}: {error}"))
@@ -133,7 +148,7 @@ extern "C" fn handler(number: i32) {
         return;
     }
     let errno = Errno::last_raw();
-    // Release: pairs with `Signals::next`'s.
+    // Release: pairs with `count`'s.
     count.fetch_add(1, Release);
     for place in &PLACES {
         if place.signals.load(Acquire) & 1 << (number - 1) != 0 {
@@ -155,11 +170,6 @@ impl Place {
         }
         Ok(self.eventfd.get().expect("made just now, or before"))
     }
-
-    fn give_back(&self) {
-        self.signals.store(0, Release);
-        self.taken.store(false, Release);
-    }
 }
 
 impl Signals {
@@ -169,29 +179,40 @@ impl Signals {
     /// # Errors
     /// Outside a runtime, where it would have to wait.
     pub fn wait(&mut self) -> io::Result<i32> {
-        loop {
-            // Before the look: what comes after it makes it readable again.
-            self.eventfd.clear();
-            if let Some(number) = self.next() {
-                return Ok(number);
-            }
-            watch(self.eventfd.as_fd(), Direction::Read, WaitReason::Signal, None)?;
-        }
-    }
-
-    fn next(&mut self) -> Option<i32> {
-        self.seen.iter_mut().find_map(|(number, seen)| {
-            // Acquire: pairs with the handler's.
-            let now = COUNTS[*number as usize].load(Acquire);
-            let is_new = now != *seen;
-            *seen = now;
-            is_new.then_some(*number)
-        })
+        let Signals { eventfd, seen, .. } = self;
+        eventfd.wait(None, || Ok(take(seen)))
     }
 }
 
-impl Drop for Signals {
-    fn drop(&mut self) {
-        self.place.give_back();
+/// The next signal that has come since it was told the last time.
+fn take(seen: &mut [(i32, u64)]) -> Option<i32> {
+    seen.iter_mut().find_map(|(number, seen)| {
+        let now = count(*number);
+        let is_new = now != *seen;
+        *seen = now;
+        is_new.then_some(*number)
+    })
+}
+
+fn count(number: i32) -> u64 {
+    // Acquire: pairs with the handler's.
+    COUNTS[number as usize].load(Acquire)
+}
+
+impl Sealed for Signals {}
+
+/// Ready when a signal has come; `wait` gives it then.
+impl Waitable for Signals {
+    fn is_ready(&self) -> bool {
+        self.eventfd.is_ready(|| self.seen.iter().any(|(number, seen)| count(*number) != *seen))
+    }
+    fn enlist(&self, who: &Token) -> bool {
+        self.eventfd.enlist(who)
+    }
+    fn delist(&self, who: &Token) -> bool {
+        self.eventfd.delist(who)
+    }
+    fn told(&self) -> Told {
+        self.eventfd.told()
     }
 }

@@ -25,9 +25,46 @@ use crate::sys::clock;
 /// What [`select!`](crate::select) can wait for, besides sending and receiving: `wait(thing) => ...`. It waits until the
 /// thing is there, and takes nothing of it.
 ///
-/// An [`Event`](super::Event) that is set, a [`JoinHandle`](crate::JoinHandle)'s coroutine that has ended, an [`After`] whose
-/// time has come; a channel's end that can send or receive (or never will); a socket that is
-/// [ready](crate::net::Readiness).
+/// | thing | is ready when | then comes without a wait |
+/// |---|---|---|
+/// | [`Event`](super::Event) | it is set | |
+/// | [`JoinHandle`](crate::JoinHandle), [`ScopedJoinHandle`](crate::ScopedJoinHandle) | its coroutine has ended | `join` |
+/// | [`Group`](crate::Group), [`Pool`](crate::Pool) | it has no members | |
+/// | [`JoinSet`](crate::JoinSet) | one of its coroutines has ended, or there is none | `join_next` |
+/// | [`After`] | its time has come | |
+/// | [`Interval`](crate::time::Interval) | a tick is due | `tick` |
+/// | a channel's end | it can send or receive, or never will | `send`, `recv` |
+/// | [`readable`, `writable`](crate::net::Readiness) of a socket | it is ready | the operation |
+/// | [`Signals`](crate::signal::Signals) | a signal has come | `wait` |
+/// | [`Child`](crate::process::Child) | the process has ended | `wait` |
+///
+/// Since nothing is taken nothing is lost when another arm is done: a signal, a tick, a result is there the next time, too.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// coro::run(|| {
+///     let mut stop = coro::signal::listen(&[libc::SIGTERM])?;
+///     let mut child = coro::process::spawn(std::process::Command::new("sleep").arg("1000"))?;
+///     let mut ticks = coro::time::interval(Duration::from_millis(1));
+///     let mut count = 0;
+///     let status = loop {
+///         coro::select! {
+///             wait(child) => break child.wait()?,
+///             wait(stop) => { stop.wait()?; child.kill()?; }
+///             wait(ticks) => {
+///                 ticks.tick();
+///                 count += 1;
+///                 // SAFETY: the signal has a handler: see above.
+///                 if count == 3 { unsafe { libc::raise(libc::SIGTERM) }; }
+///             }
+///         }
+///     };
+///     assert!(!status.success() && count >= 3);
+///     Ok::<(), std::io::Error>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Waitable: Sealed {
     /// Whether there is nothing to wait for any more.
     #[doc(hidden)]
@@ -77,7 +114,36 @@ macro_rules! waitable_by_pointer {
     )*};
 }
 
-waitable_by_pointer!(&W, Arc<W>, Box<W>);
+waitable_by_pointer!(&W, &mut W, Arc<W>, Box<W>);
+
+/// Makes a thing one that is waited for by way of another one, which it has.
+macro_rules! waitable_by {
+    ($(#[$doc:meta])* impl[$($of:tt)*] $thing:ty: $this:ident => $other:expr) => {
+        impl<$($of)*> $crate::sync::select::Sealed for $thing {}
+
+        $(#[$doc])*
+        impl<$($of)*> $crate::sync::select::Waitable for $thing {
+            fn is_ready(&self) -> bool {
+                let $this = self;
+                $crate::sync::select::Waitable::is_ready(&$other)
+            }
+            fn enlist(&self, who: &$crate::sync::select::Token) -> bool {
+                let $this = self;
+                $crate::sync::select::Waitable::enlist(&$other, who)
+            }
+            fn delist(&self, who: &$crate::sync::select::Token) -> bool {
+                let $this = self;
+                $crate::sync::select::Waitable::delist(&$other, who)
+            }
+            fn told(&self) -> $crate::sync::select::Told {
+                let $this = self;
+                $crate::sync::select::Waitable::told(&$other)
+            }
+        }
+    };
+}
+
+pub(crate) use waitable_by;
 
 /// A moment, for [`select!`](crate::select): see [`after`].
 #[derive(Clone, Copy, Debug)]

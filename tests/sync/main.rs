@@ -16,6 +16,7 @@ mod rendezvous;
 mod selecting;
 mod signals;
 mod timed;
+mod waitables;
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
