@@ -306,3 +306,23 @@ fn member_that_could_not_be_spawned_leaves_no_end() {
     })
     .unwrap();
 }
+
+#[test]
+fn members_have_the_names_that_the_builder_gives_them() {
+    everywhere(|| {
+        let name = || coro::current().unwrap().name().map(str::to_owned);
+        let builder = || CoroutineBuilder::new().name("member");
+        let (group, pool, mut set) = (Group::new(), Pool::new(1), JoinSet::new());
+        let in_group = builder().spawn_in_group(&group, name).unwrap();
+        let in_pool = builder().spawn_in_pool(&pool, name).unwrap();
+        builder().spawn_in_set(&mut set, name).unwrap();
+        let named = Some("member".to_owned());
+        assert_eq!(in_group.join().unwrap(), named);
+        assert_eq!(in_pool.join().unwrap(), named);
+        assert_eq!(set.join_next().unwrap().unwrap(), named);
+        group.wait().unwrap();
+        pool.wait().unwrap();
+        let said = builder().name("a\0").spawn_in_group(&group, || ()).unwrap_err().to_string();
+        assert!(said.contains("NUL byte") && group.is_empty(), "{said}");
+    });
+}

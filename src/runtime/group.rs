@@ -83,14 +83,14 @@ impl Group {
     /// Spawns a member: see [`spawn`](crate::spawn). Its handle may be dropped.
     ///
     /// # Panics
-    /// As [`spawn`](crate::spawn).
+    /// As [`spawn`](crate::spawn). [`CoroutineBuilder::spawn_in_group`] gives an error instead, and a name to the member.
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        match CoroutineBuilder::new().spawn_member(self.family.enter(), f, Location::caller()) {
+        match CoroutineBuilder::new().spawn_in_group(self, f) {
             Ok(handle) => handle,
             Err(error) => panic!("Group::spawn: {error}"),
         }
@@ -174,14 +174,14 @@ impl Pool {
     ///
     /// # Panics
     /// As [`spawn`](crate::spawn); and in a destructor during a panic, when it would have to wait.
+    /// [`CoroutineBuilder::spawn_in_pool`] gives an error instead, and a name to the member.
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> JoinHandle<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let caller = Location::caller();
-        match self.place().and_then(|place| CoroutineBuilder::new().spawn_member(place, f, caller)) {
+        match CoroutineBuilder::new().spawn_in_pool(self, f) {
             Ok(handle) => handle,
             Err(error) => panic!("Pool::spawn: {error}"),
         }
@@ -277,6 +277,45 @@ impl fmt::Debug for Pool {
 }
 
 impl CoroutineBuilder {
+    /// Starts the coroutine as a group's member: see [`Group::spawn`].
+    ///
+    /// ```
+    /// coro::run(|| {
+    ///     let group = coro::Group::new();
+    ///     for n in 0..3 {
+    ///         let named = coro::CoroutineBuilder::new().name(format!("worker-{n}"));
+    ///         named.spawn_in_group(&group, || assert!(coro::current().unwrap().name().is_some()))?;
+    ///     }
+    ///     group.wait()
+    /// })??;
+    /// # Ok::<(), coro::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`spawn`](CoroutineBuilder::spawn).
+    #[track_caller]
+    pub fn spawn_in_group<F, T>(self, group: &Group, f: F) -> Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.spawn_member(group.family.enter(), f, Location::caller())
+    }
+
+    /// Waits for a place in a pool, and starts the coroutine there: see [`Pool::spawn`].
+    ///
+    /// # Errors
+    /// As [`spawn`](CoroutineBuilder::spawn); and in a destructor during a panic, when it would have to wait.
+    #[track_caller]
+    pub fn spawn_in_pool<F, T>(self, pool: &Pool, f: F) -> Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let caller = Location::caller();
+        self.spawn_member(pool.place()?, f, caller)
+    }
+
     pub(super) fn spawn_member<F, T>(
         self,
         member: Member,
