@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use coro::net::{TcpListener, TcpStream};
 use coro::sync::Event;
-use coro::{Stopped, StreamServer, spawn};
+use coro::{Stopped, StreamServer, select, spawn};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use pretty_assertions::assert_eq;
 
@@ -233,4 +233,83 @@ fn listener_that_is_closed_ends_the_server_with_the_reason() {
         clone.close();
         assert_eq!(serves.join().unwrap().kind(), ErrorKind::InvalidInput);
     });
+}
+
+#[test]
+fn all_who_wait_for_a_server_and_stop_it_are_told_the_same() {
+    let _alone = alone();
+    run(|| {
+        let server = StreamServer::bind(ANYWHERE, |stream, _| echo(stream)).unwrap().start().unwrap();
+        let mut streams: Vec<_> = (0..4).map(|_| TcpStream::connect(server.local_addr()).unwrap()).collect();
+        for stream in &mut streams {
+            stream.write_all(b"x").unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+        }
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let server = server.clone();
+                spawn(move || server.wait().to_string())
+            })
+            .collect();
+        let on_a_thread = {
+            let server = server.clone();
+            thread::spawn(move || server.wait().to_string())
+        };
+        wait_until_parked("event", 3);
+        assert!(!select! { wait(server) => true, _ => false });
+        let patient = {
+            let server = server.clone();
+            spawn(move || server.stop(LONG))
+        };
+        // It has stopped accepting, and waits.
+        select! { wait(server) => (), after(LONG) => panic!("it is stopped") }
+        streams.pop();
+        while server.connections() > 3 {
+            coro::yield_now();
+        }
+        let expected = Stopped { finished: 1, cut: 3, left: 0 };
+        assert_eq!(server.stop(Duration::from_millis(1)), expected, "the impatient one cuts off");
+        assert_eq!(patient.join().unwrap(), expected);
+        assert_eq!(server.stop(Duration::ZERO), expected);
+        assert!(join_all(waiting).iter().all(|said| said == "the server was stopped"));
+        assert_eq!(on_a_thread.join().unwrap(), "the server was stopped");
+        assert_eq!(server.wait().to_string(), "the server was stopped");
+        // What it was bound to is free, whoever has a handle.
+        TcpListener::bind(server.local_addr()).unwrap();
+    });
+}
+
+#[test]
+fn plain_thread_that_stops_a_server_waits_for_its_connections() {
+    let _alone = alone();
+    run(|| {
+        let server = StreamServer::bind(ANYWHERE, |stream, _| echo(stream)).unwrap().start().unwrap();
+        let mut stream = TcpStream::connect(server.local_addr()).unwrap();
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        let stops = {
+            let server = server.clone();
+            thread::spawn(move || server.stop(LONG))
+        };
+        server.wait();
+        // It is served as before.
+        stream.write_all(b"y").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        drop(stream);
+        while !stops.is_finished() {
+            coro::yield_now();
+        }
+        assert_eq!(stops.join().unwrap(), Stopped { finished: 1, cut: 0, left: 0 });
+    });
+}
+
+#[test]
+fn who_waits_on_a_thread_is_told_when_the_server_ends_with_its_runtime() {
+    let _alone = alone();
+    let waits = coro::run(|| {
+        let server = StreamServer::bind(ANYWHERE, |stream, _| echo(stream)).unwrap().start().unwrap();
+        wait_until_parked("accept", 1);
+        thread::spawn(move || server.wait().to_string())
+    });
+    assert_eq!(waits.unwrap().join().unwrap(), "the server was ended with its runtime");
 }

@@ -1,25 +1,31 @@
 //! `StreamServer`: accepts connections, gives each a coroutine, bounds their number, and stops in order. The word and the
 //! shape are gevent's.
+//!
+//! - [`handle`]: how it is waited for and stopped
+
+mod handle;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::Acquire;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use self::handle::End;
+pub use self::handle::{ServerHandle, Stopped};
 use super::handle::JoinHandle;
 use super::spawn::CoroutineBuilder;
 use super::stats::stats;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::cancel::Target;
-use crate::coroutine::waiter::Waiters;
+use crate::coroutine::waiter::{Waiter, Waiters};
 use crate::error::Result;
 use crate::net::{Closer, TcpListener, TcpStream, ToSocketAddrs};
-use crate::scheduler::park::{self, Wait};
-use crate::scheduler::{cancel, worker};
+use crate::scheduler::park::{self, WaitList};
+use crate::scheduler::worker;
 use crate::sync::{self, Receiver, Sender};
 use crate::sys::{clock, lock};
 use crate::time;
@@ -27,9 +33,6 @@ use crate::time;
 /// After an accept that failed for want of something, this long until the next: connections end meanwhile and give it
 /// back.
 const BREATH: Duration = Duration::from_millis(50);
-
-/// How long a stop waits for those whose connections it has cut, and then for those whom it has cancelled.
-const AFTER_THE_CUT: Duration = Duration::from_secs(1);
 
 /// Connections at once, unless set.
 const MOST: usize = 100_000;
@@ -135,18 +138,18 @@ where
         let listeners: Vec<Arc<TcpListener>> = self.listeners.into_iter().map(Arc::new).collect();
         let seats = Arc::new(Seats::default());
         let is_spread = listeners.len() > 1;
-        let mut acceptors = Vec::new();
-        for listener in &listeners {
+        let (end, acceptors) = End::with_acceptors(listeners.len());
+        for (listener, acceptor) in listeners.iter().zip(acceptors) {
             let (shared, handler, listener) = (shared.clone(), handler.clone(), listener.clone());
             let seats = is_spread.then(|| seats.clone());
-            let (sender, end) = sync::channel(1);
             accept_somewhere(seats, move || {
-                // Nobody may wait for it any more.
-                let _ = sender.try_send(shared.accept(&listener, &handler));
+                let error = shared.accept(&listener, &handler);
+                // A stop closes the listener, of which the error would tell.
+                let is_stopped = shared.is_stopping.load(Acquire);
+                acceptor.end(if is_stopped { io::Error::other("the server was stopped") } else { error });
             })?;
-            acceptors.push(end);
         }
-        Ok(ServerHandle { shared, listeners, acceptors, address })
+        Ok(ServerHandle::new(shared, end, listeners, address))
     }
 
     /// Serves until the listener is of no more use.
@@ -167,73 +170,6 @@ impl<H> fmt::Debug for StreamServer<H> {
     }
 }
 
-/// A server that runs. When it is dropped the server goes on.
-pub struct ServerHandle {
-    shared: Arc<Shared>,
-    listeners: Vec<Arc<TcpListener>>,
-    /// Each gives, once, why it has ended.
-    acceptors: Vec<Receiver<io::Error>>,
-    address: SocketAddr,
-}
-
-/// How a server has stopped: see [`ServerHandle::stop`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stopped {
-    /// Connections that were served to their end within the grace period.
-    pub finished: usize,
-    /// Connections that were cut off after it.
-    pub cut: usize,
-    /// Those of them whose coroutines have not ended even so: they compute, or hold a cancel back.
-    pub left: usize,
-}
-
-impl ServerHandle {
-    /// The address it listens on.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// How many connections are being served.
-    pub fn connections(&self) -> usize {
-        self.shared.state().connections.len()
-    }
-
-    /// Waits until accepting is not possible any more, and says why. That is told once: who waits later learns only that it
-    /// was stopped.
-    pub fn wait(&self) -> io::Error {
-        self.acceptors[0].recv().unwrap_or_else(|_| io::Error::other("the server was stopped"))
-    }
-
-    /// Stops: accepts no more at once; connections that are being served may go on for as long as `grace`. Then they are
-    /// cut off: who waits on one, or uses it, gets an error. Who has not ended a second later waits for something else, and is
-    /// [cancelled](crate::JoinHandle::cancel) (not under `panic = "abort"`).
-    pub fn stop(self, grace: Duration) -> Stopped {
-        self.shared.is_stopping.store(true, Release);
-        self.listeners.iter().for_each(|listener| listener.close());
-        let served = self.connections();
-        self.shared.wait_until_all_have_ended(clock::after(grace));
-        let cut = self.shared.connections();
-        for connection in &cut {
-            connection.closer.close();
-        }
-        if !cut.is_empty() {
-            self.shared.wait_until_all_have_ended(clock::after(AFTER_THE_CUT));
-        }
-        let deaf = self.shared.connections();
-        if !deaf.is_empty() && !cfg!(panic = "abort") {
-            deaf.iter().filter_map(|connection| connection.target).for_each(cancel::cancel);
-            self.shared.wait_until_all_have_ended(clock::after(AFTER_THE_CUT));
-        }
-        Stopped { finished: served.saturating_sub(cut.len()), cut: cut.len(), left: self.connections() }
-    }
-}
-
-impl fmt::Debug for ServerHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerHandle").field("address", &self.address).finish_non_exhaustive()
-    }
-}
-
 /// What acceptors and connections share.
 pub(crate) struct Shared {
     /// A value for each connection: who accepts waits while it is full, and a debugger shows how full.
@@ -248,6 +184,14 @@ struct State {
     next: u64,
     connections: HashMap<u64, Connection>,
     waiting: Waiters,
+    stop: Option<Stop>,
+}
+
+/// Since the first stop: how many connections there were then, or came through yet, and how many of them were cut off.
+#[derive(Clone, Copy)]
+struct Stop {
+    served: usize,
+    cut: usize,
 }
 
 /// One that is being served.
@@ -256,6 +200,7 @@ struct Connection {
     closer: Closer,
     /// Its coroutine; `None`: it is being spawned.
     target: Option<Target>,
+    is_cut: bool,
 }
 
 impl Shared {
@@ -302,7 +247,11 @@ impl Shared {
         let mut state = self.state();
         state.next += 1;
         let number = state.next;
-        state.connections.insert(number, Connection { closer: stream.closer(), target: None });
+        let connection = Connection { closer: stream.closer(), target: None, is_cut: false };
+        state.connections.insert(number, connection);
+        if let Some(stop) = &mut state.stop {
+            stop.served += 1;
+        }
         drop(state);
         place.number = Some(number);
         let spawned = CoroutineBuilder::new().name(self.name.as_str()).spawn(move || {
@@ -329,15 +278,27 @@ impl Shared {
     /// Waits, until a time, for the connections that there are.
     fn wait_until_all_have_ended(&self, deadline: u64) {
         while !self.state().connections.is_empty() && clock::now() < deadline {
-            // A sleep that ends early. Outside a runtime there are no connections.
-            let Ok(wait) = Wait::open(WaitReason::Sleep, 0) else { return };
-            let mut state = self.state();
-            if !state.connections.is_empty() {
-                state.waiting.push(wait.waiter());
-                drop(state);
-                wait.park_until(Some(deadline));
+            // A sleep that ends early. In a child by `fork`, which can't wait, the connections are the parent's.
+            if park::block_until(WaitReason::Sleep, 0, self, Some(deadline)).is_err() {
+                return;
             }
         }
+    }
+}
+
+/// Those who wait until no connection is left.
+impl WaitList for Shared {
+    fn enlist(&self, waiter: Waiter) -> bool {
+        let mut state = self.state();
+        let must_wait = !state.connections.is_empty();
+        if must_wait {
+            state.waiting.push(waiter);
+        }
+        must_wait
+    }
+
+    fn delist(&self, waiter: &Waiter) -> bool {
+        self.state().waiting.remove(waiter)
     }
 }
 

@@ -37,6 +37,7 @@ use crate::sys::clock;
 /// | [`readable`, `writable`](crate::net::Readiness) of a socket | it is ready | the operation |
 /// | [`Signals`](crate::signal::Signals) | a signal has come | `wait` |
 /// | [`Child`](crate::process::Child) | the process has ended | `wait` |
+/// | [`ServerHandle`](crate::ServerHandle) | it accepts no more | `wait` |
 ///
 /// Since nothing is taken nothing is lost when another arm is done: a signal, a tick, a result is there the next time, too.
 ///
