@@ -50,5 +50,5 @@ pub use once::{Once, OnceLock};
 pub use oneshot::{OneshotReceiver, OneshotSender, oneshot};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use select::{After, Waitable, after, at};
-pub use semaphore::{Semaphore, SemaphorePermit};
+pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 pub use wait_group::WaitGroup;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::granting::{Granting, Machine};
@@ -47,6 +48,15 @@ const _: () = assert!(mem::offset_of!(Semaphore, granting) == 0, "a semaphore's 
 #[derive(Debug)]
 pub struct SemaphorePermit<'a> {
     semaphore: &'a Semaphore,
+    count: usize,
+}
+
+/// Permits of a [`Semaphore`] that it shares, given back when this is dropped: they borrow nothing, so that they may go into
+/// a coroutine, or a value that lives on; as tokio's.
+#[must_use = "the permits are given back at once if they are not kept"]
+#[derive(Debug)]
+pub struct OwnedSemaphorePermit {
+    semaphore: Arc<Semaphore>,
     count: usize,
 }
 
@@ -97,6 +107,56 @@ impl Semaphore {
         has_them.then(|| SemaphorePermit { semaphore: self, count })
     }
 
+    /// As [`acquire`](Semaphore::acquire), with a permit that owns its share of the semaphore: taken here, and given back by
+    /// who has it in the end.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// coro::run(|| {
+    ///     let slots = Arc::new(coro::sync::Semaphore::new(2));
+    ///     let users: Vec<_> = (0..10)
+    ///         .map(|n| {
+    ///             let permit = slots.clone().acquire_owned(); // no more than two are spawned at a time
+    ///             coro::spawn(move || {
+    ///                 let _permit = permit;
+    ///                 coro::yield_now();
+    ///                 n
+    ///             })
+    ///         })
+    ///         .collect();
+    ///     let sum: i32 = users.into_iter().map(|user| user.join().unwrap()).sum();
+    ///     assert_eq!((sum, slots.available_permits()), (45, 2));
+    /// })?;
+    /// # Ok::<(), coro::Error>(())
+    /// ```
+    pub fn acquire_owned(self: Arc<Semaphore>) -> OwnedSemaphorePermit {
+        self.acquire_many_owned(1)
+    }
+
+    /// As [`acquire_many`](Semaphore::acquire_many), with permits that own their share of the semaphore.
+    pub fn acquire_many_owned(self: Arc<Semaphore>, count: usize) -> OwnedSemaphorePermit {
+        self.acquire_many(count).forget();
+        OwnedSemaphorePermit { semaphore: self, count }
+    }
+
+    /// As [`try_acquire`](Semaphore::try_acquire), with a permit that owns its share of the semaphore.
+    pub fn try_acquire_owned(self: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        self.try_acquire_many_owned(1)
+    }
+
+    /// As [`try_acquire_many`](Semaphore::try_acquire_many), with permits that own their share of the semaphore.
+    pub fn try_acquire_many_owned(self: Arc<Semaphore>, count: usize) -> Option<OwnedSemaphorePermit> {
+        self.try_acquire_many(count)?.forget();
+        Some(OwnedSemaphorePermit { semaphore: self, count })
+    }
+
+    /// As [`try_acquire_for`](Semaphore::try_acquire_for), with a permit that owns its share of the semaphore.
+    pub fn try_acquire_owned_for(self: Arc<Semaphore>, timeout: Duration) -> Option<OwnedSemaphorePermit> {
+        self.try_acquire_for(timeout)?.forget();
+        Some(OwnedSemaphorePermit { semaphore: self, count: 1 })
+    }
+
     /// Adds so many permits, or gives back those of permits that were forgotten.
     ///
     /// # Panics
@@ -123,6 +183,20 @@ impl SemaphorePermit<'_> {
 }
 
 impl Drop for SemaphorePermit<'_> {
+    fn drop(&mut self) {
+        self.semaphore.release(self.count);
+    }
+}
+
+impl OwnedSemaphorePermit {
+    /// Keeps the permits for good: they come back only by [`Semaphore::release`].
+    pub fn forget(mut self) {
+        // Its share of the semaphore is given back.
+        self.count = 0;
+    }
+}
+
+impl Drop for OwnedSemaphorePermit {
     fn drop(&mut self) {
         self.semaphore.release(self.count);
     }

@@ -10,7 +10,8 @@ use coro::sync::{Mutex, RwLock, Semaphore, TryLockError};
 use coro::{Builder, spawn, yield_now};
 use pretty_assertions::assert_eq;
 
-use crate::{join_all, under_both};
+use crate::runtimes::wait_until_parked;
+use crate::{LONG, join_all, under_both};
 
 #[test]
 fn many_read_and_one_writes() {
@@ -235,4 +236,49 @@ fn nobody_waits_for_long_while_another_locks_again_and_again() {
     });
     // How long it was depends on the machine; that it ends at all, though the greedy one never switches, doesn't.
     println!("the longest wait: {:?}", waited.unwrap());
+}
+
+#[test]
+fn owned_permit_goes_to_another_coroutine_and_comes_back_with_it() {
+    under_both(|| {
+        let semaphore = Arc::new(Semaphore::new(3));
+        let one = semaphore.clone().acquire_owned();
+        let two = semaphore.clone().try_acquire_many_owned(2).unwrap();
+        assert!(semaphore.clone().try_acquire_owned().is_none());
+        assert!(semaphore.clone().try_acquire_owned_for(Duration::from_millis(1)).is_none());
+        let waits = {
+            let semaphore = semaphore.clone();
+            spawn(move || semaphore.acquire_many_owned(2))
+        };
+        wait_until_parked("semaphore", 1);
+        // Given back by a coroutine that panics.
+        let fails = spawn(move || {
+            let _two = two;
+            std::panic::resume_unwind(Box::new(()));
+        });
+        assert!(fails.join().is_err());
+        let back = waits.join().unwrap();
+        assert_eq!(semaphore.available_permits(), 0);
+        // Forgotten ones don't come back, and keep no semaphore alive.
+        back.forget();
+        drop(one);
+        assert_eq!((semaphore.available_permits(), Arc::strong_count(&semaphore)), (1, 1));
+        drop(semaphore.try_acquire_owned_for(LONG).unwrap());
+    });
+}
+
+#[test]
+fn cancelled_wait_for_an_owned_permit_takes_none() {
+    under_both(|| {
+        let semaphore = Arc::new(Semaphore::new(0));
+        let waits = {
+            let semaphore = semaphore.clone();
+            spawn(move || semaphore.acquire_owned())
+        };
+        wait_until_parked("semaphore", 1);
+        waits.cancel().unwrap();
+        assert!(waits.join().unwrap_err().is_cancelled());
+        semaphore.release(1);
+        assert_eq!((semaphore.available_permits(), Arc::strong_count(&semaphore)), (1, 1));
+    });
 }
