@@ -75,6 +75,7 @@ impl<T: Told> Registered<T> {
     }
 
     /// As `run`; `is_short` says of a result that it was less than there was room for, so that nothing is left.
+    #[inline(always)]
     pub(super) fn run_sized<R>(
         &self,
         operation: Operation,
@@ -87,6 +88,10 @@ impl<T: Told> Registered<T> {
     }
 
     /// As `run_sized`; until when it may wait says `deadline`, which is asked before each wait.
+    ///
+    /// Inlined, since each operation has its own: left to the compiler it depends on the rest of the crate, and a read or a
+    /// write takes up to twenty instructions more.
+    #[inline(always)]
     pub(super) fn run_until<R>(
         &self,
         operation: Operation,
