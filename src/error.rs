@@ -61,6 +61,8 @@ pub(crate) enum Kind {
     Service { tried: &'static str, service: &'static str },
     /// main has returned: the runtime is ending its coroutines.
     ShuttingDown,
+    /// The same, of a runtime which the caller isn't in, and that may have ended by now.
+    Over { tried: &'static str },
     /// A wait in a destructor during a panic, which could not be done without switching.
     Unwinding { tried: &'static str },
     /// A coroutine can't be ended from outside, or by time: the program doesn't unwind.
@@ -194,6 +196,11 @@ impl fmt::Display for Error {
                 "the runtime is ending: main has returned, so that nothing new may be spawned or waited for; join \
                  what is needed before main returns"
             ),
+            Kind::Over { tried } => write!(
+                f,
+                "{tried} came too late: main of the runtime has returned, so that nothing new may be spawned there; let \
+                 main wait for those who may still spawn, or take this as their sign to end"
+            ),
             Kind::Unwinding { tried } => write!(
                 f,
                 "{tried} would have to wait inside a destructor which runs because of a panic; a coroutine never \
@@ -264,6 +271,7 @@ impl Error {
             Kind::Unsupported { .. } => io::ErrorKind::Unsupported,
             // Not `Interrupted`: std's read_exact and write_all would try again for ever.
             Kind::ShuttingDown
+            | Kind::Over { .. }
             | Kind::Nested
             | Kind::Outside { .. }
             | Kind::Forked { .. }

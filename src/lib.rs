@@ -55,6 +55,9 @@
 //! ([`coroutine_local!`]) are dropped, those who joined it are woken, and the slot goes to the next one. When main
 //! returns, the others are unwound where they wait, as threads end with their process, but with their values dropped.
 //!
+//! Threads that are none of the runtime's spawn by a [`Handle`]. Almost all of [`sync`] works on them, too: so they may join,
+//! send and receive.
+//!
 //! A [`Policy`] says who is next. The runtime's own part in a worker are three coroutines: *main*, *switch* (who looks
 //! for somebody ready) and *io* (who waits for events).
 //!
@@ -154,6 +157,7 @@ pub use runtime::builder::{Builder, run};
 pub use runtime::group::{Group, Pool, spawn_after};
 pub use runtime::handle::JoinHandle;
 pub use runtime::join_set::JoinSet;
+pub use runtime::outside::Handle;
 pub use runtime::process;
 pub use runtime::scope::{Scope, ScopedJoinHandle, scope};
 pub use runtime::several::{join_all, wait_any, wait_any_timeout};

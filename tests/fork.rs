@@ -69,7 +69,9 @@ fn in_the_child_each_use_of_the_runtime_is_a_clear_error_and_no_hang() {
                 let handle = spawn(|| sleep(LONG));
                 let (_sender, receiver) = channel::<()>(1);
                 let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-                let group = Group::new();
+                let (group, runtime) = (Group::new(), coro::Handle::current());
+                let mut set = coro::JoinSet::new();
+                set.spawn(|| sleep(LONG));
                 group.spawn(|| sleep(LONG));
                 yield_now();
                 let panics = |f: &dyn Fn(), tried: &str| {
@@ -80,12 +82,14 @@ fn in_the_child_each_use_of_the_runtime_is_a_clear_error_and_no_hang() {
                     coro::current().is_none()
                         && says(&coro::run(|| ()).unwrap_err(), "coro::run")
                         && says(&coro::CoroutineBuilder::new().spawn(|| ()).unwrap_err(), "coro::spawn")
+                        && says(&runtime.spawn(|| ()).unwrap_err(), "Handle::spawn")
                         && says(&coro::stats().unwrap_err(), "coro::stats")
                         && says(&coro::defer(|| ()).unwrap_err(), "coro::defer")
                         && says(&coro::timeout(LONG, || ()).unwrap_err(), "coro::timeout")
                         && says(&handle.wait().unwrap_err(), "JoinHandle::join")
                         && says(&handle.wait_timeout(LONG).unwrap_err(), "JoinHandle::join")
                         && says(&group.wait().unwrap_err(), "a wait for a group")
+                        && says(&set.join_next().unwrap().unwrap_err(), "a wait for a group")
                         && says(&listener.accept().unwrap_err(), "an accept")
                         && says(&coro::wait_readable(&std::io::stdin(), None).unwrap_err(), "a read")
                         && panics(&|| sleep(LONG), "coro::sleep")

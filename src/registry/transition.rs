@@ -3,7 +3,7 @@
 //! | from | to | by |
 //! |---|---|---|
 //! | `Free` | `New` | [`publish`], the creator |
-//! | `New` | `Ready` | [`ready`], the creator, before it queues it |
+//! | `New` | `Ready` | [`ready`], the creator, before it queues it; the worker that adopts one from outside |
 //! | `Ready`, `New` | `Running` | [`run`], the worker that is about to switch to it |
 //! | `Running` | `Ready` | [`requeue`], the worker, after it has left the stack |
 //! | `Running` | `Parked` | [`park`], the worker, after it has left the stack |

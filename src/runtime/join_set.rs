@@ -14,7 +14,7 @@ use crate::coroutine::join::JoinError;
 use crate::error::Result;
 use crate::scheduler::park::Woken;
 use crate::sync::select::waitable_by;
-use crate::sys::clock;
+use crate::sys::{clock, fork};
 
 /// Coroutines whose results are taken one by one, in the order in which they end; as tokio's `JoinSet`.
 ///
@@ -186,8 +186,11 @@ impl<T> Default for JoinSet<T> {
 
 impl<T> Drop for JoinSet<T> {
     fn drop(&mut self) {
-        // The one error there is says that nothing can be unwound in this program.
-        let _ = self.cancel();
+        // In a child by `fork` they are the parent's.
+        if !fork::is_child() {
+            // The one error there is says that nothing can be unwound in this program.
+            let _ = self.cancel();
+        }
     }
 }
 

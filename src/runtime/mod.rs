@@ -3,6 +3,7 @@
 //! - [`builder`]: how a runtime starts, runs main and ends
 //! - [`workers`]: the threads of a runtime with several workers
 //! - [`spawn`]: new coroutines
+//! - [`outside`]: those that other threads spawn
 //! - [`handle`]: the handles by which they are waited for, and ended
 //! - [`several`]: waiting for one or all of several
 //! - [`family`]: coroutines that belong together
@@ -22,6 +23,7 @@ pub(crate) mod group;
 pub(crate) mod handle;
 pub(crate) mod join_set;
 mod monitor;
+pub(crate) mod outside;
 mod panic;
 pub mod process;
 pub(crate) mod scope;

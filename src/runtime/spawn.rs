@@ -18,7 +18,8 @@ use crate::scheduler::admit::{self, Home};
 use crate::scheduler::main::prepare_stack;
 use crate::scheduler::park;
 use crate::scheduler::worker::Worker;
-use crate::stack::geometry::{LARGEST_STACK, class_for};
+use crate::stack::geometry::{LARGEST_STACK, SlotIndex, class_for};
+use crate::stack::region::Region;
 
 /// Starts a coroutine that runs `f`; as `std::thread::spawn`.
 ///
@@ -122,6 +123,18 @@ impl CoroutineBuilder {
         self
     }
 
+    /// Whose stacks it gets, and whether it can be as it was asked for.
+    #[inline(always)]
+    pub(super) fn class(&self) -> Result<ClassName> {
+        if self.name.contains('\0') {
+            return Err(Kind::Name { name: self.name.clone() }.into());
+        }
+        match self.stack_size {
+            None => Ok(ClassName::Default),
+            Some(asked) => Ok(class_for(asked).ok_or(Kind::StackSize { asked, largest: LARGEST_STACK })?),
+        }
+    }
+
     /// Starts the coroutine: see [`spawn`](crate::spawn).
     ///
     /// # Errors
@@ -202,39 +215,59 @@ fn prepare<'a>(
     home: Home,
     caller: &'static Location<'static>,
 ) -> Result<(&'a Worker, Target)> {
-    if options.name.contains('\0') {
-        return Err(Kind::Name { name: options.name.clone() }.into());
-    }
-    let class = match options.stack_size {
-        None => ClassName::Default,
-        Some(asked) => class_for(asked).ok_or(Kind::StackSize { asked, largest: LARGEST_STACK })?,
-    };
+    let class = options.class()?;
     let worker = admit::spawner(home)?;
     if worker.row.spawns.load(Relaxed) == 0 {
         // From now on there is somebody whom another one could keep waiting.
         monitor::start();
     }
     let slot = worker.slots.acquire(class)?;
-    let record = worker.region.record(slot);
-    let bounds = worker.region.geometry.bounds(slot).expect("user classes have stacks");
+    let who = Who {
+        id: worker.next_id(),
+        parent: worker.running().id(),
+        worker: home.of_new(worker),
+        now: worker.clock(),
+    };
+    Ok((worker, settle(worker.region, slot, &who, options, task, caller)))
+}
+
+/// Who a new coroutine is.
+pub(super) struct Who {
+    pub(super) id: u64,
+    pub(super) parent: u64,
+    pub(super) worker: u32,
+    pub(super) now: u64,
+}
+
+/// Makes a slot that was just acquired a coroutine's, with what that is to do.
+#[inline(always)]
+pub(super) fn settle(
+    region: &'static Region,
+    slot: SlotIndex,
+    who: &Who,
+    options: &CoroutineBuilder,
+    task: TaskHalf,
+    caller: &'static Location<'static>,
+) -> Target {
+    let record = region.record(slot);
+    let bounds = region.geometry.bounds(slot).expect("user classes have stacks");
     prepare_stack(record, bounds.coloured_top(slot));
-    let id = worker.next_id();
     registry::publish(
         record,
         &Identity {
-            id,
+            id: who.id,
             kind: CoroutineKind::User,
             name: &options.name,
-            parent: worker.running().id(),
-            worker: home.of_new(worker),
+            parent: who.parent,
+            worker: who.worker,
             spawned: caller,
             bounds,
-            now: worker.clock(),
+            now: who.now,
         },
     );
     arch::spawned(ptr::from_ref(record).cast());
     entry::put_task(record, task);
-    Ok((worker, Target::of(record)))
+    Target::of(record)
 }
 
 /// Lets the others who are ready have a turn; returns at once when there are none.

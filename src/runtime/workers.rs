@@ -7,11 +7,13 @@
 use std::iter;
 use std::mem;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use crate::debug::crash::ThreadStack;
 use crate::error::{Kind, Result};
+use crate::scheduler::door::{Door, Inside};
 use crate::scheduler::ending;
 use crate::scheduler::main::{Running, Settings};
 use crate::scheduler::remote::{self, Place};
@@ -23,6 +25,7 @@ pub(super) struct Workers {
     /// The one on this thread.
     first: Option<Running>,
     others: Vec<JoinHandle<()>>,
+    door: Arc<Door>,
     /// All of them, by their numbers in the process.
     indices: Vec<u32>,
     /// How long they may take to end.
@@ -41,14 +44,21 @@ impl Workers {
             if count == 1 { Vec::new() } else { Team::form(settings.region, &places) }.into_iter();
         let mut places = places.into_iter();
         let place = places.next().expect("there is at least one");
-        let first = Running::start(settings, place, seats.next())?;
+        let seat = seats.next();
+        let inside = match &seat {
+            None => Inside::Inbox(place.index),
+            Some(seat) => Inside::Team(seat.team().clone()),
+        };
+        let door = Door::new(settings.region, inside);
+        let first = Running::start(settings, place, seat, door.clone())?;
         // From here on a failure ends those that have started.
         let grace = settings.grace;
         let mut workers =
-            Workers { first: Some(first), others: Vec::new(), indices, grace, late_status: None };
+            Workers { first: Some(first), others: Vec::new(), door, indices, grace, late_status: None };
         let (say, started) = channel();
         for (number, (place, seat)) in places.zip(seats).enumerate() {
-            workers.others.push(start_thread(number + 1, settings, place, seat, say.clone())?);
+            let door = workers.door.clone();
+            workers.others.push(start_thread(number + 1, settings, place, seat, door, say.clone())?);
         }
         drop(say);
         iter::from_fn(|| explore::receive(&started)).collect::<Result<()>>()?;
@@ -69,12 +79,13 @@ fn start_thread(
     settings: Settings,
     place: Place,
     seat: Seat,
+    door: Arc<Door>,
     say: Sender<Result<()>>,
 ) -> Result<JoinHandle<()>> {
     let run = move || {
         // For its crashes: dropped when nobody runs here any more.
         let _stack = ThreadStack::enter();
-        match Running::start(settings, place, Some(seat)) {
+        match Running::start(settings, place, Some(seat), door) {
             Ok(running) => {
                 // Nobody hears it when another one's start has failed.
                 let _ = say.send(Ok(()));
@@ -102,6 +113,8 @@ impl Drop for Workers {
             return;
         }
         let _ending = ending::begin(mem::take(&mut self.indices), self.grace, self.late_status);
+        // Before a worker looks for the last time at those who have come in.
+        self.door.shut();
         if let Some(team) = self.first.as_ref().and_then(Running::team) {
             team.announce_end();
         }

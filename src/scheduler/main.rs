@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::{io, marker, thread};
 
 use super::cancel;
+use super::door::Door;
 use super::ending;
 use super::park::{self, Wait};
 use super::policy::Policy;
@@ -77,7 +78,12 @@ pub(crate) struct Running {
 
 impl Running {
     /// Makes this thread a worker, with main as its running coroutine. `seat`: its place among several.
-    pub(crate) fn start(settings: Settings, place: Place, seat: Option<Seat>) -> Result<Running> {
+    pub(crate) fn start(
+        settings: Settings,
+        place: Place,
+        seat: Option<Seat>,
+        door: Arc<Door>,
+    ) -> Result<Running> {
         let Settings { region, policy, trace, notices_deadlocks, caller, .. } = settings;
         let Place { index, remote, .. } = place;
         let acquired = Acquired { region, slots: Cell::default() };
@@ -154,6 +160,7 @@ impl Running {
             is_ending: Cell::new(false),
             is_stopping: Cell::new(false),
             last_one_out: Cell::new(None),
+            door,
             errno: Errno::of_this_thread(),
             ids: Cell::new((first_id + 3, end_id)),
             #[cfg(test)]
@@ -179,8 +186,10 @@ impl Running {
     fn end_others(&self) {
         let worker = &*self.worker;
         worker.is_ending.set(true);
-        if let Some(seat) = &worker.seat {
-            seat.adopt_all(worker);
+        match &worker.seat {
+            Some(seat) => seat.adopt_all(worker),
+            // Those from outside who came in before the door was shut.
+            None => worker.empty_inbox(),
         }
         let mut never_ran = Vec::new();
         for record in self.users() {

@@ -12,6 +12,7 @@
 //! - [`queue`]: who is ready, in order
 //! - [`team`]: several workers, and how coroutines that have not begun are spread over them
 //! - [`gate`]: a worker's way to what all share, and how it is shut at the end
+//! - [`door`]: the way in for coroutines that other threads make, and how it is shut at the end
 //! - [`policy`]: who is next
 //! - [`park`]: waiting and waking
 //! - [`cancel`]: ending a coroutine from outside
@@ -25,6 +26,7 @@
 
 pub(crate) mod admit;
 pub(crate) mod cancel;
+pub(crate) mod door;
 pub(crate) mod ending;
 mod gate;
 pub(crate) mod io;

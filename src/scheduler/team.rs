@@ -131,6 +131,22 @@ impl Team {
         self.members.iter().map(|member| member.index)
     }
 
+    /// Takes in a coroutine that a thread outside has made, and sees to it that somebody is awake to run it.
+    pub(super) fn admit(self: &Arc<Team>, fresh: Fresh) {
+        self.put(fresh);
+        let mut all = Set::default();
+        for member in &self.members {
+            all.iter_mut().zip(sleep::only(member.index)).for_each(|(all, one)| *all |= one);
+        }
+        remote::wake_one_of(&all, |index| self.load(index));
+    }
+
+    /// How many coroutines have begun on a worker.
+    fn load(&self, index: u32) -> u64 {
+        let member = self.members.iter().find(|member| member.index == index);
+        member.map_or(0, |member| member.row.alive.load(Relaxed))
+    }
+
     /// Says that main has returned.
     pub(crate) fn announce_end(&self) {
         let waiting = {
@@ -218,12 +234,7 @@ impl Seat {
 
     /// Wakes one of the others, if one sleeps.
     fn wake_another(&self) {
-        let members = &self.team().members;
-        let load = |index| {
-            let member = members.iter().find(|member| member.index == index);
-            member.map_or(0, |member| member.row.alive.load(Relaxed))
-        };
-        remote::wake_one_of(&self.others, load);
+        remote::wake_one_of(&self.others, |index| self.team().load(index));
     }
 
     /// Who is to run next of those that have begun (which `begun` gives) and those that have not: they take turns.

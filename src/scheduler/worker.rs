@@ -5,8 +5,10 @@ use std::io;
 use std::ptr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::{Arc, Mutex};
 
-use super::policy::Policy;
+use super::door::Door;
+use super::policy::{self, Policy};
 use super::queue::{Entry, Queue};
 use super::remote::Remote;
 use super::rhythm::Rhythm;
@@ -17,15 +19,15 @@ use super::team::Seat;
 use super::trace::Trace;
 use crate::abi::layout;
 use crate::abi::record::Record;
-use crate::abi::state::{Word, flag};
+use crate::abi::state::{State, Word, flag};
 use crate::coroutine::current;
 use crate::error::{Error, Kind, Result};
 use crate::reactor::Reactor;
-use crate::registry::WakeToken;
+use crate::registry::{WakeToken, transition};
 use crate::stack::cache::Cache;
 use crate::stack::region::Region;
 use crate::sys::errno::Errno;
-use crate::sys::fork;
+use crate::sys::{fork, lock};
 
 /// Ids that a worker takes at a time, so that a spawn touches no line which all workers share.
 const ID_BLOCK: u64 = 64;
@@ -68,6 +70,8 @@ pub(crate) struct Worker {
     pub(super) is_stopping: Cell<bool>,
     /// Whom the end of the last coroutine wakes.
     pub(super) last_one_out: Cell<Option<WakeToken>>,
+    /// How others come into its runtime.
+    pub(crate) door: Arc<Door>,
     pub(super) errno: Errno,
     pub(super) ids: Cell<(u64, u64)>,
     #[cfg(test)]
@@ -138,6 +142,17 @@ pub(super) fn id_block() -> (u64, u64) {
     (first, first + ID_BLOCK)
 }
 
+/// An id that no coroutine of the process has had, for a thread that is no worker.
+pub(crate) fn outside_id() -> u64 {
+    static IDS: Mutex<(u64, u64)> = Mutex::new((0, 0));
+    let mut ids = lock::of(&IDS);
+    if ids.0 == ids.1 {
+        *ids = id_block();
+    }
+    ids.0 += 1;
+    ids.0 - 1
+}
+
 impl Worker {
     /// An id that no coroutine of the process has had.
     #[inline]
@@ -187,7 +202,21 @@ impl Worker {
     /// Makes one that nobody has begun, and that the caller has taken, this worker's.
     pub(super) fn adopt(&self, fresh: &'static Record) {
         fresh.worker.store(self.index, Relaxed);
+        if fresh.word().state() == State::New {
+            self.welcome(fresh);
+        }
         self.count_in();
+    }
+
+    /// Of one that was made outside: does what a spawn on a worker does.
+    #[cold]
+    #[inline(never)]
+    fn welcome(&self, fresh: &'static Record) {
+        self.count_spawn();
+        if self.policy == Policy::Backtrack {
+            policy::note_lineage(fresh, self.main);
+        }
+        transition::ready(&fresh.state);
     }
 
     /// Counts a coroutine that lives here from now on.
@@ -234,9 +263,14 @@ impl Worker {
         self.queue.is_empty() && self.seat.as_ref().is_none_or(Seat::is_empty)
     }
 
-    /// Queues what other threads have woken.
+    /// Queues what other threads have woken, or made.
     pub(super) fn empty_inbox(&self) {
         while let Some(entry) = self.remote.receive() {
+            if entry.word.state() == State::New {
+                self.adopt(entry.record);
+                self.enqueue(entry.record, entry.record.word());
+                continue;
+            }
             // An earlier runtime of this number may have left some behind, under `panic = "abort"`.
             if entry.record.worker.load(Relaxed) == self.index {
                 self.queue.push(entry);

@@ -10,19 +10,20 @@ use std::time::Duration;
 use crate::net::UnixStream;
 use crate::sync::{self, Event, Mutex, unbounded};
 use crate::sys::explore;
-use crate::{Builder, Group, JoinHandle};
+use crate::{Builder, Group, Handle, JoinHandle};
 
 /// What is wrong, if something is.
 pub(super) type Played = Result<(), String>;
 
 type Play = fn() -> Played;
 
-pub(super) const ALL: [(&str, Play); 13] = [
+pub(super) const ALL: [(&str, Play); 14] = [
     ("spawn", spawn),
     ("channel", channel),
     ("rendezvous", rendezvous),
     ("mutex", mutex),
     ("thread", another_thread),
+    ("outside", from_outside),
     ("timers", timers),
     ("cancel", cancel),
     ("timeout", timeout),
@@ -139,6 +140,39 @@ fn another_thread() -> Played {
         explore::join(thread.expect("a thread can be started")).expect("it doesn't panic")
     })?;
     same("sum", got, 6)
+}
+
+/// A plain thread spawns, while all else waits and as main returns.
+fn from_outside() -> Played {
+    for workers in [1, 2] {
+        let thread = run(workers, || {
+            let (handle, event) = (Handle::current(), Arc::new(Event::new()));
+            let told = event.clone();
+            let thread = explore::spawn(thread::Builder::new().name("outside".into()), move || {
+                let spawn = |n| {
+                    let told = told.clone();
+                    handle.spawn(move || {
+                        told.set();
+                        n
+                    })
+                };
+                let handles: Vec<_> =
+                    (0..3).filter_map(|n| spawn(n).ok().map(|handle| (n, handle))).collect();
+                let joined = handles.into_iter().map(|(n, handle)| match handle.join() {
+                    Ok(value) => value == n,
+                    Err(error) => error.is_cancelled(),
+                });
+                joined.filter(|is_right| *is_right).count()
+            });
+            event.wait();
+            thread.expect("a thread can be started")
+        })?;
+        let joined = explore::join(thread).expect("it doesn't panic");
+        if !(1..=3).contains(&joined) {
+            return Err(format!("{joined} of those from outside have ended as they should"));
+        }
+    }
+    Ok(())
 }
 
 fn timers() -> Played {
