@@ -15,7 +15,7 @@ use coro::{
 };
 use pretty_assertions::assert_eq;
 
-use runtimes::{Counted, everywhere};
+use runtimes::{Counted, everywhere, wait_until_parked};
 
 const SHORT: Duration = Duration::from_millis(2);
 const LONG: Duration = Duration::from_secs(1_000_000);
@@ -325,4 +325,26 @@ fn members_have_the_names_that_the_builder_gives_them() {
         let said = builder().name("a\0").spawn_in_group(&group, || ()).unwrap_err().to_string();
         assert!(said.contains("NUL byte") && group.is_empty(), "{said}");
     });
+}
+
+/// Who waits for the first of several waits for none of them in particular.
+#[test]
+fn wait_for_the_next_result_is_told_as_of_a_choice_and_of_the_last_one_as_what_it_is() {
+    coro::run(|| {
+        let (mut set, gates) = (JoinSet::new(), [(); 2].map(|()| Arc::new(Event::new())));
+        for gate in gates.clone() {
+            set.spawn(move || gate.wait());
+        }
+        let takes = spawn(move || {
+            [0, 1].into_iter().for_each(|_| set.join_next().unwrap().unwrap());
+        });
+        wait_until_parked("select", 1);
+        let dump = coro::dump().to_string();
+        assert!(dump.contains("select"), "{dump}");
+        gates[1].set();
+        wait_until_parked("group", 1);
+        gates[0].set();
+        takes.join().unwrap();
+    })
+    .unwrap();
 }

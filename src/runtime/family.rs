@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::abi::lifetimes::{FamilyHead, FamilyKind, MemberRow, push_row};
+use crate::abi::objects::SelectHead;
 use crate::abi::wait::WaitReason;
 use crate::coroutine::cancel::Target;
 use crate::coroutine::waiter::Waiter;
@@ -157,7 +158,15 @@ impl Family {
     /// Waits until there is an end to be taken, or nobody is left; until the deadline at the longest, or until something else
     /// wakes this coroutine.
     pub(super) fn wait_for_end(&self, deadline: Option<u64>) -> Result<Woken> {
-        park::block_until(WaitReason::Group, self.object(), &self.an_end(), deadline)
+        // Who waits for a group waits for each of its members. Where the first of several will do, it is told as of a `select!`:
+        // then no reader takes one who never ends, because he waits for this one, for a deadlock.
+        let family = Told::new(WaitReason::Group, self.object()).0;
+        let head = SelectHead { count: 1, things: &raw const family };
+        let (reason, object) = match self.len() {
+            1 => (WaitReason::Group, self.object()),
+            _ => (WaitReason::Select, ptr::from_ref(&head).expose_provenance() as u64),
+        };
+        park::block_until(reason, object, &self.an_end(), deadline)
     }
 
     /// Takes the first end: the place of the member, which is vacant from here on.
