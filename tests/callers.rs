@@ -49,6 +49,8 @@ fn panic_names_the_callers_line() {
         ticks.tick(),
         group.spawn(|| ()),
         pool.spawn(|| ()),
+        coro::JoinSet::new().spawn(|| ()),
+        coro::Handle::current(),
         pool.map([1], |n| n),
         Pool::new(0),
         coro::scope(|scope| scope.spawn(|| ()).id()),

@@ -28,7 +28,7 @@ fn what_is_left_at_the_end_stays_and_never_runs_again() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(
         said.trim_end(),
-        "dropped: 0 values of parked ones, 3 of those that never ran; 0 went on after the end"
+        "dropped: 0 values of parked ones, 6 of those that never ran; 0 went on after the end"
     );
 }
 

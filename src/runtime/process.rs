@@ -15,6 +15,9 @@ use crate::sync::select::{Sealed, Token, Told, Waitable};
 /// Dropping it neither ends the process nor waits for it. In [`select!`](crate::select) it is waited for beside other
 /// things: `wait(child) => child.wait()?`; its standard input is left open meanwhile, which a child may be reading to its end.
 ///
+/// # Panics
+/// `select!` does, with this, outside a runtime: nobody would report there that the process has ended.
+///
 /// ```
 /// coro::run(|| {
 ///     let mut child = coro::process::spawn(std::process::Command::new("sh").args(["-c", "exit 3"]))?;

@@ -49,6 +49,9 @@ struct Place {
 
 /// Signals that a coroutine waits for: see [`listen`]. In [`select!`](crate::select) they are waited for beside other
 /// things: `wait(signals) => signals.wait()?`.
+///
+/// # Panics
+/// `select!` does, with this, outside a runtime: nobody would report there that a signal has come.
 #[derive(Debug)]
 pub struct Signals {
     eventfd: Telltale<BorrowedFd<'static>>,

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use coro::sync::channel;
-use coro::{sleep, spawn, yield_now};
+use coro::{Handle, sleep, spawn, yield_now};
 
 /// Counts its drops.
 struct Counted(Arc<AtomicUsize>);
@@ -42,7 +42,13 @@ fn main() {
             yield_now();
             let value = Counted(fresh.clone());
             spawn(move || drop(value));
-            thread::spawn(move || sender.send(()).unwrap()).join().unwrap();
+            // And one from outside, which nobody has adopted yet.
+            let (value, handle) = (Counted(fresh.clone()), Handle::current());
+            let outside = move || {
+                sender.send(()).unwrap();
+                handle.spawn(move || drop(value)).unwrap();
+            };
+            thread::spawn(outside).join().unwrap();
         })
         .unwrap();
         // The next runtime lives on the same worker.
