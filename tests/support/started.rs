@@ -15,7 +15,6 @@ use super::{Profile, program};
 /// `./main` lies.
 #[track_caller]
 pub(crate) fn options(starts: &[&str], debugger: &str, main: &str) -> (Vec<OsString>, Vec<Started>) {
-    keep_inherited_descriptors();
     let (line, before) = starts.split_last().expect("a session starts its debugger");
     let started: Vec<Started> = before.iter().map(|line| Started::of(line, main)).collect();
     let words = line.strip_prefix(debugger).expect("a session starts its debugger").split(' ');
@@ -43,6 +42,7 @@ impl Started {
     /// The program of a line like `./main park 20 &`, when it waits for events, or, in vain, computes for ever.
     #[track_caller]
     pub(crate) fn of(line: &str, main: &str) -> Started {
+        keep_inherited_descriptors();
         let mut words = line.strip_suffix(" &").expect("it runs in the background").split(' ');
         let path = path_of(words.next().expect("there is a program"), main);
         let mut child = Command::new(&path)
