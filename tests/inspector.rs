@@ -100,7 +100,8 @@ fn page_is_what_it_says() {
         let main = env!("CARGO_BIN_EXE_main");
         let started = Started::of(starts[0], main);
         let answer_to = |command: &&str| {
-            let words: Vec<String> = command.split(' ').map(|word| word.replace("$!", &started.pid())).collect();
+            let words: Vec<String> =
+                command.split(' ').map(|word| word.replace("$!", &started.pid())).collect();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             (command.to_string(), answer(&words))
         };

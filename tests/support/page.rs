@@ -55,7 +55,8 @@ pub(crate) fn check(page: &str, language: Language, mut run: impl FnMut(&[&str],
 /// A session with what the debugger says now.
 fn replay(session: &str, language: Language, run: &mut impl FnMut(&[&str], &[&str]) -> Transcript) -> String {
     let is_start = |line: &&str| !line.starts_with(language.prompt);
-    let starts: Vec<&str> = session.lines().filter(is_start).filter_map(|line| line.strip_prefix("$ ")).collect();
+    let starts: Vec<&str> =
+        session.lines().filter(is_start).filter_map(|line| line.strip_prefix("$ ")).collect();
     let commands: Vec<&str> = session.lines().filter_map(|line| line.strip_prefix(language.prompt)).collect();
     let said = run(&starts, &commands);
     let mut now: String = starts.iter().map(|start| format!("$ {start}\n")).collect();

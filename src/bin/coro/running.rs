@@ -38,7 +38,11 @@ pub(crate) enum Ended {
 
 impl Running {
     /// Starts it. From now on the signals by which a user ends a program end the debugger first.
-    pub(crate) fn start(debugger: &Debugger, target: &Target, mut command: Command) -> Result<Running, Problem> {
+    pub(crate) fn start(
+        debugger: &Debugger,
+        target: &Target,
+        mut command: Command,
+    ) -> Result<Running, Problem> {
         let name = debugger.path.display().to_string();
         let going = going(target);
         let child = command
@@ -62,8 +66,10 @@ impl Running {
 
     /// Waits until it has ended.
     pub(crate) fn end(&mut self) -> Result<Ended, Problem> {
-        let status =
-            self.child.wait().map_err(|error| Problem(format!("{} can't be waited for: {error}", self.name)))?;
+        let status = self
+            .child
+            .wait()
+            .map_err(|error| Problem(format!("{} can't be waited for: {error}", self.name)))?;
         if let (Some(_), Some(process)) = (status.signal(), self.going) {
             // Who attaches sends a SIGSTOP, which is still on its way, or has stopped the process, when the debugger dies: this
             // takes it back, wherever it is.
