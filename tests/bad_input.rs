@@ -347,7 +347,8 @@ fn every_stack_has_its_redzone_also_where_many_at_once_are_refused() {
 
 #[test]
 fn redzone_method_that_does_not_exist_is_refused() {
-    for value in ["nonsense", "", "Guard"] {
+    assert_says(limits_ok(Some(""), &["run"]), &["sum 190, "]);
+    for value in ["nonsense", "Guard"] {
         let text = limits_ok(Some(value), &["run"]);
         assert_says(
             text,

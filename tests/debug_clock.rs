@@ -72,3 +72,17 @@ fn other_values_are_refused() {
     command.args(["--exact", "other_values_are_refused"]).env(CHILD, "1").env("CORO_DEBUG_CLOCK", "on");
     assert!(command.output().unwrap().status.success());
 }
+
+#[test]
+fn empty_switches_are_as_none() {
+    if env::var_os(CHILD).is_some() {
+        return coro::run(|| ()).unwrap();
+    }
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", "empty_switches_are_as_none"]).env(CHILD, "1");
+    command.envs(
+        ["CORO_CRASH", "CORO_CRASH_FILE", "CORO_DEBUG_CLOCK", "CORO_MONITOR", "CORO_REDZONE"]
+            .map(|name| (name, "")),
+    );
+    assert!(command.output().unwrap().status.success());
+}

@@ -1,6 +1,5 @@
 //! How a runtime starts, runs main's function and ends.
 
-use std::env;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use crate::scheduler::main::Settings;
 use crate::scheduler::policy::Policy;
 use crate::scheduler::{remote, worker};
 use crate::stack::region;
-use crate::sys::{clock, fork, signal};
+use crate::sys::{clock, environment, fork, signal};
 
 /// How long the others may take to end before they are named.
 const GRACE: Duration = Duration::from_secs(5);
@@ -252,7 +251,7 @@ impl Builder {
             return Err(Kind::LonePolicy { asked: count }.into());
         }
         monitor::is_wanted()?;
-        match env::var_os("CORO_DEBUG_CLOCK") {
+        match environment::value("CORO_DEBUG_CLOCK") {
             None => {}
             Some(value) if value == "1" => clock::notice_stops(),
             Some(value) => {

@@ -19,7 +19,6 @@
 //! comes three times a second.
 
 use std::collections::VecDeque;
-use std::env;
 use std::io::{self, Write};
 use std::sync::Once;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -37,7 +36,7 @@ use crate::scheduler::stuck::MONITOR;
 use crate::scheduler::{ending, remote};
 use crate::stack::geometry::SlotIndex;
 use crate::stack::region::{self, Region};
-use crate::sys::{self, clock, signal};
+use crate::sys::{self, clock, environment, signal};
 
 /// More CPU time than this (in nanoseconds) without a switch makes a hog.
 const MUCH: u64 = 100_000_000;
@@ -53,7 +52,7 @@ const REMEMBERED: usize = 256;
 
 /// Whether the environment wants a monitor.
 pub(super) fn is_wanted() -> Result<bool> {
-    match env::var_os("CORO_MONITOR") {
+    match environment::value("CORO_MONITOR") {
         None => Ok(true),
         Some(value) if value == "off" => Ok(false),
         Some(value) => Err(Kind::MonitorSwitch { value: value.to_string_lossy().into_owned() }.into()),

@@ -8,13 +8,13 @@
 //!
 //! `CORO_REDZONE=guard|mprotect` in the environment chooses; without it guards are tried first.
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{env, io};
 
 use super::geometry::{REDZONE, SlotIndex};
 use crate::abi::descriptor::RedzoneMethod;
 use crate::error::{Error, Kind, Result};
-use crate::sys::{memory, process};
+use crate::sys::{environment, memory, process};
 
 /// Mappings which the fallback leaves to the rest of the program.
 const MAPPINGS_LEFT: usize = 2048;
@@ -34,12 +34,11 @@ pub(crate) struct Redzones {
 impl Redzones {
     /// Chooses the method, by trying it on the redzone-sized memory at `probe`.
     pub(crate) fn choose(probe: usize) -> Result<Redzones> {
-        let forced = match env::var(SWITCH) {
-            Err(env::VarError::NotPresent) => None,
-            Ok(value) if value == "guard" => Some(RedzoneMethod::Guard),
-            Ok(value) if value == "mprotect" => Some(RedzoneMethod::Mprotect),
-            Ok(value) => return Err(Kind::RedzoneSwitch { value }.into()),
-            Err(env::VarError::NotUnicode(value)) => {
+        let forced = match environment::value(SWITCH) {
+            None => None,
+            Some(value) if value == "guard" => Some(RedzoneMethod::Guard),
+            Some(value) if value == "mprotect" => Some(RedzoneMethod::Mprotect),
+            Some(value) => {
                 return Err(Kind::RedzoneSwitch { value: value.to_string_lossy().into_owned() }.into());
             }
         };

@@ -6,6 +6,7 @@
 pub(crate) mod asan;
 pub(crate) mod atomic;
 pub(crate) mod clock;
+pub(crate) mod environment;
 pub(crate) mod epoll;
 pub(crate) mod errno;
 pub(crate) mod eventfd;

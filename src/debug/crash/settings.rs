@@ -5,10 +5,11 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI32, AtomicU32};
 use std::sync::{Arc, OnceLock};
-use std::{env, fs, io};
+use std::{fs, io};
 
 use super::report::Manner;
 use crate::error::{Error, Kind};
+use crate::sys::environment;
 use crate::sys::signal::AlternateStack;
 
 /// The environment variable that decides, whatever the program says.
@@ -36,21 +37,18 @@ static ALSO: AtomicI32 = AtomicI32::new(-1);
 
 /// Settles how crashes are told from now on; says whether they are at all. The environment decides before the program.
 pub(super) fn settle(asked: CrashReport, also: Option<Arc<OwnedFd>>) -> Result<CrashReport, Error> {
-    let level = match env::var(SWITCH) {
-        Err(env::VarError::NotPresent) => asked,
-        Ok(value) if value == "off" => CrashReport::Off,
-        Ok(value) if value == "short" => CrashReport::Short,
-        Ok(value) if value == "full" => CrashReport::Full,
-        Ok(value) => return Err(Kind::CrashSwitch { value }.into()),
-        Err(env::VarError::NotUnicode(value)) => {
+    let level = match environment::value(SWITCH) {
+        None => asked,
+        Some(value) if value == "off" => CrashReport::Off,
+        Some(value) if value == "short" => CrashReport::Short,
+        Some(value) if value == "full" => CrashReport::Full,
+        Some(value) => {
             return Err(Kind::CrashSwitch { value: value.to_string_lossy().into_owned() }.into());
         }
     };
     LEVEL.store(level as u32, Relaxed);
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .iter()
-        .find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()));
-    let locale = locale.unwrap_or_default().to_ascii_lowercase();
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| environment::value(name));
+    let locale = locale.unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     IS_UTF8.store(u32::from(locale.contains("utf-8") || locale.contains("utf8")), Relaxed);
     keep(also, level)?;
     Ok(level)
@@ -65,7 +63,7 @@ fn keep(also: Option<Arc<OwnedFd>>, level: CrashReport) -> Result<(), Error> {
         // An earlier one may be in use by a crash right now.
         std::mem::forget(also);
     }
-    if let Some(path) = env::var_os(FILE_SWITCH).filter(|_| level != CrashReport::Off)
+    if let Some(path) = environment::value(FILE_SWITCH).filter(|_| level != CrashReport::Off)
         && FILE.get().is_none()
     {
         let opened = fs::OpenOptions::new().append(true).create(true).open(&path);
