@@ -20,6 +20,7 @@ tests.
     shown      handles, locks and channels in words, for a debugger's printers
     remarks    what a process or a core lacks
     chosen     which coroutines `coro apply` is for
+    breaks     what `coro break` takes and says; `whereabouts`: who stands on a stack, asked quickly
     snapshot   all of it as data
     command    the table of the commands that both debuggers have, which are in `commands`; `options` are
                their filters, `text` their words and tables

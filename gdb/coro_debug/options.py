@@ -137,7 +137,7 @@ def _take(options, name, words):
     elif name == "-wait":
         options.wait = value
     elif name in ("-name", "-fn", "-spawned"):
-        setattr(options, name[1:], _expression(name, value))
+        setattr(options, name[1:], expression(name, value))
     elif name == "-older":
         options.older = duration(value)
     elif name == "-kind":
@@ -174,7 +174,8 @@ def _help_of(name):
     return next(" ".join(row.split()) for row in rows if row.split()[0] == name)
 
 
-def _expression(name, text):
+def expression(name, text):
+    """A regular expression; an error where it is none."""
     try:
         return re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:

@@ -7,7 +7,7 @@ import re
 
 import gdb
 
-from coro_debug.memory import Unreadable
+from coro_debug import whereabouts
 
 from . import selection, sessions
 
@@ -53,14 +53,10 @@ def _who(arguments):
 def at_record(address):
     """The coroutine whose record lies there, or None. Never an exception: a text is no address."""
     try:
-        address = int(address)
-        for map_ in sessions.maps():
-            index = map_.index_of(address & (1 << 64) - 1)
-            if index is not None:
-                return sessions.Who(map_, index)
-    except (gdb.error, Unreadable, TypeError, ValueError, KeyError):
-        pass
-    return None
+        address = int(address) & (1 << 64) - 1
+    except (gdb.error, TypeError, ValueError):
+        return None
+    return whereabouts.at_record(sessions.maps(), address)
 
 
 _named = {}
