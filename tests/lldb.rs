@@ -4,7 +4,8 @@
 //!   stripped, without the executable
 //! - [`threads`]: which coroutines are threads, and what LLDB's own commands make of them
 //! - [`primitives`]: locks, channels and the like, in each state
-//! - [`stepping`]: `next`, `finish` and `coro next` stay with a coroutine
+//! - [`stepping`]: `next`, `finish`, `coro next`, `coro step` and `coro finish` stay with a coroutine
+//! - [`breaks`]: coro break
 //! - [`editor`]: the same through lldb-dap, as an editor sees it
 //! - [`damage`]: registries that were overwritten
 //! - [`load`]: programs stopped at any moment
@@ -13,6 +14,8 @@
 //! Each scenario is one run of LLDB with many commands. The debuggees are tests/programs/seen.rs, primitives.rs, relay.rs, parked.rs and
 //! the demo.
 
+#[path = "lldb/breaks.rs"]
+mod breaks;
 #[path = "lldb/damage.rs"]
 mod damage;
 #[path = "lldb/editor.rs"]

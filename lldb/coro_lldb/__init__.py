@@ -1,15 +1,15 @@
 """LLDB's side of the coroutine commands; `coro.py` beside this package loads it.
 
-    port          a process's memory, threads and stacks, for the shared commands; memory, stack (frames,
-    functions at an
-                  address), values (variables as text), linux (/proc), core_notes (where a core's threads
+    port          a process's memory, threads and stacks, for the shared commands; memory, stack (frames, functions
+                  at an address), values (variables as text), linux (/proc), core_notes (where a core's threads
                   faulted)
-    sessions      the processes' sessions os_plugin     coroutines as threads: what LLDB calls; plugged what
-    it knows of a process, crowd which coroutines are
-                  threads, real_threads the order of the program's own, attach how LLDB comes to use it
+    sessions      the processes' sessions; who runs there, asked quickly
+    os_plugin     coroutines as threads: what LLDB calls; plugged what it knows of a process, crowd which coroutines
+                  are threads, real_threads the order of the program's own, attach how LLDB comes to use it
     commands      the shared commands, as LLDB's own
     select        coro select, coro apply
-    next          coro next
+    stepping      coro next, coro step, coro finish
+    breaks        coro break
     threads       coro threads
     formats       what a thread's line says of a coroutine
     summaries     handles, locks and channels as values
@@ -24,7 +24,7 @@ from coro_debug.command import COMMANDS
 from coro_debug.greeting import VERSION, greeting
 from coro_debug.port import CommandError
 
-from . import attach, commands, compat, formats, next, select, sessions, stop, summaries, threads
+from . import attach, breaks, commands, compat, formats, select, sessions, stepping, stop, summaries, threads
 
 HELP = '"help coro" lists the commands'
 _is_loaded = False
@@ -42,7 +42,7 @@ def load(debugger, dictionary):
     try:
         if not _is_loaded:
             commands.register(debugger, COMMANDS)
-            for module in (select, next, threads, formats, summaries, stop):
+            for module in (select, breaks, stepping, threads, formats, summaries, stop):
                 module.register(debugger)
         other = attach.everywhere(debugger)
     except CommandError as error:

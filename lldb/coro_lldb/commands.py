@@ -32,14 +32,21 @@ class Command:
 
     name = usage = text = ""
     run = None
+    #: Whether it is about a process that has stopped; else about a target.
+    needs_process = True
 
     def __init__(self, _debugger, _dictionary):
         pass
 
     def __call__(self, debugger, arguments, context, result):
+        run = type(self).run
+        if not self.needs_process:
+            target = context.GetTarget() if context is not None else debugger.GetSelectedTarget()
+            perform(lambda output: run(target, arguments, output.append), result)
+            return
         process = context.GetProcess() if context is not None and context.GetProcess().IsValid() else \
             sessions.selected(debugger)
-        perform(process, lambda session: type(self).run(session, arguments), result)
+        perform(lambda output: _on_process(process, lambda session: run(session, arguments), output), result)
 
     def get_short_help(self):
         """The line in `help coro`."""
@@ -50,14 +57,22 @@ class Command:
         return f"Usage: {self.usage}\n\n{_unwrapped(self.text)}\n"
 
 
-def perform(process, action, result):
-    """Does what a command does; whatever goes wrong is a line for the user."""
-    output, session = [], None
+def _on_process(process, action, output):
+    session = sessions.of(process)
+    attach.ensure(process)
+    session.port.start(output)
     try:
-        session = sessions.of(process)
-        attach.ensure(process)
-        session.port.start(output)
-        guarded(lambda: action(session))
+        action(session)
+    finally:
+        session.port.end()
+
+
+def perform(action, result):
+    """Does what a command does; whatever goes wrong is a line for the user. `action`: it gets a list, to which it
+    appends what it writes."""
+    output = []
+    try:
+        guarded(lambda: action(output))
         result.SetStatus(lldb.eReturnStatusSuccessFinishResult)
     except CommandError as error:
         _fail(result, output, str(error))
@@ -70,9 +85,6 @@ def perform(process, action, result):
                               "LLDB's environment the same command says where")
     else:
         _put(result, output)
-    finally:
-        if session is not None:
-            session.port.end()
 
 
 def _fail(result, output, sentence):
@@ -93,11 +105,13 @@ def register(debugger, shared):
         add(debugger, command.name, command.usage, _without_usage(command.help), command.run)
 
 
-def add(debugger, name, usage, text, run, runs_program=False):
+def add(debugger, name, usage, text, run, runs_program=False, needs_process=True):
     """One command. LLDB finds its class by name. `runs_program`: it has the program run on, and ends before that has
-    stopped, where LLDB's own commands do so: then the first Ctrl-C is the program's."""
+    stopped, where LLDB's own commands do so: then the first Ctrl-C is the program's. `needs_process`: `run` gets a
+    session; else a target, which may have no process."""
     made = type(f"Coro{name.capitalize()}", (Command,),
-                {"name": name, "usage": usage, "text": text, "run": staticmethod(run)})
+                {"name": name, "usage": usage, "text": text, "run": staticmethod(run),
+                 "needs_process": needs_process})
     globals()[made.__name__] = made
     way = "-s current " if runs_program else ""
     _execute(debugger, f"command script add -o {way}-c coro_lldb.commands.{made.__name__} coro {name}")

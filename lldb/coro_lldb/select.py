@@ -93,13 +93,18 @@ def apply(session, arguments):
 
 def said_by_lldb(process, line):
     """What LLDB prints for a command; an error as LLDB says it."""
+    return answer(process.GetTarget(), line)[0]
+
+
+def answer(target, line):
+    """The same, also without a process; and whether LLDB has done it."""
     result = lldb.SBCommandReturnObject()
-    interpreter = process.GetTarget().GetDebugger().GetCommandInterpreter()
     # Inside of a command LLDB goes on with what was selected when that began, unless it is told otherwise.
-    frame = process.GetSelectedThread().GetSelectedFrame()
-    interpreter.HandleCommand(line, lldb.SBExecutionContext(frame), result)
+    frame = target.GetProcess().GetSelectedThread().GetSelectedFrame()
+    context = lldb.SBExecutionContext(frame) if frame.IsValid() else lldb.SBExecutionContext(target)
+    target.GetDebugger().GetCommandInterpreter().HandleCommand(line, context, result)
     said = (result.GetOutput() or "") + ("" if result.Succeeded() else result.GetError() or "error\n")
-    return said.strip("\n") + "\n" if said.strip() else ""
+    return said.strip("\n") + "\n" if said.strip() else "", result.Succeeded()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
-"""The sessions: one for each process that LLDB has."""
+"""The sessions: one for each process that LLDB has; and who runs there, asked quickly (`whereabouts`)."""
 
 import lldb
 
+from coro_debug import whereabouts
 from coro_debug.port import CommandError
 from coro_debug.session import Session
 
@@ -10,6 +11,7 @@ from .memory import ProcessMemory
 from .port import LldbPort
 
 _sessions = {}
+_maps = {}
 
 
 def of(process):
@@ -36,6 +38,15 @@ def quietly(process):
         return of(process)
     except CommandError:
         return None
+
+
+def maps(process):
+    """The region maps of a process's runtimes that have started."""
+    key = process.GetUniqueID(), process.GetTarget().GetNumModules()
+    if not _maps.get(key):
+        port = LldbPort(process, ProcessMemory(process, compat.is_core(process)))
+        _maps[key] = whereabouts.maps_of(port)
+    return _maps[key]
 
 
 def selected(debugger):

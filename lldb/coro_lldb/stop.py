@@ -8,7 +8,7 @@ from coro_debug.commands import crash
 from coro_debug.port import CommandError
 from coro_debug.session import guarded
 
-from . import attach, compat, sessions
+from . import attach, breaks, compat, sessions
 
 
 class Hook:
@@ -24,9 +24,9 @@ class Hook:
             attach.ensure(process)
         except CommandError as error:
             stream.Print(f"coro: {error}\n")
-        line = verdict(process)
-        if line:
-            stream.Print(line + "\n")
+        for line in (verdict(process), *breaks.said_of(process)):
+            if line:
+                stream.Print(line + "\n")
         return True
 
 

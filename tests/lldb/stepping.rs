@@ -103,6 +103,31 @@ fn coroutine_that_does_not_run_is_stepped_from_where_it_waits() {
     assert!(!said.block("finish").contains("relay::race"), "it has left the function: {said}");
 }
 
+/// `coro step` goes into the user's functions, and through the runtime's and the standard library's; `coro finish` is back
+/// where the function was called.
+#[test]
+fn step_goes_into_functions_of_the_users_only() {
+    let file = program("relay", Profile::Debug);
+    let commands = ["breakpoint set -n relay::take_turns", "run", "breakpoint disable"];
+    let steps = ["coro step"; 6];
+    let more = ["coro select 7", "coro step", "coro finish", "kill"];
+    let options = ["--".as_ref(), file.as_os_str(), "1".as_ref(), "5".as_ref(), "1000".as_ref()];
+    let said = coro(&options, &[&commands[..], &steps, &more].concat());
+    let mut stops = said.blocks("coro step");
+    let [before, yields, after, same] =
+        ["BEFORE", "YIELD", "AFTER", "SAME"].map(|marker| line_of(RELAY, marker));
+    for number in [before - 1, before, yields, after, same, before - 1] {
+        let stop = stops.next().expect("it was given so often");
+        assert!(line(stop, "* thread #").contains("name = '#4 runner 0'"), "{stop}");
+        let frame = line(stop, "frame #0: ");
+        let is_there = frame.contains("relay::race::h") && frame.contains(&format!("at relay.rs:{number}:"));
+        assert!(is_there, "not at {number}: {stop}");
+    }
+    // Of one that doesn't run it is `coro next`.
+    check_stops(&[stops.next().expect("it was given once more")], "#7 runner 3", "(me=3, ", &["YIELD"]);
+    has(&said, "coro finish", &["name = '#7 runner 3'", "relay::take_turns::h", "me=3, "]);
+}
+
 /// A coroutine that runs is the thread that has stopped, from the first stop on: also one whose OS thread LLDB has not seen
 /// before.
 #[test]

@@ -16,8 +16,8 @@ fn help_names_every_command() {
     let said = coro(&none, &["help coro", "help coro list", "help coro select", "coro", "coro nothing"]);
     let help = said.block("help coro");
     for name in [
-        "addr", "apply", "bt", "crash", "deadlock", "dump", "group", "info", "list", "next", "select",
-        "stacks", "stats", "thread", "threads", "tree", "why",
+        "addr", "apply", "break", "bt", "crash", "deadlock", "dump", "finish", "group", "info", "list",
+        "next", "select", "stacks", "stats", "step", "thread", "threads", "tree", "why",
     ] {
         assert!(
             help.lines().any(|line| line.trim_start().starts_with(&format!("{name} "))),
@@ -44,6 +44,7 @@ fn errors_are_one_sentence() {
         ("coro apply", "usage: coro apply all|IDs|FILTERS -- COMMAND"),
         ("coro apply all --", "there is no command behind `--`"),
         ("coro next 5", "`coro next` takes nothing"),
+        ("coro finish 5", "`coro finish` takes nothing"),
         ("coro why", "error: coro: "),
     ];
     let said = coro(&debuggee.attach(), &commands.map(|(command, _)| command));

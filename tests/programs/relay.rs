@@ -97,7 +97,7 @@ fn race(me: u64, rounds: u64) {
         let before = black_box(1000 * me + round); // line BEFORE
         coro::yield_now(); // line YIELD
         let after = black_box(1000 * me + round); // line AFTER
-        assert_eq!(before, after);
+        assert_eq!(before, after); // line SAME
     }
 }
 
