@@ -43,7 +43,12 @@ def is_interrupted(debugger):
 
 def is_core(process):
     """Whether it is a core, and no process."""
-    return process.GetPluginName() == "elf-core"
+    return process.GetPluginName() == "elf-core" or is_minidump(process)
+
+
+def is_minidump(process):
+    """Whether it is a core in Microsoft's format, which `process save-core` writes."""
+    return process.GetPluginName() == "minidump"
 
 
 def is_process(process):

@@ -17,6 +17,9 @@ PATIENCE = 1.0
 #: Signals at which the debugger has stopped the program, or the user.
 NO_FAULTS = ("SIGSTOP", "SIGTRAP", "SIGINT")
 WITH_ADDRESS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE")
+#: LLDB 19 writes its own list of threads, in which coroutines are, and of their numbers the lower half.
+MINIDUMP = ("this core is a minidump, as `process save-core` writes them: where coroutines were threads, they are said to "
+            "run, and stacks may be missing; the kernel's cores and those of GDB's `coro gcore` have it all")
 
 
 class LldbPort(port.Port):
@@ -74,7 +77,8 @@ class LldbPort(port.Port):
         return list(dict.fromkeys(found))
 
     def remarks(self):
-        return [port.OTHER_EXECUTABLE.format("core")] * self._is_of_another
+        return [port.OTHER_EXECUTABLE.format("core")] * self._is_of_another \
+            + [MINIDUMP] * compat.is_minidump(self.process)
 
     def _mappings(self):
         regions = self.process.GetMemoryRegions()

@@ -270,3 +270,18 @@ fn core_that_gdb_makes() {
     check(&["-c".as_ref(), path.as_os_str(), file.as_os_str()], Tells::Locals);
     fs::remove_dir_all(folder).expect("a folder just made can be removed");
 }
+
+/// LLDB's own cores are minidumps, with the coroutines for threads: what can't be true of them is said.
+#[test]
+fn core_that_lldb_makes() {
+    let folder = scratch("minidump");
+    let path = folder.join("made.core");
+    let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
+    coro(&debuggee.attach(), &[format!("process save-core --style full {}", path.display())]);
+    let file = program("seen", Profile::Debug);
+    let said = coro(&["-c".as_ref(), path.as_os_str(), file.as_os_str()], &["coro list", "coro next"]);
+    assert!(said.block(crate::IMPORT).contains("coro: this core is a minidump, "), "{said}");
+    has(&said, "coro list", &["reader", "7 coroutines: "]);
+    has(&said, "coro next", &["error: coro: this is a core, which can't go on"]);
+    fs::remove_dir_all(folder).expect("a folder just made can be removed");
+}
