@@ -31,17 +31,23 @@ class Backtrace:
         self.beyond = 0
 
 
-def take(port, coroutine, render, limit=0, is_exact=False, is_raw=False, names=None):
+def take(port, coroutine, render, limit=0, is_exact=False, is_raw=False, names=None, first=0):
     """The `Backtrace` of a coroutine. `render`: a frame's lines; asked of those that are shown, while their
     stack is open. `limit`: most frames to show, 0 = all. `is_exact`: ask the debugger for each frame.
     `is_raw`: fold nothing. `names`: a function that names a frame's function; with it, `stretches` are
-    told."""
+    told. `first`: the innermost frame's number."""
     if not (is_exact or is_raw) and port.starts_within:
-        found = _by_cycle(port, coroutine, render, limit, names)
+        found = _by_cycle(port, coroutine, render, limit, names, first)
         if found is not None:
             return found
     with port.open_stack(coroutine) as stack:
-        return _whole(list(deep.bounded(stack)), coroutine, render, limit, is_raw, names)
+        return _whole(_numbered(list(deep.bounded(stack)), first), coroutine, render, limit, is_raw, names)
+
+
+def _numbered(frames, first):
+    for frame in frames:
+        frame.level += first
+    return frames
 
 
 def _whole(frames, coroutine, render, limit, is_raw, names):
@@ -116,12 +122,13 @@ def _longest(runs):
     return max((run.period * run.rounds for run in runs if run.rounds > 1), default=0)
 
 
-def _by_cycle(port, coroutine, render, limit, names):
+def _by_cycle(port, coroutine, render, limit, names, number):
     """The backtrace of a stack which ends, as far as was looked, in the midst of a recursion; None: it is not
     so, or what was found so doesn't hold."""
     found = Backtrace()
     with port.open_stack(coroutine) as stack:
         frames, cycle = deep.innermost(stack)
+        _numbered(frames, number)
         if cycle is None:
             return _whole(frames, coroutine, render, limit, False, names)
         rounds, start = deep.follow(port, cycle, frames, coroutine.stack_top)
@@ -159,7 +166,7 @@ def _by_cycle(port, coroutine, render, limit, names):
             sizes = [rounds * part for part in cycle.sizes]
             found.stretches.append(Stretch(functions, rounds, size, sizes))
             found.stretches += _stretches(tail[after:], coroutine.stack_top, names)
-    found.count = tail[-1].level + 1
+    found.count = tail[-1].level + 1 - number
     found.is_complete = True
     found.beyond = coroutine.stack_top - tail[-1].sp
     return found

@@ -155,6 +155,10 @@ class Port:
         Of a coroutine that runs as well: the start lies on its stack, though its thread stands elsewhere."""
         raise NotImplementedError
 
+    def first_level(self, coroutine):
+        """The number of a coroutine's innermost frame to the debugger's own commands, where it is selected; else 0."""
+        return 0
+
     def registers(self, frame):
         """The callee-saved registers that an open stack's frame goes on with: DWARF number -> value, of those
         that are known. By several rounds of a recursion it is learnt where they are saved, and so which a

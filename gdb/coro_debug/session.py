@@ -16,18 +16,21 @@ class Session:
         self._registries = []
         self._problems = []
         self._frames = {}
+        self._is_told = True
 
-    def registries(self):
+    def registries(self, is_quiet=False):
         """All that can be read, of this stop. A sentence about each that can't goes to the user once a
-        stop."""
+        stop; `is_quiet`: not now."""
         generation = self.port.generation()
         if generation is None or generation != self._generation:
             self._registries, self._problems = registry.open_registries(self.port)
             self._generation = generation
             self._frames = {}
-            if self._registries:
-                for problem in self._problems:
-                    self.port.write(f"coro: {problem}\n")
+            self._is_told = False
+        if self._registries and not (self._is_told or is_quiet):
+            self._is_told = True
+            for problem in self._problems:
+                self.port.write(f"coro: {problem}\n")
         return self._registries
 
     def registry(self, number=None):

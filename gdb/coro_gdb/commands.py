@@ -88,13 +88,13 @@ def run(action):
     try:
         return guarded(action)
     except CommandError as error:
-        raise gdb.GdbError(f"coro: {error}") from None
+        raise gdb.GdbError(f"coro: {RUNS if _runs() else error}") from None
     except KeyboardInterrupt:
         raise gdb.GdbError("coro: interrupted") from None
     except gdb.GdbError:
         raise
     except gdb.error as error:
-        raise gdb.GdbError(f"coro: GDB says: {error}") from None
+        raise gdb.GdbError(f"coro: {RUNS}" if _runs() else f"coro: GDB says: {error}") from None
     except Exception as error:  # pylint: disable=broad-except
         if gdb.parameter("python print-stack") == "full":
             traceback.print_exc()
@@ -102,6 +102,16 @@ def run(action):
             f"coro: these scripts failed with {type(error).__name__}: {error}; `set python print-stack full` "
             "and the same command once more show where"
         ) from None
+
+
+#: Then nothing can be read, whatever else is wrong.
+RUNS = "the program runs: `interrupt` stops it"
+
+
+def _runs():
+    """Whether all of the program runs, in the background."""
+    is_one_of_them = any(thread.is_running() for thread in gdb.selected_inferior().threads())
+    return is_one_of_them and not gdb.parameter("non-stop")
 
 
 def register(shared):
@@ -164,7 +174,7 @@ def _completions(text, word, options):
 
 def _values_of(option):
     """The values that an option takes, if they can be told."""
-    registry = next(iter(sessions.session().registries()), None)
+    registry = next(iter(sessions.session().registries(is_quiet=True)), None)
     if registry is None:
         return []
     layout = registry.layout
@@ -181,7 +191,7 @@ def _values_of(option):
 
 
 def _ids():
-    registry = next(iter(sessions.session().registries()), None)
+    registry = next(iter(sessions.session().registries(is_quiet=True)), None)
     if registry is None:
         return []
     coroutines = registry.coroutines()[:_COMPLETED_IDS]

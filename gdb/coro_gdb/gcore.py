@@ -32,6 +32,8 @@ def gcore(session, arguments):
         raise CommandError(f"`coro gcore` writes one file, and not `{arguments.strip()}`")
     if not session.port.is_live():
         raise CommandError("there is no process of which a core could be made")
+    if any(thread.is_running() for thread in gdb.selected_inferior().threads()):
+        raise CommandError("a core is of a program that stands: `interrupt -a` stops its threads")
     registry = session.registry()
     path = os.path.expanduser(words[0]) if words else f"core.{gdb.selected_inferior().pid}"
     # The thread's registers go into the core, and not those that a selected coroutine has in their place.

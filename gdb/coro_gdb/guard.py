@@ -71,6 +71,7 @@ class Before(gdb.Command):
         elif name in CHANGERS:
             refuse(name)
         else:
+            refuse_in_apply(name)
             before_run()
             if name == "step":
                 skip.prepare()
@@ -92,6 +93,33 @@ def before_run():
         sessions.session().port.write(
             f"coro: {selected} is no longer selected: thread {number} is itself again\n"
         )
+
+
+#: Of each `coro apply` that works now what it has refused.
+_applying = []
+
+
+@contextlib.contextmanager
+def applying():
+    """While a command is run in each of several coroutines. Gives a list: refusals."""
+    install()
+    _applying.append([])
+    try:
+        yield _applying[-1]
+    finally:
+        _applying.pop()
+
+
+def refuse_in_apply(name):
+    """Raises, if a command that runs the program is given in each of several coroutines: it would be the thread that
+    runs, and not the coroutine, and the next one would be looked for in another stop."""
+    if _applying:
+        refusal = (
+            f"`coro apply` doesn't run the program or end it, as `{name}` would: `coro select ID` selects one coroutine, "
+            "and `coro next`, `coro step` and `coro finish` go on with it"
+        )
+        _applying[-1].append(refusal)
+        raise gdb.GdbError(f"coro: {refusal}")
 
 
 def refuse(name):

@@ -51,6 +51,8 @@ class GdbPort(port.Port):
         self._started = None
         #: Whether the executable leads to no debug header, where the program has one.
         self._is_of_another = False
+        #: As long as all threads run, nothing that was read holds; that is said once a command.
+        self._has_told_of_running = False
 
     memory = property(lambda self: self._memory)
 
@@ -82,7 +84,12 @@ class GdbPort(port.Port):
         return list(dict.fromkeys(found))
 
     def remarks(self):
-        return [port.OTHER_EXECUTABLE.format("core" if not self.is_live() else "process")] * self._is_of_another
+        remarks = [port.OTHER_EXECUTABLE.format("core" if not self.is_live() else "process")] * self._is_of_another
+        threads = gdb.selected_inferior().threads()
+        if threads and all(thread.is_running() for thread in threads) and not self._has_told_of_running:
+            self._has_told_of_running = True
+            remarks.append("all threads run: what is shown may change while it is read; `interrupt` stops them")
+        return remarks
 
     def threads(self):
         inferior = gdb.selected_inferior()
@@ -224,6 +231,11 @@ class GdbPort(port.Port):
                     first = None
                 yield stack.frames(first, coroutine)
 
+    def first_level(self, coroutine):
+        # In front of a selected coroutine's frames is the thread's innermost one.
+        is_selected = self.selected_coroutine(coroutine.registry) == coroutine.id
+        return selection.first_level() if is_selected else 0
+
     def registers(self, frame):
         known = {}
         for number, name in CALLEE_SAVED.items():
@@ -267,6 +279,7 @@ class GdbPort(port.Port):
 
     def start(self):
         """A command begins."""
+        self._has_told_of_running = False
         self._started = time.monotonic()
 
     def progress(self, text):
@@ -340,6 +353,14 @@ def thread_of_number(number):
     return next((thread for thread in gdb.selected_inferior().threads() if thread.num == number), None)
 
 
+def stopped_threads():
+    """The threads that stand; an error where none does."""
+    stopped = [thread for thread in gdb.selected_inferior().threads() if not thread.is_running()]
+    if not stopped:
+        raise CommandError("all threads run: `interrupt` stops one, and a coroutine can be shown there")
+    return stopped
+
+
 def go_to_home(coroutine):
     """Switches to the thread of a coroutine's worker, whose thread-locals it has; where that runs, or is no
     more, stays on the selected one, or takes another that is stopped."""
@@ -348,11 +369,7 @@ def go_to_home(coroutine):
     )
     known = {thread.tid: thread for thread in coroutine.registry.port.threads()}
     home = known.get(worker.tid) if worker is not None else None
-    stopped = [thread for thread in gdb.selected_inferior().threads() if not thread.is_running()]
-    if not stopped:
-        raise CommandError(
-            "all threads run (non-stop mode): `interrupt` stops one, and a coroutine can be shown there"
-        )
+    stopped = stopped_threads()
     selected = gdb.selected_thread()
     best = next((thread for thread in stopped if home is not None and thread.num == home.number), None)
     if best is None:

@@ -95,6 +95,8 @@ def _back_to_thread(session):
     thread = gdb.selected_thread()
     if thread is None:
         raise CommandError("there is no thread: the program doesn't run")
+    if thread.is_running():
+        raise CommandError("the selected thread runs: `interrupt` stops it")
     if dropped is not None:
         session.port.write(f"[thread {thread.num} itself]\n")
     gdb.execute("frame 0" if dropped is not None else "frame")
@@ -125,18 +127,19 @@ def apply(session, arguments):
     """`coro apply`"""
     which, command = chosen.split(arguments)
     commands.require_program()
-    with port.keeping_focus():
+    port.stopped_threads()
+    with port.keeping_focus(), guard.applying() as refusals:
         for coroutine in chosen.coroutines(session, which):
             session.port.write(f"\n{_title(coroutine)}:\n")
             generation = session.port.generation()
-            _apply_to(session, coroutine, command)
+            _apply_to(session, coroutine, command, refusals)
             if session.port.generation() != generation:
                 session.port.write("coro: the program has run, or was changed; the others are left out\n")
                 return
             session.port.progress(f"at coroutine #{coroutine.id}")
 
 
-def _apply_to(session, coroutine, command):
+def _apply_to(session, coroutine, command, refusals):
     try:
         if coroutine.thread is not None:
             thread = port.thread_of_number(coroutine.thread.number)
@@ -148,11 +151,13 @@ def _apply_to(session, coroutine, command):
                 gdb.execute(command)
         elif coroutine.has_saved_registers:
             port.go_to_home(coroutine)
-            guard.install()
             with selection.temporary(port.selection_of(coroutine)):
                 selection.frame_at(level_of_user(session, coroutine)).select()
                 gdb.execute(command)
         else:
             raise CommandError(f"it is `{coroutine.state}`, and has no stack to show")
     except (gdb.error, CommandError) as error:
+        if refusals:
+            # The others would be refused as well.
+            raise CommandError(refusals[0]) from None
         session.port.write(f"{error}\n")

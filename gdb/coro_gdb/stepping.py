@@ -49,6 +49,7 @@ def register():
 
 def next_(session, arguments):
     """`coro next`"""
+    guard.refuse_in_apply("coro next")
     for _ in range(_count(arguments)):
         if not _run(session, _target(with_lines=True)):
             return
@@ -56,6 +57,7 @@ def next_(session, arguments):
 
 def step(session, arguments):
     """`coro step`"""
+    guard.refuse_in_apply("coro step")
     for _ in range(_count(arguments)):
         target = _target(with_lines=True)
         command = "continue" if target.is_selected else "step"
@@ -65,6 +67,7 @@ def step(session, arguments):
 
 def finish(session, arguments):
     """`coro finish`"""
+    guard.refuse_in_apply("coro finish")
     if arguments.strip():
         raise CommandError("`coro finish` takes no argument")
     _run(session, _target(with_lines=False))

@@ -206,6 +206,8 @@ fn threads_that_run_on() {
         "coro select locker",
         "coro next",
         "coro apply all -- bt 1",
+        "coro gcore",
+        "coro select .",
     ];
     let said = coro(&options, &commands);
     for list in ["coro list", "coro list -limit 100"] {
@@ -219,9 +221,35 @@ fn threads_that_run_on() {
     has(&said, "coro select reader", &["[coroutine #4 'reader', parked, on thread 1]"]);
     // Now nobody stands.
     for command in ["coro bt locker", "coro select locker"] {
-        has(&said, command, &["coro: all threads run (non-stop mode): `interrupt` stops one"]);
+        has(&said, command, &["coro: all threads run: `interrupt` stops one"]);
     }
-    has(&said, "coro next", &["coro: the selected thread runs: `interrupt` stops it"]);
+    for command in ["coro next", "coro select ."] {
+        has(&said, command, &["coro: the selected thread runs: `interrupt` stops it"]);
+    }
+    assert_eq!(
+        said.block("coro apply all -- bt 1").trim(),
+        "coro: all threads run: `interrupt` stops one, and a coroutine can be shown there"
+    );
+    has(&said, "coro gcore", &["coro: a core is of a program that stands: `interrupt -a` stops its threads"]);
+}
+
+/// In the background, with all threads: what memory tells is told, and what it doesn't isn't.
+#[test]
+fn program_that_runs_in_the_background() {
+    let debuggee = Debuggee::seen(Profile::Debug, "threads");
+    let stacks =
+        ["coro bt reader", "coro select reader", "coro select .", "coro next", "coro apply all -- bt 1"];
+    let commands = [&["continue&", "coro list", "coro why locker", "coro gcore x"][..], &stacks].concat();
+    let said = coro(&debuggee.attach(), &commands);
+    for command in ["coro list", "coro why locker"] {
+        has(&said, command, &["coro: all threads run: what is shown may change while it is read"]);
+    }
+    assert!(row(said.block("coro list"), "reader").contains("read fd "), "{said}");
+    has(&said, "coro gcore x", &["coro: the program runs: `interrupt` stops it"]);
+    for command in stacks {
+        has(&said, command, &["coro: the program runs: `interrupt` stops it\n"]);
+        assert!(said.block(command).lines().count() <= 3, "{said}");
+    }
 }
 
 /// Whether GDB ends or detaches, with a coroutine selected or after a step: the program runs on.

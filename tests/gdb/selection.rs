@@ -276,6 +276,50 @@ fn selected_one_is_meant_where_none_is_named() {
     assert!(said.block(wrong[1]).starts_with("coro: there is no filter `-bogus`; there are "), "{said}");
 }
 
+/// `frame N` takes the numbers of `coro bt`, where its coroutine is the selected one.
+#[test]
+fn frames_have_the_same_numbers_in_both_backtraces() {
+    let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
+    let commands =
+        ["coro bt reader", "coro select reader", "coro bt", "coro bt -raw", "bt", "coro bt locker"];
+    let said = coro(&debuggee.attach(), &commands);
+    let number = |command: &str, function: &str| {
+        let line =
+            said.block(command).lines().find(|line| line.contains(function)).expect("it has that frame");
+        line.trim_start_matches('#').split(' ').next().expect("a number").parse::<usize>().expect("a number")
+    };
+    for function in ["::switch", "read_request", "entry::run"] {
+        let shown = number("bt", function);
+        assert_eq!([number("coro bt", function), number("coro bt -raw", function)], [shown; 2], "{said}");
+        assert_eq!(number("coro bt reader", function), shown - 1, "by itself it begins with 0: {said}");
+    }
+    assert_eq!(number("coro bt locker", "::switch"), 0, "another one's: {said}");
+}
+
+/// It would be the thread that runs on, and the next coroutine would be looked for in another stop.
+#[test]
+fn what_runs_the_program_is_refused_in_several_coroutines() {
+    let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
+    let refused = ["next", "stepi", "continue&", "kill", "detach", "coro next", "coro step", "coro finish"];
+    let commands: Vec<String> =
+        refused.iter().map(|name| format!("coro apply io reader locker -- {name}")).collect();
+    let nested = ["coro apply reader -- coro apply locker -- next"];
+    let after = ["coro list", "coro select reader", "coro apply locker -- frame function want", "bt 1"];
+    let all: Vec<&str> = commands.iter().map(String::as_str).chain(nested).chain(after).collect();
+    let said = coro(&debuggee.attach(), &all);
+    for (name, command) in refused.iter().zip(&commands) {
+        let sentence = format!("coro: `coro apply` doesn't run the program or end it, as `{name}` would: ");
+        let name = name.trim_end_matches('&');
+        let sentence = sentence.replace("continue&", name);
+        let block = said.block(command);
+        assert_eq!(block.matches(&sentence).count(), 1, "once, for all of them: {block}");
+        assert!(!block.contains("locker") && !block.contains("no longer selected"), "{block}");
+    }
+    has(&said, nested[0], &["coroutine #6 'locker', parked:", "as `next` would"]);
+    has(&said, "coro list", &["7 coroutines: 6 parked, 1 running"]);
+    has(&said, "bt 1", &["#1  ", "switch"]);
+}
+
 /// In an editor the frames that aren't the thread's would be taken for it: MI shows them unfiltered.
 #[test]
 fn selecting_is_refused_where_an_editor_drives() {

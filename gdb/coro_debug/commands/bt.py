@@ -42,7 +42,7 @@ def lines(port, coroutine, limit=LIMIT, is_full=False, is_raw=False):
     if coroutine.state == "exited":
         return ["it has ended: there is nothing on its stack any more"]
     found = backtrace.take(port, coroutine, lambda frame: frame_lines(port, frame, is_full, is_raw), limit,
-                           is_exact=is_full, is_raw=is_raw)
+                           is_exact=is_full, is_raw=is_raw, first=port.first_level(coroutine))
     if coroutine.has_stack is False and not port.is_live():
         return ["its stack is not in this core: `coro gcore` makes one with the stacks, as the kernel does"]
     return found.lines or ["its stack can't be unwound"]
