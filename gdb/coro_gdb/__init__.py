@@ -8,7 +8,7 @@
     unwinder   how it is shown
     guard      that nobody takes it for the thread's own
     frames     how `bt` shows coroutines
-    commands   the shared commands, as GDB's own
+    commands   the shared commands, as GDB's own; completion: what TAB offers
     select     coro select, coro apply
     gcore      coro gcore
     breaks     coro break

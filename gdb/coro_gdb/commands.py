@@ -14,9 +14,8 @@ from coro_debug import command
 from coro_debug.port import CommandError
 from coro_debug.session import guarded
 
-from . import sessions
+from . import completion, sessions
 
-_COMPLETED_IDS = 200
 HELP_WIDTH = 100
 
 
@@ -50,6 +49,7 @@ class CoroCommand(gdb.Command):
         summary, rest = _first_sentence(text)
         self.__doc__ = f"{summary}\nUsage: {usage}" + (f"\n\n{rest}" if rest else "")
         self._run, self._repeats = run, repeats
+        self._name = name
         self._options = list(dict.fromkeys(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", f"{usage}\n{text}")))
         _names.append(name)
         super().__init__(f"coro {name}", kind)
@@ -61,7 +61,7 @@ class CoroCommand(gdb.Command):
 
     def complete(self, text, word):
         try:
-            return _completions(text, word, self._options)
+            return completion.of(self._name, self._options, text, word)
         except Exception:  # completion is no place for messages
             return []
 
@@ -84,7 +84,8 @@ class Alias(gdb.Command):
 
 def run(action):
     """Does what a command does; whatever goes wrong is a line for the user."""
-    sessions.session().port.start()
+    port = sessions.session().port
+    port.start()
     try:
         return guarded(action)
     except CommandError as error:
@@ -102,6 +103,8 @@ def run(action):
             f"coro: these scripts failed with {type(error).__name__}: {error}; `set python print-stack full` "
             "and the same command once more show where"
         ) from None
+    finally:
+        port.end()
 
 
 #: Then nothing can be read, whatever else is wrong.
@@ -156,43 +159,3 @@ def _wrapped(paragraph):
         return paragraph
     return textwrap.fill(paragraph, HELP_WIDTH, break_long_words=False, break_on_hyphens=False)
 
-
-# Completion.
-
-
-def _completions(text, word, options):
-    """What can follow. `word` is the end of `text` that GDB would replace; it breaks words at `-`, too."""
-    last = re.search(r"\S*$", text)[0]
-    before = text[: len(text) - len(last)].split()
-    candidates = _values_of(before[-1] if before else "") or [
-        *options,
-        *(_ids() if not last.startswith("-") else []),
-    ]
-    cut = len(last) - len(word)
-    return [candidate[cut:] for candidate in candidates if candidate.startswith(last)]
-
-
-def _values_of(option):
-    """The values that an option takes, if they can be told."""
-    registry = next(iter(sessions.session().registries(is_quiet=True)), None)
-    if registry is None:
-        return []
-    layout = registry.layout
-    return {
-        "-state": lambda: [name for name in layout.states.values() if name != "free"] + ["switching", "lost"],
-        "-wait": lambda: ["io", "fd", *(name for name in layout.wait_reasons.values() if name != "none")],
-        "-kind": lambda: list(layout.kinds.values()),
-        "-sort": lambda: ["age", "stack", "id"],
-        "-worker": lambda: [str(worker.number) for worker in registry.workers],
-        "-name": lambda: sorted(
-            {coroutine.name for coroutine in registry.coroutines()[:_COMPLETED_IDS]} - {""}
-        ),
-    }.get(option, list)()
-
-
-def _ids():
-    registry = next(iter(sessions.session().registries(is_quiet=True)), None)
-    if registry is None:
-        return []
-    coroutines = registry.coroutines()[:_COMPLETED_IDS]
-    return ["all", *(str(coroutine.id) for coroutine in coroutines)]

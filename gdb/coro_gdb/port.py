@@ -282,6 +282,10 @@ class GdbPort(port.Port):
         self._has_told_of_running = False
         self._started = time.monotonic()
 
+    def end(self):
+        """It has ended. What is asked between commands, for a completion, is not spoken of."""
+        self._started = None
+
     def progress(self, text):
         # Ctrl-C comes as a KeyboardInterrupt wherever Python runs.
         if once.is_abandoned():

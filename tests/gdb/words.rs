@@ -51,6 +51,13 @@ fn completion_knows_commands_filters_ids_and_names() {
         "complete coro list -name l",
         "complete coro bt ",
         "complete coro skip ",
+        "complete coro apply ",
+        "complete coro break s",
+        "complete coro break seen::tw",
+        "complete coro break seen::want -id ",
+        "complete coro why jo",
+        "complete coro dump tests/gd",
+        "complete coro next ",
     ];
     let said = coro(&debuggee.attach(), &commands);
     has(
@@ -62,7 +69,17 @@ fn completion_knows_commands_filters_ids_and_names() {
     has(&said, commands[2], &["coro list -state parked\n"]);
     has(&said, commands[3], &["coro list -wait accept\n"]);
     has(&said, commands[4], &["coro list -name locker\n"]);
-    has(&said, commands[5], &["coro bt 4\n", "coro bt -full\n"]);
+    has(&said, commands[5], &["coro bt 4\n", "coro bt -full\n", "coro bt reader\n"]);
+    // What a command doesn't take isn't offered.
+    assert!(!said.block(commands[5]).contains("all"), "{said}");
+    assert_eq!(said.block(commands[6]), "coro skip off\ncoro skip on\n");
+    has(&said, commands[7], &["coro apply all\n", "coro apply -older\n", "coro apply reader\n"]);
+    assert_eq!(said.block(commands[8]), "coro break spawn\n");
+    has(&said, commands[9], &["coro break seen::twice"]);
+    has(&said, commands[10], &["coro break seen::want -id 4\n"]);
+    assert_eq!(said.block(commands[11]), "coro why joiner\n");
+    has(&said, commands[12], &["coro dump tests/gdb"]);
+    assert_eq!(said.block(commands[13]), "");
 }
 
 /// Handles, ids, locks and channels are shown by what they are of.

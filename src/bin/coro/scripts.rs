@@ -74,6 +74,7 @@ pub(crate) const ALL: &[(&str, &str)] = scripts![
     "gdb/coro_gdb/breaks.py",
     "gdb/coro_gdb/commands.py",
     "gdb/coro_gdb/compat.py",
+    "gdb/coro_gdb/completion.py",
     "gdb/coro_gdb/frames.py",
     "gdb/coro_gdb/functions.py",
     "gdb/coro_gdb/gcore.py",
