@@ -7,6 +7,12 @@ from . import options
 from .commands import list as list_
 from .port import CommandError
 
+#: It would be one thread that runs, and the next coroutine would be looked for in another stop.
+RUNS_NOTHING = (
+    "`coro apply` doesn't run the program or end it, as `{}` would: `coro select ID` selects one coroutine, and `coro "
+    "next`, `coro step` and `coro finish` go on with it"
+)
+
 
 def split(arguments):
     """(words that say which, the command) of `coro apply`: at `--`, or behind the last ID."""

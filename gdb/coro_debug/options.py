@@ -95,7 +95,7 @@ def parse(arguments, switches=(), takes_rest=False, takes=ALL):
     """The options of a command line, text or words. `takes`: the filters and other options with a value that the
     command takes; `switches`: those without, as `-full`; `takes_rest`: ids or other words as well."""
     words = command.split(arguments) if isinstance(arguments, str) else list(arguments)
-    options = Options()
+    options, given = Options(), set()
     while words:
         word = words.pop(0)
         if word in switches or word.replace("--", "-", 1) in switches:
@@ -104,6 +104,9 @@ def parse(arguments, switches=(), takes_rest=False, takes=ALL):
             name = word.replace("--", "-", 1)
             if name not in takes:
                 raise CommandError(_refusal(name, switches, takes))
+            if name in given:
+                raise CommandError(f"`{name}` is given twice: one of each kind is taken")
+            given.add(name)
             _take(options, name, words)
         elif takes_rest:
             options.rest.append(word)

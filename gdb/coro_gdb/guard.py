@@ -18,6 +18,8 @@ import re
 
 import gdb
 
+from coro_debug import chosen
+
 from . import compat, selection, sessions, skip
 
 #: Commands that run the program, or end it.
@@ -111,13 +113,9 @@ def applying():
 
 
 def refuse_in_apply(name):
-    """Raises, if a command that runs the program is given in each of several coroutines: it would be the thread that
-    runs, and not the coroutine, and the next one would be looked for in another stop."""
+    """Raises, if a command that runs the program is given in each of several coroutines."""
     if _applying:
-        refusal = (
-            f"`coro apply` doesn't run the program or end it, as `{name}` would: `coro select ID` selects one coroutine, "
-            "and `coro next`, `coro step` and `coro finish` go on with it"
-        )
+        refusal = chosen.RUNS_NOTHING.format(name)
         _applying[-1].append(refusal)
         raise gdb.GdbError(f"coro: {refusal}")
 

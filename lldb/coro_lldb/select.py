@@ -24,6 +24,13 @@ Which ones: all, or their IDs, or the filters of `coro list`. A failure is a lin
   coro apply 4 7 -- frame variable
   coro apply -wait io -limit 10 -- p request"""
 
+#: LLDB's commands that run the program, or end it, as it resolves them; of ours it leaves `coro` out then.
+RUNNERS = (
+    "thread step-in", "thread step-inst", "thread step-inst-over", "thread step-out", "thread step-over",
+    "thread step-scripted", "thread continue", "thread until", "thread return", "process attach", "process connect",
+    "process continue", "process detach", "process kill", "process launch", "process load", "process signal",
+)
+OWN_RUNNERS = ("next", "step", "finish", "_regexp-jump")
 #: The first frame of the user's is looked for among so many.
 MOST_FRAMES = 500
 
@@ -42,7 +49,8 @@ def select(session, arguments):
     coroutine = session.coroutine(words[0] if words else ".")
     thread = enter(session, coroutine)
     plugged.of(session.port.process).crowd.pinned[thread.GetThreadID()] = None
-    session.port.write(f"[{title(coroutine)}, thread {thread.GetIndexID()}]\n")
+    of_thread = "" if coroutine.is_running else f", thread {thread.GetIndexID()}"
+    session.port.write(f"[{title(coroutine)}{of_thread}]\n")
     session.port.write(said_by_lldb(session.port.process, "frame select"))
 
 
@@ -76,6 +84,8 @@ def apply(session, arguments):
     """`coro apply`"""
     which, command = chosen.split(arguments)
     port = session.port
+    if _runs_program(port.process, command):
+        raise CommandError(chosen.RUNS_NOTHING.format(command))
     with keeping_selection(port.process):
         for coroutine in chosen.coroutines(session, which):
             port.write(f"\n{title(coroutine)}:\n")
@@ -89,6 +99,15 @@ def apply(session, arguments):
                 port.write("coro: the program has run; the others are left out\n")
                 return
             port.progress(f"at coroutine #{coroutine.id}")
+
+
+def _runs_program(process, line):
+    """Whether a command is one that runs the program or ends it, under whichever abbreviation."""
+    result = lldb.SBCommandReturnObject()
+    interpreter = process.GetTarget().GetDebugger().GetCommandInterpreter()
+    interpreter.ResolveCommand(line, result)
+    words = ((result.GetOutput() if result.Succeeded() else "") or "").split()
+    return " ".join(words[:2]) in RUNNERS or words[:1] in [[name] for name in OWN_RUNNERS]
 
 
 def said_by_lldb(process, line):

@@ -45,6 +45,12 @@ fn errors_are_one_sentence() {
         ("coro apply all --", "there is no command behind `--`"),
         ("coro next 5", "`coro next` takes nothing"),
         ("coro finish 5", "`coro finish` takes nothing"),
+        ("coro list -state parked -state ready", "`-state` is given twice"),
+        ("coro thread 7", "there is no worker 7; there is worker 0"),
+        ("coro apply 4 5 -- next", "`coro apply` doesn't run the program or end it, as `next` would"),
+        ("coro apply 4 5 -- c", "as `c` would: "),
+        ("coro apply 4 5 -- coro fin", "as `coro fin` would: "),
+        ("coro apply 4 5 -- kill", "as `kill` would: "),
         ("coro why", "error: coro: "),
     ];
     let said = coro(&debuggee.attach(), &commands.map(|(command, _)| command));

@@ -216,7 +216,7 @@ class OneOfThem(unittest.TestCase):
             ("why", "wants one"),
             ("bt 1 2", "one coroutine"),
             ("group foo", "bt, spawn, wait"),
-            ("thread 7", "no worker 7; there are 0"),
+            ("thread 7", "no worker 7; there is worker 0"),
             ("dump", "one file name"),
             ("bt", "runs no coroutine"),
         ):

@@ -27,8 +27,9 @@ def run(session, arguments):
         number = options_.number("coro thread", options.rest[0])
         workers = [worker for worker in workers if worker.number == number]
         if not workers:
-            raise CommandError(f"there is no worker {number}; there are "
-                               + (", ".join(str(worker.number) for worker in registry.workers) or "none"))
+            numbers = [str(worker.number) for worker in registry.workers]
+            there = f"there {'is' if len(numbers) == 1 else 'are'} worker{'s' * (len(numbers) > 1)} {', '.join(numbers)}"
+            raise CommandError(f"there is no worker {number}" + (f"; {there}" if numbers else ": the runtime has ended"))
     states, readiest, running = survey(registry)
     for worker in workers:
         for label, value in facts(registry, worker, states, readiest, running):
