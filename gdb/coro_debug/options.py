@@ -103,7 +103,7 @@ def parse(arguments, switches=(), takes_rest=False, takes=ALL):
         elif word.startswith("-") and len(word) > 1:
             name = word.replace("--", "-", 1)
             if name not in takes:
-                raise CommandError(_refusal(name, switches, takes))
+                raise CommandError(_refusal(word, switches, takes))
             if name in given:
                 raise CommandError(f"`{name}` is given twice: one of each kind is taken")
             given.add(name)

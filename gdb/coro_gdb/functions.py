@@ -13,7 +13,8 @@ from . import selection, sessions
 
 
 class Current(gdb.Function):
-    """The id of the coroutine that is selected, or else that the selected thread runs; 0: none.
+    """The id of the coroutine that is selected, or else that the selected thread runs; 0: none, or it stands on another
+    stack, as signal handlers may.
 
     $coro() is for conditions: `break f if $coro() == 42`. $coro(RECORD) is the id of the coroutine whose
     record lies at an address, which is how the runtime hands a coroutine to the functions it calls at

@@ -136,6 +136,10 @@ def _who_of(selected):
     """The coroutine that is meant: the selected one, or the one that the thread runs."""
     if selected is None:
         who = sessions.running_here()
+        session = sessions.session()
+        if who is None and any(session.selected(registry) for registry in session.registries(is_quiet=True)):
+            raise CommandError("the selected thread stands on another stack than the coroutine's, as signal handlers do: "
+                               "GDB's own commands step it there")
         if who is None:
             raise CommandError("the selected thread runs no coroutine: GDB's own commands step it")
         return who

@@ -181,6 +181,25 @@ fn stepping_needs_a_coroutine() {
     has(&said, "coro finish", &["the selected thread runs no coroutine: GDB's own commands step it"]);
 }
 
+/// A handler on an alternate stack: who runs is known, and isn't stepped there.
+#[test]
+fn handler_on_a_stack_of_its_own_is_not_stepped() {
+    let commands = [
+        "handle SIGSEGV nostop noprint pass",
+        "break coro::debug::crash::handler::on_fault",
+        "run",
+        "coro info",
+        "coro bt",
+        "coro next",
+        "kill",
+    ];
+    let options = ["--args", env!("CARGO_BIN_EXE_main"), "overflow", "recursion"];
+    let said = coro(&options, &commands);
+    has(&said, "coro info", &["coroutine     #4 'overflow', user", "running on thread 1"]);
+    has(&said, "coro bt", &["handler::on_fault", "overflow::recurse", " more rounds of this frame"]);
+    has(&said, "coro next", &["coro: the selected thread stands on another stack than the coroutine's"]);
+}
+
 /// A function that calls itself comes to the same lines, and returns to the same place, further in.
 #[test]
 fn recursion_is_stepped_over() {
