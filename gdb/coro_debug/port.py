@@ -10,6 +10,9 @@ program.
 OTHER_EXECUTABLE = (
     "this executable is not the {}'s, or another build of it: functions, lines and variables are wrong or missing"
 )
+#: Where a core has zeros in a stack's place.
+STACK_IS_MISSING = "its stack is not in this core: `coro gcore` makes one with the stacks, as the kernel does"
+IS_A_CORE = "this is a core, which can't go on"
 
 
 class CommandError(Exception):

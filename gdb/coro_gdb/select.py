@@ -3,7 +3,7 @@
 import gdb
 
 from coro_debug import chosen, options
-from coro_debug.port import CommandError
+from coro_debug.port import STACK_IS_MISSING, CommandError
 
 from . import commands, compat, guard, port, selection, stack
 
@@ -59,6 +59,8 @@ def select(session, arguments):
         return
     if not coroutine.has_saved_registers:
         raise CommandError(f"the coroutine #{coroutine.id} is `{coroutine.state}`: it has no stack to show")
+    if coroutine.has_stack is False and not session.port.is_live():
+        raise CommandError(STACK_IS_MISSING)
     guard.install()
     enter(coroutine)
     session.port.write(f"[{_title(coroutine)}, on thread {gdb.selected_thread().num}]\n")
@@ -149,6 +151,8 @@ def _apply_to(session, coroutine, command, refusals):
             with selection.temporary(None):
                 gdb.newest_frame().select()
                 gdb.execute(command)
+        elif coroutine.has_stack is False and not session.port.is_live():
+            raise CommandError(STACK_IS_MISSING)
         elif coroutine.has_saved_registers:
             port.go_to_home(coroutine)
             with selection.temporary(port.selection_of(coroutine)):

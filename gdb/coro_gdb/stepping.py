@@ -11,7 +11,7 @@ import re
 
 import gdb
 
-from coro_debug.port import CommandError
+from coro_debug.port import IS_A_CORE, CommandError
 
 from . import commands, functions, guard, selection, sessions, skip, stack
 
@@ -75,7 +75,9 @@ def finish(session, arguments):
 
 def _target(with_lines):
     thread = gdb.selected_thread()
-    if thread is None or not sessions.session().port.is_live():
+    if thread is not None and not sessions.session().port.is_live():
+        raise CommandError(IS_A_CORE)
+    if thread is None:
         raise CommandError("the program doesn't run: there is nothing to step")
     if thread.is_running():
         raise CommandError("the selected thread runs: `interrupt` stops it")

@@ -5,7 +5,7 @@ import contextlib
 import lldb
 
 from coro_debug import chosen, text, waits
-from coro_debug.port import CommandError
+from coro_debug.port import STACK_IS_MISSING, CommandError
 
 from . import commands, plugged
 
@@ -57,6 +57,8 @@ def select(session, arguments):
 def enter(session, coroutine):
     """Selects a coroutine's thread, and its frame; the thread."""
     port = session.port
+    if coroutine.has_stack is False and not port.is_live():
+        raise CommandError(STACK_IS_MISSING)
     thread = port.thread_of(coroutine)
     if not port.process.SetSelectedThread(thread):
         raise CommandError(f"LLDB does not select thread {thread.GetIndexID()}")

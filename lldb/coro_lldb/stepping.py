@@ -5,7 +5,7 @@ stands in the middle of a switch, where there are no lines to step by; there, an
 LLDB's `finish`, of the function that the frame has called in which you stand.
 """
 
-from coro_debug.port import CommandError
+from coro_debug.port import IS_A_CORE, CommandError
 
 from . import commands, select
 
@@ -50,7 +50,7 @@ def _runner(name, line):
             raise CommandError(f"`coro {name}` takes nothing, and not `{arguments.strip()}`: `coro select ID` selects "
                                "a coroutine")
         if not session.port.is_live():
-            raise CommandError("this is a core, which can't go on")
+            raise CommandError(IS_A_CORE)
         coroutine = session.current()
         if line is None:
             _finish(session, coroutine)

@@ -253,14 +253,17 @@ fn core_that_gdb_makes() {
             // What is missing is said, and zeros are no registers.
             let missing =
                 "\ncoro: the stacks of 5 coroutines are not in this core: `coro gcore` makes one with them";
-            let more = coro(
-                &["-c".as_ref(), path.as_os_str(), file.as_os_str()],
-                &["coro list", "coro group", "coro bt reader", "coro info reader"],
-            );
+            let asked = ["coro list", "coro group", "coro bt reader", "coro info reader"];
+            let wanted = ["coro select reader", "coro apply reader io -- bt 1", "coro next"];
+            let more =
+                coro(&["-c".as_ref(), path.as_os_str(), file.as_os_str()], &[&asked[..], &wanted].concat());
             has(&more, "coro list", &[missing]);
             has(&more, "coro group", &[missing]);
             has(&more, "coro bt reader", &["\nits stack is not in this core: `coro gcore` makes one"]);
             has(&more, "coro info reader", &["registers     not to be had: its stack is not in this core"]);
+            has(&more, wanted[0], &["coro: its stack is not in this core: "]);
+            has(&more, wanted[1], &["'reader', parked:\nits stack is not in this core: ", "epoll"]);
+            has(&more, wanted[2], &["coro: this is a core, which can't go on\n"]);
         }
         fs::remove_dir_all(folder).expect("a folder just made can be removed");
     }

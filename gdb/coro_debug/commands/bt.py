@@ -3,7 +3,7 @@
 from .. import backtrace, text, waits
 from .. import options as options_
 from ..command import command
-from ..port import CommandError
+from ..port import STACK_IS_MISSING, CommandError
 from ..rendering import frame_lines
 
 #: Frames that are shown unless another limit is asked for: most of them the innermost ones.
@@ -44,5 +44,5 @@ def lines(port, coroutine, limit=LIMIT, is_full=False, is_raw=False):
     found = backtrace.take(port, coroutine, lambda frame: frame_lines(port, frame, is_full, is_raw), limit,
                            is_exact=is_full, is_raw=is_raw, first=port.first_level(coroutine))
     if coroutine.has_stack is False and not port.is_live():
-        return ["its stack is not in this core: `coro gcore` makes one with the stacks, as the kernel does"]
+        return [STACK_IS_MISSING]
     return found.lines or ["its stack can't be unwound"]
