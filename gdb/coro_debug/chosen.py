@@ -37,7 +37,7 @@ def coroutines(session, words):
     if any(word.startswith("-") for word in words):
         found = _matching(session, words)
     elif words == ["all"]:
-        found = session.registry().coroutines()
+        found = sorted(session.registry().coroutines(), key=lambda one: one.id)
     else:
         found = [session.coroutine(word) for word in words]
     if not found:

@@ -69,15 +69,25 @@ def _location_of(session, event):
     return symbol[0]
 
 
+def _is_ours(breakpoint_):
+    """Also one that was saved and read again, or that the user has made with our function."""
+    return breakpoint_.number in _ours or "$coro" in (breakpoint_.condition or "")
+
+
+def _event_of(breakpoint_):
+    location = breakpoint_.location or ""
+    return next((event for event, (function, _) in EVENTS.items() if function in location), None)
+
+
 def _at_stop(event):
     """Says who it is."""
     if not isinstance(event, gdb.BreakpointEvent):
         return
     try:
-        hit = [breakpoint_.number for breakpoint_ in event.breakpoints if breakpoint_.number in _ours]
-        if not hit:
+        hit = next((breakpoint_ for breakpoint_ in event.breakpoints if _is_ours(breakpoint_)), None)
+        if hit is None:
             return
-        kind = _ours[hit[0]]
+        kind = _ours[hit.number] if hit.number in _ours else _event_of(hit)
         write = sessions.session().port.write
         who = sessions.running_here()
         if kind is None:

@@ -60,20 +60,36 @@ def at_record(address):
     return whereabouts.at_record(sessions.maps(), address)
 
 
+#: Begins the names of the functions that say whether a coroutine's name matches; behind it the expression stands, with
+#: `_5e` for what no name may have in it: so a breakpoint that GDB has saved brings its function along.
+PREFIX = "coro_named_"
 _named = {}
 
 
 def named(expression):
     """The name of the function that says whether a coroutine's name matches; made when first asked for."""
-    if expression.pattern not in _named:
-        words = re.sub(r"\W+", "_", expression.pattern, flags=re.ASCII).strip("_") or "any"
-        name = f"coro_named_{words}"
-        if name in (other for other, _ in _named.values()):
-            name += f"_{len(_named)}"
-        _named[expression.pattern] = name, Named(name, expression)
-    return _named[expression.pattern][0]
+    letters = expression.pattern.encode("utf-8", "surrogateescape")
+    name = PREFIX + "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"_{byte:02x}" for byte in letters)
+    if name not in _named:
+        _named[name] = Named(name, expression)
+    return name
+
+
+def _breakpoint_is_there(breakpoint_):
+    """One that was read from a file, say: the functions in its condition are made."""
+    for text in re.findall(rf"\${PREFIX}(\w*)", breakpoint_.condition or "", re.ASCII):
+        letters = re.sub(r"_([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), text)
+        try:
+            named(re.compile(letters.encode("latin-1").decode("utf-8", "surrogateescape")))
+        except (re.error, RecursionError, OverflowError):
+            # Written by hand: GDB says that there is no such function.
+            pass
 
 
 def register():
     """Adds `$coro`."""
     Current()
+    for event in (gdb.events.breakpoint_created, gdb.events.breakpoint_modified):
+        event.connect(_breakpoint_is_there)
+    for breakpoint_ in gdb.breakpoints():
+        _breakpoint_is_there(breakpoint_)

@@ -1,6 +1,6 @@
 //! `coro break` and `$coro()`: a place in one coroutine only, and what happens to coroutines.
 
-use crate::support::debuggee::Debuggee;
+use crate::support::debuggee::{Debuggee, scratch};
 use crate::support::{Profile, line_of, program};
 use crate::{SEEN, coro, has};
 
@@ -33,7 +33,7 @@ fn place_stops_in_the_coroutine_that_is_meant() {
         "kill",
     ];
     let said = coro(&["--args".as_ref(), file.as_os_str(), "steps".as_ref()], &commands);
-    has(&said, "info breakpoints", &["in seen::twice", "stop only if $coro_named_two() == 1"]);
+    has(&said, "info breakpoints", &["in seen::twice", "stop only if $coro_named__5etwo_24() == 1"]);
     has(&said, "run", &["Breakpoint 1, seen::twice (round=1, who=2)", "coro: in coroutine #5 'two'"]);
     has(&said, "print who", &["= 2"]);
     has(&said, "print $coro()", &["= 5"]);
@@ -69,7 +69,7 @@ fn spawn_exit_and_panic_stop_and_say_who() {
         has(
             &said,
             "info breakpoints",
-            &["$coro_named_ends_panics($rdi) == 1", "stop only if $coro($rdi) == 4"],
+            &["$coro_named_ends_7cpanics($rdi) == 1", "stop only if $coro($rdi) == 4"],
         );
         has(&said, "run", &["coro: coroutine #4 'ends' is spawned, by #1 'main'"]);
         has(
@@ -90,6 +90,24 @@ fn spawn_exit_and_panic_stop_and_say_who() {
             assert!(stop.contains(words), "{words}: {said}");
         }
     }
+}
+
+/// GDB saves the condition; the functions in it are made again when it is read.
+#[test]
+fn breakpoints_can_be_kept() {
+    let folder = scratch("breakpoints");
+    let file = folder.join("breakpoints");
+    let (save, read) = (format!("save breakpoints {}", file.display()), format!("source {}", file.display()));
+    let program = program("seen", Profile::Debug);
+    let options = ["--args".as_ref(), program.as_os_str(), "steps".as_ref()];
+    coro(
+        &options,
+        &["coro break spawn -name t.o", "coro break seen::twice -name ^two$ -if round == 3", &save],
+    );
+    let said = coro(&options, &[read.as_str(), "run", "continue", "kill"]);
+    has(&said, "run", &["coro: coroutine #5 'two' is spawned, by #1 'main'\n"]);
+    has(&said, "continue", &["seen::twice (round=3, who=2)", "coro: in coroutine #5 'two'\n"]);
+    std::fs::remove_dir_all(folder).expect("a folder just made can be removed");
 }
 
 /// A stripped program has no symbol to stop at: the registry has the addresses.
