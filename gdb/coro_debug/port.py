@@ -13,6 +13,7 @@ OTHER_EXECUTABLE = (
 #: Where a core has zeros in a stack's place.
 STACK_IS_MISSING = "its stack is not in this core: `coro gcore` makes one with the stacks, as the kernel does"
 IS_A_CORE = "this is a core, which can't go on"
+NEVER_RUNS = "this process is a fork, and the coroutine its parent's: here it never goes on"
 
 
 class CommandError(Exception):

@@ -11,7 +11,7 @@ import re
 
 import gdb
 
-from coro_debug.port import IS_A_CORE, CommandError
+from coro_debug.port import IS_A_CORE, NEVER_RUNS, CommandError
 
 from . import commands, functions, guard, selection, sessions, skip, stack
 
@@ -136,15 +136,17 @@ class Target:
 
 def _who_of(selected):
     """The coroutine that is meant: the selected one, or the one that the thread runs."""
+    session = sessions.session()
     if selected is None:
         who = sessions.running_here()
-        session = sessions.session()
         if who is None and any(session.selected(registry) for registry in session.registries(is_quiet=True)):
             raise CommandError("the selected thread stands on another stack than the coroutine's, as signal handlers do: "
                                "GDB's own commands step it there")
         if who is None:
             raise CommandError("the selected thread runs no coroutine: GDB's own commands step it")
         return who
+    if any(registry.is_forked for registry in session.registries(is_quiet=True)):
+        raise CommandError(NEVER_RUNS)
     who = sessions.selected_here(selected)
     if who is not None:
         return who

@@ -5,7 +5,7 @@ stands in the middle of a switch, where there are no lines to step by; there, an
 LLDB's `finish`, of the function that the frame has called in which you stand.
 """
 
-from coro_debug.port import IS_A_CORE, CommandError
+from coro_debug.port import IS_A_CORE, NEVER_RUNS, CommandError
 
 from . import commands, select
 
@@ -52,6 +52,8 @@ def _runner(name, line):
         if not session.port.is_live():
             raise CommandError(IS_A_CORE)
         coroutine = session.current()
+        if coroutine.registry.is_forked and not coroutine.is_running:
+            raise CommandError(NEVER_RUNS)
         if line is None:
             _finish(session, coroutine)
         else:

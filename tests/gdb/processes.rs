@@ -88,7 +88,16 @@ fn forked_child() {
     let child = debuggee.line();
     let said = coro(
         &["-p", &child],
-        &["coro list", "coro thread", "coro bt reader", "coro info main", "coro bt main", "bt 1"],
+        &[
+            "coro list",
+            "coro thread",
+            "coro bt reader",
+            "coro info main",
+            "coro bt main",
+            "bt 1",
+            "coro select reader",
+            "coro next",
+        ],
     );
     assert_eq!(
         fs::read_link(format!("/proc/{child}/exe")).unwrap(),
@@ -99,6 +108,12 @@ fn forked_child() {
     unsafe { libc::kill(child.parse().expect("a process id"), libc::SIGKILL) };
     let list = said.block("coro list");
     assert!(row(list, "reader").contains("parked"), "{said}");
+    // It would be waited for for ever.
+    has(
+        &said,
+        "coro next",
+        &["coro: this process is a fork, and the coroutine its parent's: here it never goes on"],
+    );
     let parent = debuggee.pid();
     let greeting = format!("7 coroutines of process {parent}, of which this is a fork: none runs here; ");
     has(&said, crate::SOURCE, &[&greeting]);

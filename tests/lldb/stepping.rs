@@ -166,3 +166,14 @@ fn ctrl_c_ends_a_next_that_comes_to_no_line() {
     assert!(line(&said, "name = '#4 reader'").contains(", parked "), "{said}");
     assert!(!said.contains("records read"), "{said}");
 }
+
+/// It would be waited for for ever.
+#[test]
+fn parked_coroutine_of_a_forks_parent_is_not_stepped() {
+    let mut debuggee = Debuggee::seen(Profile::Debug, "fork");
+    let child = debuggee.line();
+    let said = coro(&["-p", &child], &["coro select reader", "coro next", "coro finish", "kill"]);
+    for command in ["coro next", "coro finish"] {
+        has(&said, command, &["error: coro: this process is a fork, and the coroutine its parent's"]);
+    }
+}
