@@ -21,10 +21,10 @@ TRACE = "CORO_TRACEBACK"
 HELP = """\
 Coroutines of the coro runtime: list them, look at them, select them.
 
-'coro list' shows them all, 'coro bt ID' one's stack. They are threads besides: 'thread list', 'thread
-backtrace', 'frame variable', 'next' and an IDE's panes work on them as on any thread; 'coro select ID'
-selects one by its id. IDs are numbers, names that only one has, or '.' for the one that is selected or that
-the selected thread runs."""
+'coro list' shows them all, 'coro bt ID' one's stack; 'coro break' stops in one. They are threads besides:
+'thread list', 'thread backtrace', 'frame variable', 'next' and an IDE's panes work on them as on any thread;
+'coro select ID' selects one by its id. IDs are numbers, names that only one has, or '.' for the one that is
+selected or that the selected thread runs."""
 
 
 class Command:
