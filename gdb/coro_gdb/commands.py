@@ -10,7 +10,6 @@ import traceback
 
 import gdb
 
-from coro_debug import command
 from coro_debug.port import CommandError
 from coro_debug.session import guarded
 
