@@ -12,10 +12,10 @@ use std::time::Duration;
 use coro::net::{TcpListener, TcpStream};
 use coro::{spawn, yield_now};
 use fastrand::Rng;
-use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrIn};
+use nix::sys::socket::{self, Backlog};
 use pretty_assertions::assert_eq;
 
-use tcp::{ANYWHERE, connection, join_all, run};
+use tcp::{ANYWHERE, connection, dead_address, join_all, run};
 
 #[test]
 fn hundred_connections_echo_a_megabyte_each_in_chunks_of_any_size() {
@@ -155,14 +155,6 @@ fn timeout_of_zero_is_refused() {
         }
         client.set_read_timeout(Some(Duration::MAX)).unwrap();
     });
-}
-
-/// An address at which nobody listens, and nobody will as long as the socket is bound to it.
-fn dead_address() -> (OwnedFd, SocketAddr) {
-    let socket = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
-    socket::bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
-    let address: SockaddrIn = socket::getsockname(socket.as_raw_fd()).unwrap();
-    (socket, SocketAddr::from((address.ip(), address.port())))
 }
 
 #[test]

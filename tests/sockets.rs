@@ -23,7 +23,7 @@ use nix::sys::socket::{self, Backlog};
 use pretty_assertions::assert_eq;
 
 use runtimes::wait_until_parked;
-use tcp::{ANYWHERE, connection, join_all, run};
+use tcp::{ANYWHERE, connection, dead_address, join_all, run};
 
 /// A folder for Unix sockets, removed in the end.
 struct Folder(PathBuf);
@@ -86,7 +86,8 @@ fn datagrams_go_to_and_fro() {
 #[test]
 fn datagram_to_nobody_comes_back_as_an_error() {
     run(|| {
-        let gone = UdpSocket::bind(ANYWHERE).unwrap().local_addr().unwrap();
+        // Where no other test binds: the number is free again.
+        let gone = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).unwrap().local_addr().unwrap();
         let socket = UdpSocket::bind(ANYWHERE).unwrap();
         socket.connect(gone).unwrap();
         let shared = Arc::new(socket);
@@ -202,6 +203,8 @@ fn unix_connect_waits_for_a_listener_without_room() {
 
 #[test]
 fn unix_datagrams_wait_for_a_receiver_without_room() {
+    // More than there is room for: the kernel bounds their number (net.unix.max_dgram_qlen) and the sender's bytes.
+    const MANY: u16 = 2000;
     let folder = Folder::new();
     run(|| {
         let path = folder.path("datagrams");
@@ -213,24 +216,24 @@ fn unix_datagrams_wait_for_a_receiver_without_room() {
                 if is_connected {
                     sender.connect(&path).unwrap();
                 }
-                for n in 0..200_u8 {
-                    let sent = if is_connected { sender.send(&[n]) } else { sender.send_to(&[n], &path) };
-                    assert_eq!(sent.unwrap(), 1);
+                for n in 0..MANY {
+                    let bytes = n.to_be_bytes();
+                    let sent = if is_connected { sender.send(&bytes) } else { sender.send_to(&bytes, &path) };
+                    assert_eq!(sent.unwrap(), 2);
                 }
             });
-            // The receiver's queue has room for a few only.
             wait_until_parked("write", 1);
-            for n in 0..200 {
+            for n in 0..MANY {
                 let mut buffer = [0; 9];
                 let (length, peer) = receiver.recv_from(&mut buffer).unwrap();
-                assert_eq!((&buffer[..length], peer.is_unnamed()), (&[n][..], true));
+                assert_eq!((&buffer[..length], peer.is_unnamed()), (&n.to_be_bytes()[..], true));
             }
             sender.join().unwrap();
         }
         // Who can't wait for ever says so.
         let sender = UnixDatagram::unbound().unwrap();
         sender.set_write_timeout(Some(Duration::from_millis(30))).unwrap();
-        let error = (0..1000).find_map(|_| sender.send_to(b"x", &path).err()).unwrap();
+        let error = (0..MANY).find_map(|_| sender.send_to(b"x", &path).err()).unwrap();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
     });
 }
@@ -367,7 +370,7 @@ fn connect_within_a_time_leaves_some_for_each_address() {
         let _first = net::TcpStream::connect(silent_address).unwrap();
         let listener = TcpListener::bind(ANYWHERE).unwrap();
         let alive = listener.local_addr().unwrap();
-        let dead = net::TcpListener::bind(ANYWHERE).unwrap().local_addr().unwrap();
+        let (_socket, dead) = dead_address();
         let timeout = Duration::from_millis(300);
         let addresses = [silent_address, dead, alive];
         let stream = TcpStream::connect_within(&addresses[..], timeout).unwrap();
