@@ -2,8 +2,8 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{self, BufRead, BufReader, Read as _, Write as _};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,31 +11,44 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use support::Profile;
+use support::killed::Killed;
 use support::program::{line_of, program};
 
-fn start(workers: &str, how: &str) -> Child {
+fn start(workers: &str, how: &str) -> Killed {
     start_build(Profile::Release, workers, how)
 }
 
-fn start_build(profile: Profile, workers: &str, how: &str) -> Child {
+fn start_build(profile: Profile, workers: &str, how: &str) -> Killed {
     let mut hogs = Command::new(program("hogs", profile));
-    hogs.args([workers, how]).stderr(Stdio::piped()).spawn().expect("the program starts")
+    hogs.args([workers, how]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Killed(hogs.spawn().expect("the program starts"))
 }
 
 /// The line by which a hog is named, and its frames, to one that has that text. Nothing else is said.
-fn report(hogs: &mut Child, last: &str) -> (String, String) {
-    let mut said = BufReader::new(hogs.stderr.take().expect("it is piped"));
-    let (mut line, mut frames) = (String::new(), String::new());
-    said.read_line(&mut line).expect("it can be read");
-    while !frames.contains(last) {
-        assert!(said.read_line(&mut frames).expect("it can be read") > 0, "no {last}: {line}{frames}");
+fn report(profile: Profile, workers: &str, how: &str, last: &str) -> (String, String) {
+    // A hog is named once, and without frames where its thread has had no CPU for a tenth of a second.
+    for _ in 0..20 {
+        let mut hogs = start_build(profile, workers, how);
+        let mut said = BufReader::new(hogs.stderr.take().expect("it is piped"));
+        let (mut line, mut frames) = (String::new(), String::new());
+        said.read_line(&mut line).expect("it can be read");
+        // The frames were written with it; the program repeats what it is told.
+        hogs.stdin.take().expect("it is piped").write_all(b"that is all\n").expect("it is read");
+        while !frames.ends_with("that is all\n") {
+            assert!(said.read_line(&mut frames).expect("it can be read") > 0, "it ended: {line}{frames}");
+        }
+        drop(hogs);
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).expect("it can be read");
+        assert_eq!(rest, "", "nobody else is named, and nobody twice");
+        let frames = frames.trim_end_matches("that is all\n");
+        if !frames.is_empty() {
+            let at_last = frames.lines().last().is_some_and(|frame| frame.contains(last));
+            assert!(at_last, "no {last}: {line}{frames}");
+            return (line, frames.to_owned());
+        }
     }
-    hogs.kill().expect("it runs");
-    hogs.wait().expect("it was killed");
-    let mut rest = String::new();
-    while said.read_line(&mut rest).expect("it can be read") > 0 {}
-    assert_eq!(rest, "", "nobody else is named, and nobody twice");
-    (line, frames)
+    panic!("named without frames each of 20 times");
 }
 
 /// Where it computes: the function's name, with file and line, and behind it its callers'.
@@ -53,8 +66,7 @@ fn computes(frames: &str) {
 #[test]
 fn hog_is_named_with_its_spawn_site_and_its_frames() {
     for (workers, profile) in [("1", Profile::Debug), ("1", Profile::Release), ("2", Profile::Release)] {
-        let mut hogs = start_build(profile, workers, "user");
-        let (line, frames) = report(&mut hogs, "coro::scheduler::switch::start");
+        let (line, frames) = report(profile, workers, "user", "coro::scheduler::switch::start");
         computes(&frames);
         let place = format!("tests/programs/hogs.rs:{}:", line_of("tests/programs/hogs.rs", "HOG"));
         for words in ["coro: coroutine #", " 'hog', spawned at ", &place, "without a switch", "coro::offload"]
@@ -66,7 +78,7 @@ fn hog_is_named_with_its_spawn_site_and_its_frames() {
 
 #[test]
 fn main_can_be_a_hog() {
-    let (line, frames) = report(&mut start("1", "main"), " _start");
+    let (line, frames) = report(Profile::Release, "1", "main", " _start");
     computes(&frames);
     assert!(
         line.starts_with("coro: main (coroutine #")
@@ -77,7 +89,7 @@ fn main_can_be_a_hog() {
 
 #[test]
 fn main_can_be_all_that_waits() {
-    let (line, frames) = report(&mut start("1", "lone"), "coro::scheduler::switch::start");
+    let (line, frames) = report(Profile::Release, "1", "lone", "coro::scheduler::switch::start");
     computes(&frames);
     assert!(
         line.contains(" 'hog', ") && line.contains("1 other of worker 0, which has begun, and "),
@@ -87,28 +99,29 @@ fn main_can_be_all_that_waits() {
 
 #[test]
 fn program_that_handles_the_signal_is_left_alone() {
-    let mut hogs = Command::new(program("hogs", Profile::Release));
-    let output = hogs.args(["1", "handled"]).output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stderr);
+    let mut hogs = start("1", "handled");
+    let mut stderr = BufReader::new(hogs.stderr.take().expect("it is piped"));
+    let mut said = String::new();
+    stderr.read_line(&mut said).expect("it can be read");
+    // It computes until then.
+    drop(hogs.stdin.take());
+    stderr.read_to_string(&mut said).expect("it can be read");
     assert!(said.starts_with("coro: main (coroutine #") && said.lines().count() == 1, "{said}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "0 times\n");
+    assert_eq!(io::read_to_string(hogs.stdout.take().expect("it is piped")).expect("it ends"), "0 times\n");
 }
 
 #[test]
 fn who_switches_or_keeps_nobody_waiting_is_not_named() {
     for (workers, how) in [("1", "often"), ("2", "often"), ("1", "alone"), ("1", "joined")] {
-        let output = start(workers, how).wait_with_output().expect("it ends");
-        assert_eq!(
-            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
-            (Some(0), ""),
-            "{how}"
-        );
+        let mut hogs = start(workers, how);
+        let said = io::read_to_string(hogs.stderr.take().expect("it is piped")).expect("it ends");
+        assert_eq!((hogs.wait().expect("it ends").code(), &*said), (Some(0), ""), "{how}");
     }
 }
 
 #[test]
 fn stop_is_not_a_turn() {
-    let hogs = start("1", "often");
+    let mut hogs = start("1", "often");
     let process = Pid::from_raw(hogs.id().cast_signed());
     // Longer than a turn may last.
     let begin = Instant::now();
@@ -120,6 +133,5 @@ fn stop_is_not_a_turn() {
         thread::sleep(Duration::from_millis(250));
         let _ = kill(process, Signal::SIGCONT);
     }
-    let output = hogs.wait_with_output().expect("it ends");
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(io::read_to_string(hogs.stderr.take().expect("it is piped")).expect("it ends"), "");
 }

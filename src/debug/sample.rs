@@ -248,7 +248,8 @@ mod tests {
         let of_busy = |word| take(busy, word, thread);
         // Again until it is where it says that it is about to be.
         let text = loop {
-            let text = of_busy(busy.word()).expect("it computes").to_string();
+            // Nobody answers whose thread has had no CPU for so long as an answer is looked for.
+            let text = of_busy(busy.word()).map_or(String::new(), |frames| frames.to_string());
             if text.contains("::computes") {
                 break text;
             }
@@ -260,7 +261,8 @@ mod tests {
         assert!(take(sleeper, sleeper.word(), thread).is_none(), "it doesn't run");
         assert!(take(busy, busy.word(), process::thread_id()).is_none(), "not on this thread");
         assert!(take(busy, busy.word(), 0x7fff_fff0).is_none(), "there is no such thread");
-        assert!(of_busy(busy.word()).is_some(), "and it still answers");
+        // And it still answers.
+        while of_busy(busy.word()).is_none() {}
 
         IS_OVER.store(true, Relaxed);
         said.recv().unwrap();

@@ -1,15 +1,17 @@
 //! Coroutines that keep their workers from others, and some that don't: `hogs WORKERS HOW`. HOW: `user` or `main` computes
 //! until the program is killed, and `lone` does beside main alone, which sleeps; `often` computes for as long in all, but
-//! switches; `alone` computes with nobody waiting, `joined` with main waiting for its end; `handled` computes in a program
-//! that handles SIGURG, and says how often that came; the last four end by themselves after a second of computing. What is
-//! said of them goes to stderr.
+//! switches; `alone` computes with nobody waiting, `joined` with main waiting for its end; these three end by themselves after
+//! a second of computing. `handled` computes in a program that handles SIGURG, until standard input is closed, and says how
+//! often that came. What is said of them goes to stderr, and there, by another thread, what comes on standard input: whoever
+//! reads it after something that he has written knows what was said before.
 
 use std::collections::HashSet;
 use std::env;
 use std::ffi::c_int;
 use std::hint::black_box;
-use std::sync::atomic::AtomicUsize;
+use std::io::{self, BufRead as _};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,13 +20,24 @@ use coro::{Builder, CoroutineBuilder, sleep, spawn, yield_now};
 
 const LONG: Duration = Duration::from_secs(1_000_000);
 
+/// Standard input is closed.
+static IS_OVER: AtomicBool = AtomicBool::new(false);
+
 fn main() {
     let arguments: Vec<String> = env::args().collect();
     let [_, workers, how] = &arguments[..] else {
         panic!("usage: hogs WORKERS user|main|lone|often|alone|joined|handled")
     };
     let workers = workers.parse().expect("WORKERS is a number");
+    thread::spawn(repeat);
     Builder::new().workers(workers).run(|| scene(workers, how)).expect("the runtime starts");
+}
+
+fn repeat() {
+    for line in io::stdin().lock().lines() {
+        eprintln!("{}", line.expect("it can be read"));
+    }
+    IS_OVER.store(true, Relaxed);
 }
 
 fn scene(workers: usize, how: &str) {
@@ -60,7 +73,9 @@ fn scene(workers: usize, how: &str) {
             }
             // SAFETY: the handler stores to an atomic.
             unsafe { libc::signal(libc::SIGURG, count as *const () as usize) };
-            compute_for(Duration::from_secs(1));
+            while !IS_OVER.load(Relaxed) {
+                compute_for(Duration::from_millis(1));
+            }
             println!("{} times", COUNT.load(Relaxed));
         }
         "often" => {

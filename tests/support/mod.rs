@@ -5,7 +5,9 @@
 //! - [`debuggee`]: a process to be looked at, and cores of it
 //! - [`debugger`]: one run of GDB or LLDB, each command's output by itself
 //! - [`backtrace`]: what a debugger printed, as frames; and whether they are those that were expected
+//! - [`events`]: which threads wait for events
 //! - [`image`]: the memory of another process, or of a core
+//! - [`killed`]: a child that doesn't outlive its test
 //! - [`page`]: a page of the documentation whose sessions are what the debugger says
 //! - [`parked`]: a process in which every coroutine waits
 //! - [`primitives`]: how debuggers show locks, channels and the like
@@ -23,7 +25,9 @@ pub(crate) mod backtrace;
 pub(crate) mod crash;
 pub(crate) mod debuggee;
 pub(crate) mod debugger;
+pub(crate) mod events;
 pub(crate) mod image;
+pub(crate) mod killed;
 pub(crate) mod objects;
 pub(crate) mod page;
 pub(crate) mod parked;
