@@ -9,6 +9,8 @@ use std::thread;
 static THREAD: AtomicU32 = AtomicU32::new(0);
 
 fn main() {
+    // SAFETY: changes nothing but who may attach to us.
+    unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY) };
     coro::run(|| {
         let offloading = coro::CoroutineBuilder::new().name("offloading").spawn(wait_for_work);
         let polling = coro::CoroutineBuilder::new().name("polling").spawn(|| coro::wait(pending::<()>()));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
@@ -13,6 +14,18 @@ pub(crate) struct Debuggee {
     child: Child,
     output: BufReader<ChildStdout>,
     folder: Option<PathBuf>,
+}
+
+/// Lets a command be attached to by who is not its parent, where the kernel asks (Yama). That is the process's, whatever
+/// program it runs then.
+pub(crate) fn may_be_traced(command: &mut Command) -> &mut Command {
+    let allow = || {
+        // SAFETY: changes nothing but who may attach. Kernels without Yama refuse it.
+        unsafe { libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY) };
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes one system call.
+    unsafe { command.pre_exec(allow) }
 }
 
 impl Debuggee {
@@ -29,6 +42,7 @@ impl Debuggee {
     }
 
     pub(crate) fn start_unheard(command: &mut Command) -> Debuggee {
+        may_be_traced(command);
         // The monitor would be one more thread in all that is said.
         let mut child = command
             .env("CORO_MONITOR", "off")
