@@ -1,13 +1,22 @@
 //! A program that asks itself for a dump of its coroutines, by SIGQUIT: `quitting idle`, or `quitting hogs WORKERS`. It lives
 //! on, and says `survived`; tests/quit.rs knows what is to be written.
 
+#[path = "../support/events.rs"]
+mod events;
+
 use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use coro::{Builder, CoroutineBuilder};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use events::waits_for_events;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -19,32 +28,42 @@ fn main() {
     println!("survived");
 }
 
-/// Asks itself for a dump while its worker sleeps, again and again, until one has come before the worker's next heartbeat.
+/// Asks itself for a dump while its worker sleeps, again and again, until the worker has woken before its next heartbeat. That is
+/// a second after the last one; how long the dump takes then, which symbols are looked up for, is another matter.
 fn idle() {
     let answers = Answers::caught();
     Builder::new()
         .dump_on_quit()
         .run(|| {
-            let _sleeper =
-                CoroutineBuilder::new().name("sleeper").spawn(|| coro::sleep(std::time::Duration::MAX));
+            let _sleeper = CoroutineBuilder::new().name("sleeper").spawn(|| coro::sleep(Duration::MAX));
             let beats = || coro::stats().unwrap().heartbeats;
-            let dumped_at_once = (0..20).any(|_| {
+            let has_woken_at_once = (0..20).any(|_| {
                 let before = beats();
+                while beats() == before {
+                    coro::sleep(Duration::from_millis(1));
+                }
                 let answers = answers.clone();
                 let (tell, told) = coro::sync::channel(1);
                 // The worker has nothing to do until this one has read the answer.
                 let asker = thread::spawn(move || {
-                    wait_until_workers_sleep(1);
+                    while !worker_sleeps() {
+                        thread::yield_now();
+                    }
+                    let asked = Instant::now();
                     // To this thread: it would end the worker's wait by itself.
                     send(libc::SIGQUIT);
+                    while worker_sleeps() && !answers.are_there() {
+                        thread::yield_now();
+                    }
+                    let slept_on = asked.elapsed();
                     answers.read_one();
-                    tell.send(()).unwrap();
+                    tell.send(slept_on).unwrap();
                 });
-                told.recv().unwrap();
+                let slept_on = told.recv().unwrap();
                 asker.join().unwrap();
-                beats() == before
+                slept_on < Duration::from_millis(500)
             });
-            assert!(dumped_at_once, "each of 20 dumps came with a heartbeat");
+            assert!(has_woken_at_once, "each of 20 dumps came with a heartbeat");
         })
         .unwrap();
     pass_on_the_rest(&answers);
@@ -112,6 +131,11 @@ impl Answers {
         }
     }
 
+    /// Whether there is something to read.
+    fn are_there(&self) -> bool {
+        poll(&mut [PollFd::new(self.read.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).unwrap() > 0
+    }
+
     /// Waits for a dump. Its writer writes it at once.
     fn read_one(&self) {
         let mut text = String::new();
@@ -132,16 +156,9 @@ fn pass_on_the_rest(answers: &Answers) {
     std::io::copy(&mut &*answers.read, &mut &*answers.original).unwrap();
 }
 
-/// Waits until so many threads of the process wait for events.
-fn wait_until_workers_sleep(count: usize) {
-    let waits_for_events = |thread: fs::DirEntry| {
-        let syscall = fs::read_to_string(thread.path().join("syscall")).unwrap_or_default();
-        syscall.split(' ').next() == Some(&libc::SYS_epoll_pwait2.to_string())
-    };
-    let threads = || fs::read_dir("/proc/self/task").unwrap().filter_map(Result::ok);
-    while threads().map(waits_for_events).filter(|waits| *waits).count() < count {
-        thread::yield_now();
-    }
+/// Whether the one worker waits for events: it is the process's first thread.
+fn worker_sleeps() -> bool {
+    waits_for_events(Path::new("/proc/self")).unwrap()
 }
 
 /// To this very thread.

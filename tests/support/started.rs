@@ -3,12 +3,14 @@
 //! A program in the background is attached to when it has come to rest.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 
+use super::debuggee::may_be_traced;
+use super::events::waits_for_events;
+use super::killed::Killed;
 use super::{Profile, program};
 
 /// The debugger's options, and the programs to which it is attached: `debugger` is how its line begins, `main` where
@@ -36,7 +38,7 @@ fn keep_inherited_descriptors() {
 }
 
 /// Killed in the end.
-pub(crate) struct Started(Child);
+pub(crate) struct Started(Killed);
 
 impl Started {
     /// The program of a line like `./main park 20 &`, when it waits for events, or, in vain, computes for ever.
@@ -45,7 +47,8 @@ impl Started {
         keep_inherited_descriptors();
         let mut words = line.strip_suffix(" &").expect("it runs in the background").split(' ');
         let path = path_of(words.next().expect("there is a program"), main);
-        let mut child = Command::new(&path)
+        let mut command = Command::new(&path);
+        let child = may_be_traced(&mut command)
             .env("CORO_MONITOR", "off")
             .args(words)
             .stdin(Stdio::null())
@@ -53,14 +56,15 @@ impl Started {
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("{} does not start: {error}", path.display()));
-        let mut output = child.stdout.take().expect("a pipe was asked for");
+        let mut started = Started(Killed(child));
+        let mut output = started.0.stdout.take().expect("a pipe was asked for");
         // It says something when it is where it is to be looked at, and goes on talking for a moment.
         let mut first = [0];
         output.read_exact(&mut first).expect("it says something");
         thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-        let started = Started(child);
         if !line.contains("hang") {
-            while !started.waits_for_events() {
+            let folder = PathBuf::from(format!("/proc/{}", started.pid()));
+            while !waits_for_events(&folder).expect("it lives") {
                 thread::yield_now();
             }
         }
@@ -69,18 +73,6 @@ impl Started {
 
     pub(crate) fn pid(&self) -> String {
         self.0.id().to_string()
-    }
-
-    fn waits_for_events(&self) -> bool {
-        let syscall = fs::read_to_string(format!("/proc/{}/syscall", self.0.id())).expect("it lives");
-        syscall.split(' ').next() == Some(&libc::SYS_epoll_pwait2.to_string())
-    }
-}
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
