@@ -10,6 +10,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
 use support::debuggee::Debuggee;
+use support::killed::Killed;
 use support::program::{line_of, program};
 use support::{Profile, Transcript, gdb_with, lldb_with};
 
@@ -226,11 +227,9 @@ fn gdb_and_lldb_tell_the_same_of_a_core_of_a_stripped_program() {
 /// One has a lock, and waits for a scope's members, who want it.
 #[test]
 fn a_circle_through_a_scope_is_noticed_and_found() {
-    let mut child = Command::new(program("lifetimes", Profile::Debug))
-        .arg("circle")
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+    let mut circle = Command::new(program("lifetimes", Profile::Debug));
+    circle.arg("circle").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = Killed(circle.spawn().expect("the program starts"));
     let said = BufReader::new(child.stderr.take().expect("it is piped"));
     let said: Vec<String> = said.lines().take(4).map(|line| line.expect("it can be read")).collect();
     let scope = place("CIRCLE");
@@ -247,8 +246,7 @@ fn a_circle_through_a_scope_is_noticed_and_found() {
         let commands = [&*load[which], "coro deadlock", "coro why keeper"];
         if which == 0 { gdb_with(&options, &commands) } else { lldb_with(&options, &commands) }
     });
-    child.kill().expect("it is stuck");
-    child.wait().expect("it was killed");
+    drop(child);
     assert!(are_like(&said, &expected), "{said:#?}");
     for by in [gdb, lldb] {
         let circle: Vec<&str> = by.block("coro deadlock").lines().take(3).collect();

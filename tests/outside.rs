@@ -96,7 +96,9 @@ fn cancelled_caller_leaves_the_job_behind_and_its_values_are_dropped_once() {
         while dropped.load(SeqCst) < 2 {
             sleep(SHORT);
         }
-        assert!(timeout(SHORT, || offload(|| thread::sleep(SHORT * 10))).is_err());
+        let (go_on, wait_here) = mpsc::channel::<()>();
+        assert!(timeout(SHORT, || offload(move || wait_here.recv())).is_err());
+        drop(go_on);
     });
 }
 
@@ -359,7 +361,8 @@ fn child_process_is_waited_for_while_others_run() {
         for (code, waiting) in (0..).zip(waiting) {
             assert_eq!(waiting.join().unwrap(), Some(code));
         }
-        let mut stubborn = shell("exec sleep 1000");
+        // Standard input is open until the child is dropped, also by a failure.
+        let mut stubborn = shell("read line");
         let late = stubborn.wait_timeout(SHORT).unwrap_err();
         assert!(
             late.kind() == std::io::ErrorKind::TimedOut

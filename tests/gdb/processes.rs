@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use crate::support::debuggee::{Debuggee, scratch};
+use crate::support::killed::Killed;
 use crate::support::{Profile, program};
 use crate::{coro, has, row};
 
@@ -21,7 +22,7 @@ fn two_runtimes_in_one_process() {
         fs::copy(&library, &copy).unwrap_or_else(|error| panic!("{}: {error}", library.display()));
         copy
     });
-    let debuggee = Debuggee::start(Command::new(&host).env("CORO_MONITOR", "off").args(&copies));
+    let debuggee = Debuggee::start(Command::new(&host).args(&copies)).asleep();
     let commands = [
         "coro list -kind user",
         "coro list -kind user -runtime 2",
@@ -104,8 +105,6 @@ fn forked_child() {
         program("seen", Profile::Debug),
         "it lives on"
     );
-    // SAFETY: sends a signal to a process that our own child has made, and that nobody else waits for.
-    unsafe { libc::kill(child.parse().expect("a process id"), libc::SIGKILL) };
     let list = said.block("coro list");
     assert!(row(list, "reader").contains("parked"), "{said}");
     // It would be waited for for ever.
@@ -130,7 +129,7 @@ fn forked_child() {
 #[test]
 fn remote_program() {
     let file = program("seen", Profile::Debug);
-    let mut server = Command::new("gdbserver")
+    let server = Command::new("gdbserver")
         .env("CORO_MONITOR", "off")
         .args(["--once", "127.0.0.1:0"])
         .arg(&file)
@@ -140,6 +139,7 @@ fn remote_program() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("gdbserver does not start ({error}): tests/install.sh installs it"));
+    let mut server = Killed(server);
     let mut lines = BufReader::new(server.stderr.take().expect("a pipe was asked for")).lines();
     let port = loop {
         let line = lines.next().expect("it says where it listens").expect("a pipe can be read");
@@ -164,7 +164,7 @@ fn remote_program() {
         "kill",
     ];
     let said = coro(&[file], &commands);
-    server.wait().expect("the child is ours to wait for");
+    drop(server);
     has(&said, "coro list", &["no runtime of this program has started yet"]);
     let reader = row(said.block("coro list -kind user"), "reader");
     // The clock of this machine says nothing of that one's.
@@ -176,7 +176,7 @@ fn remote_program() {
 #[test]
 fn remote_stripped_program() {
     let debuggee = Debuggee::seen(Profile::Stripped, "parked").asleep();
-    let mut server = Command::new("gdbserver")
+    let server = Command::new("gdbserver")
         .env("CORO_MONITOR", "off")
         .args(["--once", "--attach", "127.0.0.1:0", &debuggee.pid()])
         .stdin(Stdio::null())
@@ -184,6 +184,7 @@ fn remote_stripped_program() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("gdbserver does not start ({error}): tests/install.sh installs it"));
+    let mut server = Killed(server);
     let mut lines = BufReader::new(server.stderr.take().expect("a pipe was asked for")).lines();
     let port = loop {
         let line = lines.next().expect("it says where it listens").expect("a pipe can be read");
@@ -195,7 +196,7 @@ fn remote_stripped_program() {
     // Without a file: GDB fetches it, or has none, as the settings are.
     let commands = ["set sysroot /nowhere", connect.as_str(), "coro list", "coro bt reader", "detach"];
     let said = coro(&["-ex", "echo"], &commands);
-    server.wait().expect("the child is ours to wait for");
+    drop(server);
     assert!(row(said.block("coro list"), "reader").contains("read fd "), "{said}");
     has(&said, "coro bt reader", &["coroutine #4 'reader', parked"]);
 }

@@ -1,10 +1,11 @@
 //! Help, greeting, errors, values of the runtime's types, a stack that overflows, and that a program goes on undisturbed.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::support::debuggee::Debuggee;
+use crate::support::debuggee::{Debuggee, may_be_traced};
+use crate::support::killed::Killed;
 use crate::support::{Profile, line_of, lldb_going_on, program};
 use crate::{IMPORT, RELAY, SEEN, coro, has, line};
 
@@ -69,11 +70,12 @@ fn errors_are_one_sentence() {
 /// A program without a runtime, and one whose runtime has not started.
 #[test]
 fn program_without_coroutines_is_left_alone() {
-    let mut child = Command::new("sleep").arg("1000").spawn().expect("there is a program `sleep`");
+    let mut sleep = Command::new("sleep");
+    may_be_traced(sleep.arg("1000").stdout(Stdio::null()));
+    let child = Killed(sleep.spawn().expect("there is a program `sleep`"));
     let options = ["-p".to_owned(), child.id().to_string()];
     let said = coro(&options, &["coro list", "thread list", "coro threads"]);
-    child.kill().expect("our child can be killed");
-    child.wait().expect("the child is ours to wait for");
+    drop(child);
     for command in ["coro list", "coro threads"] {
         has(&said, command, &["error: coro: this program has no coro runtime"]);
     }

@@ -10,9 +10,13 @@
 //!
 //! Prints `parked` when it is where it is to be looked at; the fork, then, its child's number.
 
+#[path = "../support/events.rs"]
+mod events;
+
 use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
@@ -21,6 +25,8 @@ use std::{env, io, thread};
 use coro::net::TcpStream;
 use coro::sync::{Mutex, channel};
 use coro::{Builder, CoroutineBuilder, JoinHandle};
+
+use events::waits_for_events;
 
 const FOR_EVER: Duration = Duration::MAX;
 
@@ -37,12 +43,14 @@ fn main() {
     let workers = env::args().nth(2).map_or(1, |count| count.parse().expect("WORKERS is a number"));
     let builder = Builder::new().max_coroutines(64).workers(workers);
     match mode.as_str() {
-        "parked" => builder.run(|| park_all(|| ())),
-        "fork" => builder.run(|| park_all(fork)),
-        "threads" => builder.run(|| {
-            thread::spawn(compute);
-            park_all(|| ());
+        "parked" => builder.run(|| park_all(say_parked)),
+        "fork" => builder.run(|| {
+            park_all(|| {
+                say_parked();
+                fork();
+            });
         }),
+        "threads" => builder.run(|| park_all(|| _ = thread::spawn(compute))),
         "steps" if workers > 1 => builder.run(take_turns_on_each),
         "steps" => builder.run(take_turns),
         "panics" => builder.run(end_in_all_ways),
@@ -71,9 +79,12 @@ fn park_all(then: impl FnOnce()) {
     while WAITING.load(Ordering::Relaxed) < 4 || how_many_wait() < 4 {
         coro::yield_now();
     }
-    println!("parked");
     then();
     see_all(&reader, &locker, &joiner, &sender, &receiver, &drained);
+}
+
+fn say_parked() {
+    println!("parked");
 }
 
 /// Of the four.
@@ -164,11 +175,16 @@ fn connection() -> (TcpStream, net::TcpStream) {
     (TcpStream::from_std(listener.accept().unwrap().0).unwrap(), peer)
 }
 
-/// The child has a copy of all coroutines, and runs none of them.
+/// The child has a copy of all coroutines, and runs none of them. It dies with its parent.
 fn fork() {
-    // SAFETY: the child calls nothing but `pause`.
+    // SAFETY: the child calls nothing but `prctl` and `pause`.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        // SAFETY: changes nothing but what becomes of this process, and who may attach to it, too.
+        unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            libc::prctl(libc::PR_SET_PTRACER, libc::PR_SET_PTRACER_ANY);
+        }
         loop {
             // SAFETY: waits for a signal.
             unsafe { libc::pause() };
@@ -178,7 +194,12 @@ fn fork() {
     io::stdout().flush().unwrap();
 }
 
+/// Says that all wait, when main does as well, and computes.
 fn compute() {
+    while !waits_for_events(Path::new("/proc/self")).unwrap() {
+        thread::yield_now();
+    }
+    say_parked();
     let mut number = 1_u64;
     loop {
         number = black_box(number.wrapping_mul(3));
