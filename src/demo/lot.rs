@@ -14,7 +14,7 @@ use std::net::{self, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// At most so many wait for a connection, and as many for data, for room, and for an answer: they take file
 /// descriptors.
@@ -25,6 +25,8 @@ const AT_ONCE: usize = 100;
 const LEAST: usize = 8 << 10;
 /// A small send buffer is soon full. The kernel makes it twice that.
 const SEND_BUFFER: usize = 4096;
+/// For so long at most the last acknowledgements are waited for: what the peer has dropped, for want of room, has none.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The parked coroutines, and what wakes them.
 pub(super) struct Lot {
@@ -40,6 +42,8 @@ pub(super) struct Lot {
     senders: Vec<Sender<usize>>,
     doors: Vec<SocketAddr>,
     lines: Vec<TcpStream>,
+    /// Of those who wait for room.
+    full: Vec<Arc<TcpStream>>,
     /// Listeners that don't answer, each with the connection that fills it.
     deaf: Vec<(net::TcpListener, net::TcpStream)>,
 }
@@ -57,6 +61,7 @@ impl Lot {
             senders: Vec::new(),
             doors: Vec::new(),
             lines: Vec::new(),
+            full: Vec::new(),
             deaf: Vec::new(),
         }
     }
@@ -74,6 +79,15 @@ impl Lot {
     pub(super) fn wait_until_parked(&self) {
         while self.parked.load(Ordering::Relaxed) < self.n {
             coro::yield_now();
+        }
+    }
+
+    /// Waits until those who wait for room do so for good. Peers acknowledge late, by 40 ms, what they have taken; then there is
+    /// room once more, and in what somebody looks at, these few would have waited for less long than the others.
+    pub(super) fn wait_until_full(&self) {
+        let start = Instant::now();
+        while !self.full.iter().all(|stream| is_full(stream)) && start.elapsed() < LAST_WORDS {
+            coro::sleep(Duration::from_millis(1));
         }
     }
 
@@ -142,7 +156,9 @@ impl Lot {
                     self.spawn(way, move || park::wait_in_read(stream))?;
                 } else {
                     fill(&stream).map_err(problem)?;
-                    self.spawn(way, move || park::wait_in_write(stream))?;
+                    let stream = Arc::new(stream);
+                    self.full.push(stream.clone());
+                    self.spawn(way, move || park::wait_in_write(&stream))?;
                 }
             }
             self.doors.push(address);
@@ -203,6 +219,19 @@ fn fill(stream: &TcpStream) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Whether no more is taken, and none of what was taken is on its way: who gets no acknowledgement gets no room.
+fn is_full(stream: &TcpStream) -> bool {
+    let bytes = |request| {
+        let mut bytes = 0;
+        // SAFETY: the kernel writes a number of that type.
+        let result = unsafe { libc::ioctl(stream.as_raw_fd(), request, &raw mut bytes) };
+        (result == 0).then_some::<libc::c_int>(bytes)
+    };
+    let (unsent, unacknowledged) = (bytes(libc::SIOCOUTQNSD), bytes(libc::TIOCOUTQ));
+    let room = poll(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO);
+    unsent == unacknowledged && room == Ok(0)
 }
 
 /// A listener that doesn't answer: it has room for one connection that waits to be accepted, and has that one.

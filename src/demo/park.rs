@@ -57,6 +57,7 @@ pub(super) fn run(options: &cli::Park) -> Result<(), Problem> {
         lot.wait_until_parked();
         let elapsed = start.elapsed();
         let bytes = resident_bytes().saturating_sub(before);
+        lot.wait_until_full();
         if options.yielding {
             keep_two_yielding()?;
         }
@@ -101,7 +102,7 @@ pub(super) fn wait_in_read(mut stream: TcpStream) {
 
 /// To a peer who doesn't read.
 #[inline(never)]
-pub(super) fn wait_in_write(mut stream: TcpStream) {
+pub(super) fn wait_in_write(mut stream: &TcpStream) {
     let line = [b'x'; 64];
     let mut bytes = 0;
     while let Ok(count) = stream.write(&line) {
