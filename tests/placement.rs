@@ -20,7 +20,7 @@ fn with_workers<T>(count: usize, main: impl FnOnce() -> T) -> T {
 
 #[test]
 fn ten_thousand_that_are_spawned_one_by_one_are_spread() {
-    // As a server's accepted connections: each is spawned after the last has begun, and waits then.
+    // As a server's accepted connections: they come one by one, and each waits when it has begun.
     let by_thread = with_workers(2, || {
         let (report, reports) = channel(16);
         for _ in 0..10_000 {

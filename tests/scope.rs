@@ -154,23 +154,29 @@ fn cancelling_a_scopes_parent_cancels_the_children_and_still_waits_for_them() {
 fn timeout_around_a_scope_cancels_the_children_and_still_waits_for_them() {
     everywhere(|| {
         for is_body_waiting in [false, true] {
-            let ended = AtomicU32::new(0);
-            let elapsed = timeout(SHORT, || {
-                scope(|scope| {
-                    for _ in 0..3 {
-                        scope.spawn(|| {
-                            assert!(catch_unwind(|| sleep(LONG)).is_err());
-                            shield(|| sleep(SHORT));
-                            ended.fetch_add(1, SeqCst)
-                        });
-                    }
-                    if is_body_waiting {
-                        sleep(LONG);
-                    }
-                })
-            });
-            assert!(elapsed.unwrap_err().scope().is_some());
-            assert_eq!(ended.into_inner(), 3);
+            // Who has not begun when the time is over never does: again, until all have.
+            let mut begun = 0;
+            while begun < 3 {
+                let (begins, ends) = (AtomicU32::new(0), AtomicU32::new(0));
+                let elapsed = timeout(SHORT, || {
+                    scope(|scope| {
+                        for _ in 0..3 {
+                            scope.spawn(|| {
+                                begins.fetch_add(1, SeqCst);
+                                assert!(catch_unwind(|| sleep(LONG)).is_err());
+                                shield(|| sleep(SHORT));
+                                ends.fetch_add(1, SeqCst)
+                            });
+                        }
+                        if is_body_waiting {
+                            sleep(LONG);
+                        }
+                    })
+                });
+                assert!(elapsed.unwrap_err().scope().is_some());
+                begun = begins.into_inner();
+                assert_eq!(ends.into_inner(), begun);
+            }
         }
     });
 }

@@ -208,11 +208,13 @@ fn nobody_waits_for_long_while_another_locks_again_and_again() {
         let greedy = {
             let (lock, begun, over) = (lock.clone(), begun.clone(), over.clone());
             spawn(move || {
-                begun.store(1, Relaxed);
                 let mut rounds = 0_u64;
                 while over.load(Relaxed) == 0 {
                     let _guard = lock.lock().unwrap();
                     rounds += 1;
+                    if rounds == 21 {
+                        begun.store(1, Relaxed);
+                    }
                 }
                 rounds
             })
