@@ -232,7 +232,9 @@ fn kernel_core_of_a_stripped_build() {
 fn kernel_core_without_the_executable() {
     let folder = scratch("gone");
     let file = folder.join("seen");
-    fs::copy(program("seen", Profile::Stripped), &file).expect("a program can be copied");
+    // By another process: a child that is forked here meanwhile would hold the file open for writing, and it couldn't be run.
+    let copied = Command::new("cp").arg(program("seen", Profile::Stripped)).arg(&file).status();
+    assert!(copied.expect("there is a program `cp`").success());
     let core = Debuggee::where_cores_go(&file, &["parked"], &[]).asleep().kernel_core();
     fs::remove_dir_all(folder).expect("a folder just made can be removed");
     check(&["-c".as_ref(), core.path.as_os_str()], Tells::Nothing);

@@ -127,11 +127,11 @@ fn signal_handler_is_walked_into_what_it_interrupted() {
     crate::run(|| {
         let interrupted = crate::spawn(|| {
             let handler = handle as extern "C" fn(c_int);
-            // SAFETY: the handler may allocate, because the signal comes from `raise`.
+            // SAFETY: the handler may allocate, because the signal comes from `raise`. Nobody else in this program uses it.
             unsafe {
-                libc::signal(libc::SIGURG, handler as *const () as libc::sighandler_t);
-                libc::raise(libc::SIGURG);
-                libc::signal(libc::SIGURG, libc::SIG_DFL);
+                libc::signal(libc::SIGWINCH, handler as *const () as libc::sighandler_t);
+                libc::raise(libc::SIGWINCH);
+                libc::signal(libc::SIGWINCH, libc::SIG_DFL);
             }
             SEEN.get()
         });
