@@ -57,6 +57,12 @@ const LISTENER: u32 = Role::Listener as u32;
 #[test]
 fn both_ends_of_a_connection_and_the_listener_are_told() {
     for at in [ANYWHERE, "[::1]:0"] {
+        // Containers often have no address of version 6.
+        let errno = net::TcpListener::bind(at).err().and_then(|error| error.raw_os_error());
+        if let (Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT), "[::1]:0") = (errno, at) {
+            println!("there is no {at} here: it is left out");
+            continue;
+        }
         crate::run(|| {
             let me = own_id();
             let listener = TcpListener::bind(at).unwrap();

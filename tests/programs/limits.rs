@@ -157,6 +157,7 @@ fn exhaust() {
 
 /// As many coroutines as there can be; then what else a process needs mappings for still works.
 fn fill() {
+    leave_mappings(60_000);
     let result = builder(None).run(|| {
         let mut crowd = Crowd::new();
         crowd.grow(1);
@@ -167,6 +168,31 @@ fn fill() {
         crowd.grow(1);
     });
     println!("ended: {result:?}");
+}
+
+/// Uses up all mappings that the kernel gives a process but for so many: some distributions give a million, and each redzone
+/// costs a stack besides.
+fn leave_mappings(count: usize) {
+    let most: usize = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
+    let used = most.saturating_sub(count);
+    // SAFETY: a mapping of its own, which nobody reads.
+    let start = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            used * PAGE,
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    assert!(used == 0 || start != libc::MAP_FAILED);
+    // Every second page is a mapping, and so is what lies between.
+    for page in (1..used).step_by(2) {
+        // SAFETY: in the mapping above, of which nothing is read or written.
+        let result = unsafe { libc::mprotect(start.wrapping_byte_add(page * PAGE), PAGE, libc::PROT_READ) };
+        assert_eq!(result, 0);
+    }
 }
 
 fn deny_while_running(call: &str) {
