@@ -194,11 +194,13 @@ fn masked_word(word: &str) -> String {
     {
         return format!("SIZE/{size}");
     }
-    // A time of the monotonic clock, as LLDB shows the wait's deadline.
-    if let Some((before, time)) = masked.split_once("Some(") {
-        let after = time.trim_start_matches(|c: char| c.is_ascii_digit());
-        if time.len() - after.len() >= 10 {
-            masked = format!("{before}Some(NUMBER{after}");
+    // A time of the monotonic clock, as LLDB shows the wait's deadline; and an address that is a number to the debugger.
+    for start in ["Some(", "object="] {
+        if let Some((before, number)) = masked.split_once(start) {
+            let after = number.trim_start_matches(|c: char| c.is_ascii_digit());
+            if number.len() - after.len() >= 10 {
+                masked = format!("{before}{start}NUMBER{after}");
+            }
         }
     }
     let bare = masked.trim_matches(|c: char| "(){}[],;:>".contains(c));
@@ -258,6 +260,7 @@ fn what_differs_from_run_to_run_is_compared_as_such() {
     same("frame #0: 0x000055555561dc87 f", "frame #0: 0x000055555561dbb7 f");
     assert_ne!(masked("f (object=94486490671176, n=1)"), masked("f (object=94486490671176, n=2)"));
     same("(deadline=Some(40476525937430)) at a.rs:1", "(deadline=Some(940948027611)) at a.rs:1");
+    same("(object=94486490671176, list=0x10084fa490", "(object=9387458442656, list=0x10084fa490");
     assert_ne!(masked("deadline=Some(4047)"), masked("deadline=Some(9409)"));
     assert_ne!(masked("#12 'a'"), masked("#13 'a'"));
     assert_ne!(masked("fd 7"), masked("fd 8"));
