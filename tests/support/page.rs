@@ -179,7 +179,7 @@ fn masked_word(word: &str) -> String {
         rest = &rest[at + 2 + digits..];
     }
     masked.push_str(rest);
-    // Behind the hexadecimal ones: those may begin with a dozen decimal digits.
+    // Behind the hexadecimal ones: those may begin with ten decimal digits.
     let mut masked = without_long_numbers(&masked);
     for start in ["127.0.0.1:", "socket:["] {
         if let Some((before, after)) = masked.split_once(start) {
@@ -194,15 +194,6 @@ fn masked_word(word: &str) -> String {
     {
         return format!("SIZE/{size}");
     }
-    // A time of the monotonic clock, as LLDB shows the wait's deadline; and an address that is a number to the debugger.
-    for start in ["Some(", "object="] {
-        if let Some((before, number)) = masked.split_once(start) {
-            let after = number.trim_start_matches(|c: char| c.is_ascii_digit());
-            if number.len() - after.len() >= 10 {
-                masked = format!("{before}{start}NUMBER{after}");
-            }
-        }
-    }
     let bare = masked.trim_matches(|c: char| "(){}[],;:>".contains(c));
     let is_number = !bare.is_empty() && bare.chars().all(|c| c.is_ascii_digit() || c == '.');
     // Small whole numbers are ids, lines and counts, which have to be right.
@@ -213,14 +204,14 @@ fn masked_word(word: &str) -> String {
     masked
 }
 
-/// Decimal numbers of a dozen digits and more, which are addresses and moments, as one and the same.
+/// Decimal numbers of ten digits and more, which are addresses and moments of the monotonic clock, as one and the same.
 fn without_long_numbers(word: &str) -> String {
     let mut shown = String::new();
     let mut rest = word;
     while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
         let digits = rest[at..].chars().take_while(char::is_ascii_digit).count();
         shown.push_str(&rest[..at]);
-        shown.push_str(if digits >= 12 { "NUMBER" } else { &rest[at..at + digits] });
+        shown.push_str(if digits >= 10 { "NUMBER" } else { &rest[at..at + digits] });
         rest = &rest[at + digits..];
     }
     shown + rest
