@@ -13,8 +13,9 @@ from . import group, list as list_
 def run(session, arguments):
     """coro dump [--json] FILE
 
-    Writes a snapshot of all coroutines to a file, or with `-` in its place to where commands print. It has the list
-    and the backtraces as text, or all that is known as JSON, whose form stands in gdb/coro_debug/snapshot.py.
+    Writes a snapshot of all coroutines to a file, or with `-` in its place to where commands print. It has
+    the list and the backtraces as text, or all that is known as JSON, whose form stands in
+    gdb/coro_debug/snapshot.py.
     """
     options = options_.parse(arguments, switches=("-json",), takes_rest=True, takes=options_.FEW)
     if len(options.rest) != 1:
