@@ -19,7 +19,7 @@ use crate::coroutine::current;
 use crate::error::Error;
 use crate::reactor::source::Direction;
 use crate::registry::descriptors::Address;
-use crate::scheduler::worker;
+use crate::scheduler::{park, worker};
 use crate::sync::select::{self, Token};
 
 /// See the module.
@@ -27,7 +27,7 @@ use crate::sync::select::{self, Token};
 pub(crate) struct Telltale<T: Told> {
     registered: Registered<T>,
     reason: WaitReason,
-    /// It can't be watched: the operation itself will say why.
+    /// It could not be watched: the operation itself will say why. Told once, since the next attempt may succeed.
     is_refused: AtomicBool,
 }
 
@@ -36,7 +36,8 @@ impl<T: Told> Telltale<T> {
         Telltale { registered: Registered::new(inner, None), reason, is_refused: AtomicBool::new(false) }
     }
 
-    /// Looks until there is something, and waits in between.
+    /// Looks until there is something, and waits in between. What is there is taken at once, whether the descriptor has told of
+    /// it yet or not: so who found it there in `select!` doesn't wait for it.
     ///
     /// # Errors
     /// `TimedOut`; what the look fails with; outside a runtime, where it would have to wait.
@@ -45,6 +46,10 @@ impl<T: Told> Telltale<T> {
         timeout: Option<Duration>,
         mut look: impl FnMut() -> io::Result<Option<R>>,
     ) -> io::Result<R> {
+        park::spend();
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
         let operation = Operation { direction: Direction::Read, reason: self.reason, timeout };
         self.registered.run(operation, |_| look()?.ok_or_else(|| io::ErrorKind::WouldBlock.into()))
     }
@@ -59,7 +64,7 @@ impl<T: Told> Telltale<T> {
         let source = self.registered.source();
         // Before the look: what is told of after it is another tick.
         let seen = source.seen();
-        let is_there = self.is_refused.load(Relaxed) || look();
+        let is_there = self.is_refused.swap(false, Relaxed) || look();
         if !is_there {
             source.drained(Direction::Read, seen);
         }
@@ -111,3 +116,30 @@ macro_rules! told_as_other {
 }
 
 told_as_other!(OwnedFd, BorrowedFd<'static>);
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::scheduler::park::Wait;
+
+    #[test]
+    fn refusal_to_be_watched_is_told_once() {
+        crate::run(|| {
+            // A file is what epoll doesn't watch.
+            let file = OwnedFd::from(File::open("/proc/self/exe").unwrap());
+            let telltale = Telltale::new(file, WaitReason::Signal);
+            for _ in 0..2 {
+                assert!(!telltale.is_ready(|| false));
+                let wait = Wait::open(WaitReason::Select, 0).unwrap();
+                assert!(!telltale.enlist(&Token(wait.waiter(), None)), "it can't be watched");
+                drop(wait);
+                assert!(telltale.is_ready(|| false), "the operation is to say why");
+            }
+            assert!(!telltale.is_ready(|| false), "another one may be let in");
+            assert!(telltale.wait::<()>(None, || Ok(None)).is_err());
+        })
+        .unwrap();
+    }
+}

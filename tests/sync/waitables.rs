@@ -95,6 +95,26 @@ fn listener_by_reference_is_an_arm_and_a_cancel_leaves_it_as_it_was() {
     });
 }
 
+/// Also what io has not told of yet: under backtracking it doesn't, as long as somebody is ready.
+#[test]
+fn what_was_found_in_a_select_is_taken_without_a_wait() {
+    under_both(|| {
+        let mut signals = signal::listen(&[libc::SIGCONT]).unwrap();
+        let mut child = shell("read line; exit 7");
+        assert!(!select! { wait(signals) => true, wait(child) => true, _ => false });
+        raise(libc::SIGCONT);
+        drop(child.as_std_mut().stdin.take());
+        while !select! { wait(child) => true, _ => false } {
+            thread::sleep(Duration::from_millis(1));
+        }
+        select! { wait(signals) => (), _ => panic!("it has come") }
+        let before = coro::stats().unwrap().switches;
+        assert_eq!(signals.wait().unwrap(), libc::SIGCONT);
+        assert_eq!(child.wait_timeout(Duration::ZERO).unwrap().code(), Some(7));
+        assert_eq!(coro::stats().unwrap().switches, before, "nobody else had a turn");
+    });
+}
+
 /// Whose runtime has ended is watched by the next one.
 #[test]
 fn listener_outlives_the_runtime_in_which_it_was_waited_for() {
