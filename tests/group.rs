@@ -15,7 +15,7 @@ use coro::{
 };
 use pretty_assertions::assert_eq;
 
-use runtimes::{Counted, everywhere, wait_until_parked};
+use runtimes::{Counted, everywhere, under_both, wait_until_parked};
 
 const SHORT: Duration = Duration::from_millis(2);
 const LONG: Duration = Duration::from_secs(1_000_000);
@@ -288,6 +288,43 @@ fn set_that_is_dropped_cancels_who_has_not_ended() {
         }
         drop(set);
         while dropped.load(SeqCst) < 4 {
+            yield_now();
+        }
+    });
+}
+
+/// A destructor during a panic can't wait: each that is left is told of once, and let go.
+#[test]
+fn loop_over_a_set_in_a_destructor_during_a_panic_ends() {
+    struct Drains(JoinSet<()>, Arc<AtomicUsize>);
+    impl Drop for Drains {
+        fn drop(&mut self) {
+            while let Some(result) = self.0.join_next() {
+                let error = result.unwrap_err();
+                assert!(!error.is_cancelled() && !error.is_panic(), "{error}");
+                self.1.fetch_add(1, SeqCst);
+            }
+            assert!(self.0.is_empty());
+        }
+    }
+    under_both(|| {
+        let (told, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (counts, values) = (told.clone(), dropped.clone());
+        let panics = spawn(move || {
+            let mut drains = Drains(JoinSet::new(), counts);
+            for _ in 0..3 {
+                let value = Counted(values.clone());
+                drains.0.spawn(move || {
+                    let _value = value;
+                    sleep(LONG);
+                });
+            }
+            panic!("planned");
+        });
+        assert!(panics.join().unwrap_err().is_panic());
+        assert_eq!(told.load(SeqCst), 3);
+        // Dropped with the set, and so cancelled.
+        while dropped.load(SeqCst) < 3 {
             yield_now();
         }
     });

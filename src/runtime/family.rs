@@ -184,12 +184,6 @@ impl Family {
         members.vacant.push(place);
     }
 
-    /// How many members there are, those whose ends nobody has taken among them.
-    pub(super) fn len_with_ends(&self) -> usize {
-        let members = self.lock();
-        members.count() + members.ended.len()
-    }
-
     /// Cancels all who are members now.
     pub(super) fn cancel(&self) {
         // Collected first: who is woken on this worker is only queued, but the lock isn't needed for it.

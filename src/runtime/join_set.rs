@@ -45,6 +45,8 @@ pub struct JoinSet<T> {
     family: Arc<Family>,
     /// By the members' places, which nobody else gets before the end was taken.
     handles: Vec<Option<JoinHandle<T>>>,
+    /// How many of them there are.
+    count: usize,
 }
 
 impl<T> JoinSet<T> {
@@ -52,7 +54,7 @@ impl<T> JoinSet<T> {
     #[track_caller]
     pub fn new() -> JoinSet<T> {
         let family = Family::that_keeps_ends(FamilyKind::Group, Location::caller());
-        JoinSet { family, handles: Vec::new() }
+        JoinSet { family, handles: Vec::new(), count: 0 }
     }
 
     /// Waits until the next one has ended, and takes its result; `None` if there is none whose result was not taken.
@@ -60,7 +62,8 @@ impl<T> JoinSet<T> {
     /// An end of this wait by a cancel or a [`timeout`](crate::timeout) takes nothing.
     ///
     /// # Errors
-    /// As [`JoinHandle::join`]; that it had to wait in a destructor during a panic is an error, too.
+    /// As [`JoinHandle::join`]; that it had to wait in a destructor during a panic is an error, too: one of the coroutines is
+    /// let go then, so that a loop over all of them ends. It is cancelled with the others when the set is dropped.
     pub fn join_next(&mut self) -> Option<std::result::Result<T, JoinError>> {
         self.join_next_until(None)
     }
@@ -84,7 +87,10 @@ impl<T> JoinSet<T> {
             match self.family.wait_for_end(deadline) {
                 Ok(Woken::Event) => {}
                 Ok(Woken::Deadline) => return self.try_join_next(),
-                Err(error) => return Some(Err(JoinError::not_waited(error))),
+                Err(error) => {
+                    self.let_one_go();
+                    return Some(Err(JoinError::not_waited(error)));
+                }
             }
         }
     }
@@ -99,9 +105,23 @@ impl<T> JoinSet<T> {
 
     /// The next one that has ended, whose `join` doesn't wait: who leaves a family has its result in its place.
     fn take_ended(&mut self) -> Option<JoinHandle<T>> {
-        let place = self.family.take_end()?;
-        let handle = self.handles.get_mut(place).and_then(Option::take);
-        Some(handle.expect("who has ended was spawned, and its end is taken once"))
+        loop {
+            let place = self.family.take_end()?;
+            // Else it was let go.
+            if let Some(handle) = self.handles.get_mut(place).and_then(Option::take) {
+                self.count -= 1;
+                return Some(handle);
+            }
+        }
+    }
+
+    /// Gives up the result of somebody.
+    #[cold]
+    fn let_one_go(&mut self) {
+        if let Some(handle) = self.handles.iter_mut().find(|handle| handle.is_some()) {
+            *handle = None;
+            self.count -= 1;
+        }
     }
 
     /// Cancels those that have not ended: see [`JoinHandle::cancel`]. Their results can be taken as any others.
@@ -115,7 +135,7 @@ impl<T> JoinSet<T> {
 
     /// How many there are whose results were not taken.
     pub fn len(&self) -> usize {
-        self.family.len_with_ends()
+        self.count
     }
 
     /// Whether there are none.
@@ -161,6 +181,7 @@ impl CoroutineBuilder {
                     set.handles.resize_with(place + 1, || None);
                 }
                 set.handles[place] = Some(handle);
+                set.count += 1;
                 Ok(id)
             }
             Err(error) => {
