@@ -187,7 +187,7 @@ struct State {
     stop: Option<Stop>,
 }
 
-/// Since the first stop: how many connections there were then, or came through yet, and how many of them were cut off.
+/// Since the first stop: how many connections there were then, and how many of them were cut off.
 #[derive(Clone, Copy)]
 struct Stop {
     served: usize,
@@ -245,13 +245,14 @@ impl Shared {
         handler: Arc<impl Handler>,
     ) {
         let mut state = self.state();
+        if state.stop.is_some() {
+            // Amid a stop, which may have seen that nobody is served, and have returned: it is closed.
+            return;
+        }
         state.next += 1;
         let number = state.next;
         let connection = Connection { closer: stream.closer(), target: None, is_cut: false };
         state.connections.insert(number, connection);
-        if let Some(stop) = &mut state.stop {
-            stop.served += 1;
-        }
         drop(state);
         place.number = Some(number);
         let spawned = CoroutineBuilder::new().name(self.name.as_str()).spawn(move || {
@@ -390,7 +391,27 @@ fn passes_with_time(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
+
+    #[test]
+    fn connection_that_comes_through_beside_a_stop_is_closed_and_not_served() {
+        crate::run(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (stream, peer) = listener.accept().unwrap();
+            let shared = Arc::new(Shared::new(1, "connection".into()));
+            shared.places.0.send(()).unwrap();
+            let place = Place { shared: shared.clone(), number: None };
+            shared.begin_to_stop();
+            shared.serve(place, stream, peer, Arc::new(|_, _| panic!("it is served")));
+            assert_eq!((client.read(&mut [0]).unwrap(), shared.connections().len()), (0, 0));
+            assert_eq!(shared.stopped(), Stopped { finished: 0, cut: 0, left: 0 });
+            shared.places.0.try_send(()).expect("its place was given back");
+        })
+        .unwrap();
+    }
 
     #[test]
     fn what_a_peer_or_a_full_table_brings_about_does_not_end_the_server() {

@@ -93,12 +93,14 @@ impl ServerHandle {
     /// Returns when all have ended, or a second after that. It may be called again, also by several at a time: each one's
     /// grace is its own, and what is counted are all connections since the first call. A coroutine that is cancelled here has
     /// stopped the accepting, and cuts nobody off.
+    ///
+    /// A connection's handler is one of those that it waits for: there it is to be called by another coroutine, which the handler
+    /// spawns. Called by the handler itself it cuts that off, and unwinds it.
     pub fn stop(&self, grace: Duration) -> Stopped {
         let shared = &self.running.shared;
         shared.begin_to_stop();
-        let listeners = mem::take(&mut *lock::of(&self.running.listeners));
-        listeners.iter().for_each(|listener| listener.close());
-        drop(listeners);
+        // Under the lock, so that nothing is open any more when another one's stop returns. (It wakes, for which the lock isn't needed.)
+        lock::of(&self.running.listeners).drain(..).for_each(|listener| listener.close());
         shared.wait_until_all_have_ended(clock::after(grace));
         if shared.cut_off() > 0 {
             shared.wait_until_all_have_ended(clock::after(AFTER_THE_CUT));
@@ -174,7 +176,7 @@ impl Drop for Acceptor {
 }
 
 impl Shared {
-    fn begin_to_stop(&self) {
+    pub(super) fn begin_to_stop(&self) {
         let mut state = self.state();
         let served = state.connections.len();
         state.stop.get_or_insert(super::Stop { served, cut: 0 });
@@ -200,7 +202,7 @@ impl Shared {
     }
 
     /// What there is to be said of the stop so far.
-    fn stopped(&self) -> Stopped {
+    pub(super) fn stopped(&self) -> Stopped {
         let state = self.state();
         let (served, cut) = state.stop.map_or((0, 0), |stop| (stop.served, stop.cut));
         let left = state.connections.len();
