@@ -34,10 +34,7 @@ pub(crate) unsafe fn handle_fault(signal: c_int, handler: Handler) -> io::Result
         let (mut action, mut previous): (libc::sigaction, libc::sigaction) = (mem::zeroed(), mem::zeroed());
         action.sa_sigaction = handler as *const () as usize;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
-        libc::sigfillset(&raw mut action.sa_mask);
-        for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGTRAP] {
-            libc::sigdelset(&raw mut action.sa_mask, fault);
-        }
+        action.sa_mask = all_but_faults();
         match libc::sigaction(signal, &raw const action, &raw mut previous) {
             0 => Ok(previous),
             _ => Err(io::Error::last_os_error()),
@@ -74,14 +71,27 @@ unsafe fn set_action(signal: c_int, handler: usize, flags: c_int) -> io::Result<
         action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK | flags;
         // One of our handlers at a time: the alternate stack that std gives a thread has no room for three signals' frames, and
         // on some CPUs none for two. Faults come through, to be told of. Pinned by `signals_amid_switches_disturb_nothing_and_are_heard`.
-        libc::sigfillset(&raw mut action.sa_mask);
-        for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT] {
-            libc::sigdelset(&raw mut action.sa_mask, fault);
-        }
+        action.sa_mask = all_but_faults();
         match libc::sigaction(signal, &raw const action, ptr::null_mut()) {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
+    }
+}
+
+/// What a handler holds back: all but what a thread's own instruction brings about, of which the kernel makes the process's end
+/// where it is held back. SIGSYS is one: of a system call that a filter, or who emulates system calls, has trapped.
+fn all_but_faults() -> libc::sigset_t {
+    const FAULTS: [c_int; 7] =
+        [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT, libc::SIGSYS];
+    // SAFETY: all zero is a set; libc only writes to what it is given.
+    unsafe {
+        let mut set: libc::sigset_t = mem::zeroed();
+        libc::sigfillset(&raw mut set);
+        for fault in FAULTS {
+            libc::sigdelset(&raw mut set, fault);
+        }
+        set
     }
 }
 
@@ -160,5 +170,21 @@ unsafe fn exchange(new: *const libc::stack_t) -> io::Result<AlternateStack> {
             Ok(AlternateStack(Some((start, start + old.ss_size))))
         }
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_forces_on_a_thread_is_never_held_back() {
+        let set = all_but_faults();
+        // SAFETY: the set is only read.
+        let is_held_back = |signal| unsafe { libc::sigismember(&raw const set, signal) } == 1;
+        for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS] {
+            assert!(!is_held_back(fault), "{fault}");
+        }
+        assert!(is_held_back(libc::SIGTERM) && is_held_back(libc::SIGURG));
     }
 }
