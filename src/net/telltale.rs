@@ -50,6 +50,9 @@ impl<T: Told> Telltale<T> {
         if let Some(found) = look()? {
             return Ok(found);
         }
+        if let Some(worker) = worker::current() {
+            self.registered.source().leave_others(self.fd(), &worker.reactor.poller);
+        }
         let operation = Operation { direction: Direction::Read, reason: self.reason, timeout };
         self.registered.run(operation, |_| look()?.ok_or_else(|| io::ErrorKind::WouldBlock.into()))
     }
@@ -76,6 +79,7 @@ impl<T: Told> Telltale<T> {
         let Some(worker) = worker::current() else { return false };
         self.registered.note_wait(worker.running().id());
         let (source, poller) = (self.registered.source(), &worker.reactor.poller);
+        source.leave_others(self.fd(), poller);
         let enlisted = source.enlist(self.fd(), Direction::Read, who.0.clone(), poller);
         enlisted.unwrap_or_else(|_| {
             self.is_refused.store(true, Relaxed);

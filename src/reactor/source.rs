@@ -234,6 +234,18 @@ impl Source {
         Ok(())
     }
 
+    /// Before a wait: takes the fd out of another poller's set, if nobody waits. So it is the caller's own that is to watch it,
+    /// and not that of a worker which doesn't look, because a coroutine computes there.
+    pub(crate) fn leave_others(&self, fd: BorrowedFd<'_>, poller: &Arc<Poller>) {
+        let mut waiting = self.lock();
+        if waiting.by_direction.iter().all(Waiters::is_empty)
+            && let Some(other) = waiting.poller.take_if(|its| !Arc::ptr_eq(its, poller))
+        {
+            // What it was about to tell of is told again: see `watch`.
+            other.unwatch(fd);
+        }
+    }
+
     /// Counts the file descriptors that have used it: see [`Source::shut`].
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Acquire)

@@ -2,7 +2,9 @@
 //! together. Whichever arm is done, nothing of the others is lost.
 
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -113,6 +115,44 @@ fn what_was_found_in_a_select_is_taken_without_a_wait() {
         assert_eq!(child.wait_timeout(Duration::ZERO).unwrap().code(), Some(7));
         assert_eq!(coro::stats().unwrap().switches, before, "nobody else had a turn");
     });
+}
+
+/// Who has waited for it before computes on another worker, which looks for no events meanwhile.
+#[test]
+fn listener_is_watched_by_the_worker_on_which_it_is_waited_for() {
+    let main = || {
+        let (give, given) = mpsc::channel();
+        let done = Arc::new(AtomicBool::new(false));
+        let is_done = done.clone();
+        let computes = spawn(move || {
+            let signals = signal::listen(&[libc::SIGTSTP]).unwrap();
+            select! { wait(signals) => (), after(Duration::from_millis(1)) => () }
+            give.send(signals).unwrap();
+            let start = Instant::now();
+            while !is_done.load(Relaxed) && start.elapsed() < Duration::from_secs(10) {
+                thread::yield_now();
+            }
+            is_done.load(Relaxed)
+        });
+        // Nobody has a turn on this thread: it has begun on the other one.
+        let mut signals: signal::Signals = given.recv().unwrap();
+        let raise_soon = || {
+            thread::spawn(|| {
+                thread::sleep(Duration::from_millis(10));
+                raise(libc::SIGTSTP);
+            })
+        };
+        let first = raise_soon();
+        select! { wait(signals) => (), after(LONG) => () }
+        assert_eq!(signals.wait().unwrap(), libc::SIGTSTP);
+        let second = raise_soon();
+        assert_eq!(signals.wait().unwrap(), libc::SIGTSTP);
+        done.store(true, Relaxed);
+        first.join().unwrap();
+        second.join().unwrap();
+        assert!(computes.join().unwrap(), "it was computing all the time");
+    };
+    Builder::new().workers(2).run(main).unwrap();
 }
 
 /// Whose runtime has ended is watched by the next one.
