@@ -220,7 +220,8 @@ impl fmt::Display for Error {
                     Some(libc::ENFILE) => {
                         f.write_str("; the whole system has too many open files (fs.file-max)")
                     }
-                    Some(libc::EAGAIN) => {
+                    // A redzone says so of memory that is locked.
+                    Some(libc::EAGAIN) if tried.contains("thread") => {
                         f.write_str("; there are as many threads as may be (`ulimit -u`, or the control group's pids.max)")
                     }
                     _ => Ok(()),

@@ -32,7 +32,7 @@ use crate::sys::clock;
 /// | [`Group`](crate::Group), [`Pool`](crate::Pool) | it has no members | |
 /// | [`JoinSet`](crate::JoinSet) | one of its coroutines has ended, or there is none | `join_next` |
 /// | [`After`] | its time has come | |
-/// | [`Interval`](crate::time::Interval) | a tick is due | `tick` |
+/// | [`Interval`](crate::time::Interval) | a tick is due | `tick`, which only lets others have a turn |
 /// | a channel's end | it can send or receive, or never will | `send`, `recv` |
 /// | [`readable`, `writable`](crate::net::Readiness) of a socket | it is ready | the operation |
 /// | [`Signals`](crate::signal::Signals) | a signal has come | `wait` |
