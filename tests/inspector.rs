@@ -54,6 +54,13 @@ fn complaint(words: &[&str]) -> String {
     err
 }
 
+/// Who looks at a process; 0: nobody.
+#[track_caller]
+fn tracer(pid: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+    status.lines().find_map(|line| line.strip_prefix("TracerPid:\t")).expect("it is told").to_owned()
+}
+
 /// A program of a name that no other process has.
 struct OwnName {
     folder: PathBuf,
@@ -241,20 +248,16 @@ fn interrupted_it_lets_the_process_go_as_it_was() {
     for (debugger, sentence) in [("gdb", "coro: interrupted\n"), ("lldb", "coro: interrupted; LLDB lets ")] {
         let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
         let pid = debuggee.pid();
-        let tracer = || {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
-            status.lines().find_map(|line| line.strip_prefix("TracerPid:\t")).expect("it is told").to_owned()
-        };
         let mut command = coro(&["list", "--debugger", debugger, &pid]);
         let asked = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        while tracer() == "0" {
+        while tracer(&pid) == "0" {
             thread::yield_now();
         }
         kill(Pid::from_raw(asked.id().cast_signed()), Signal::SIGINT).unwrap();
         let ended = asked.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert!(!ended.status.success() && said.starts_with(sentence), "{debugger}: {said}");
-        while tracer() != "0" {
+        while tracer(&pid) != "0" {
             thread::yield_now();
         }
         let debuggee = debuggee.asleep();
@@ -318,6 +321,38 @@ fn snapshot_goes_to_the_output_and_who_reads_may_stop() {
         let ended = coro(&words).stdout(writer).stderr(Stdio::piped()).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{debugger}");
         assert!(ended.status.success(), "{debugger}");
+    }
+}
+
+#[test]
+fn who_reads_slowly_does_not_keep_the_process_stopped() {
+    let started = Started::of("./main park 400 &", env!("CARGO_BIN_EXE_main"));
+    let pid = started.pid();
+    for debugger in ["gdb", "lldb"] {
+        let mut command = coro(&["dump", "--debugger", debugger, &pid, "--json", "-"]);
+        let asked = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while tracer(&pid) == "0" {
+            thread::yield_now();
+        }
+        while tracer(&pid) != "0" {
+            thread::yield_now();
+        }
+        let read = asked.wait_with_output().unwrap();
+        assert!(read.status.success(), "{debugger}: {}", String::from_utf8_lossy(&read.stderr));
+        // More than the pipes between them hold, so that somebody has had to keep it.
+        assert!(read.stdout.len() > 256 << 10 && read.stdout.ends_with(b"\n]}\n"), "{}", read.stdout.len());
+    }
+}
+
+#[test]
+fn answer_that_cannot_be_written_is_an_error() {
+    let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
+    for words in [&["list", &debuggee.pid()][..], &["ps"], &["scripts"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let ended = coro(words).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        let is_said = said.starts_with("coro: can't write the answer: ");
+        assert!(!ended.status.success() && is_said, "{words:?}: {said}");
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::{self, PipeReader, PipeWriter, Read as _, Write};
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
@@ -12,6 +12,7 @@ use std::thread;
 use nix::unistd::dup;
 
 use crate::debugger::{Debugger, Kind};
+use crate::print;
 use crate::problem::Problem;
 use crate::running::{Ended, Running};
 use crate::target::Target;
@@ -33,7 +34,7 @@ const COMPLAINED: i32 = 3;
 /// Lines of what the debugger has said that tell why there is no answer.
 const LINES: usize = 12;
 
-/// Asks; the answer, or the command's complaint, has been written then.
+/// Asks, and writes the answer, or the command's complaint.
 pub(crate) fn ask(question: &Question) -> Result<ExitCode, Problem> {
     let debugger = Debugger::find(question.debugger)?;
     let target = Target::find(&question.target, question.program.as_deref())?.running()?;
@@ -57,15 +58,17 @@ pub(crate) fn ask(question: &Question) -> Result<ExitCode, Problem> {
     let mut running = Running::start(&debugger, &target, command)?;
     // Only the debugger has them now, so that they end with it.
     drop(passed);
-    let said = thread::scope(|scope| {
-        let said = scope.spawn(|| read(noise));
-        let complained = scope.spawn(|| pass_on(complaint, io::stderr()));
-        pass_on(answer, io::stdout());
-        let _ = complained.join();
-        said.join().unwrap_or_default()
+    // All of it, before any is written: who reads ours may take their time, as a pager does, and the process stands still
+    // until the debugger is rid of its answer.
+    let (said, complaint, answer) = thread::scope(|scope| {
+        let (said, complaint) = (scope.spawn(|| read(noise)), scope.spawn(|| read(complaint)));
+        let answer = read(answer);
+        (said.join().unwrap_or_default(), complaint.join().unwrap_or_default(), answer)
     });
-    match running.end()? {
-        Ended::With(0) => Ok(ExitCode::SUCCESS),
+    let ended = running.end()?;
+    let _ = io::stderr().write_all(&complaint);
+    match ended {
+        Ended::With(0) => print(&answer).map(|()| ExitCode::SUCCESS),
         Ended::With(COMPLAINED) => Ok(ExitCode::FAILURE),
         Ended::With(_) => Err(unanswered(&debugger, &String::from_utf8_lossy(&said))),
         Ended::Interrupted => Err(Problem("interrupted".into())),
@@ -84,12 +87,6 @@ fn read(mut from: PipeReader) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = from.read_to_end(&mut bytes);
     bytes
-}
-
-/// Writes all that comes; where nobody reads it any more, whoever sends it gets to know that.
-fn pass_on(mut from: PipeReader, mut to: impl Write) {
-    let _ = io::copy(&mut from, &mut to);
-    let _ = to.flush();
 }
 
 /// The command's line, as the scripts take it apart: quoted as in a shell.

@@ -40,15 +40,16 @@ fn main() -> ExitCode {
 }
 
 fn list_processes() -> Result<(), Problem> {
-    print(&processes::table(&processes::look()?))
+    print(processes::table(&processes::look()?).as_bytes())
 }
 
 fn print_scripts() -> Result<(), Problem> {
-    print(&format!("{}\n", scripts::unpacked()?.display()))
+    print(format!("{}\n", scripts::unpacked()?.display()).as_bytes())
 }
 
-fn print(text: &str) -> Result<(), Problem> {
-    match io::stdout().write_all(text.as_bytes()) {
+fn print(text: &[u8]) -> Result<(), Problem> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
         // Who reads has seen enough, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|error| Problem(format!("can't write the answer: {error}"))),

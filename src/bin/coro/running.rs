@@ -5,12 +5,12 @@
 use std::fs;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{self, Child, Command};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use crate::debugger::{Debugger, Kind};
@@ -24,7 +24,16 @@ pub(crate) struct Running {
     name: String,
     /// The process that it looks at, if that was not stopped before.
     going: Option<Pid>,
-    is_interrupted: Arc<AtomicBool>,
+    work: Arc<Mutex<Work>>,
+}
+
+/// What a signal finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Going,
+    Interrupted,
+    /// The debugger has ended, and its number may be another process's.
+    Done,
 }
 
 /// How it has ended.
@@ -52,32 +61,50 @@ impl Running {
         // Not before: the debugger would inherit it. Threads do, and so these signals are the one's that waits for them.
         let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
         signals.thread_block().map_err(|error| Problem(format!("can't wait for signals: {error}")))?;
-        let is_interrupted = Arc::new(AtomicBool::new(false));
-        let running = Running { child, name, going, is_interrupted: is_interrupted.clone() };
-        let (pid, kind) = (Pid::from_raw(running.child.id().cast_signed()), debugger.kind);
+        let work = Arc::new(Mutex::new(Work::Going));
+        let running = Running { child, name, going, work: work.clone() };
+        let (pid, kind) = (running.pid(), debugger.kind);
         thread::spawn(move || {
             while signals.wait().is_ok() {
-                is_interrupted.store(true, SeqCst);
+                let mut work = locked(&work);
+                if *work == Work::Done {
+                    // Who reads the answer may take their time.
+                    process::exit(1);
+                }
+                *work = Work::Interrupted;
                 interrupt(pid, kind);
             }
         });
         Ok(running)
     }
 
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
     /// Waits until it has ended.
     pub(crate) fn end(&mut self) -> Result<Ended, Problem> {
+        // Until `work` says that nobody is to be interrupted any more, it keeps its number.
+        while waitid(Id::Pid(self.pid()), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
+        let mut work = locked(&self.work);
         let status = self
             .child
             .wait()
             .map_err(|error| Problem(format!("{} can't be waited for: {error}", self.name)))?;
+        let is_interrupted = *work == Work::Interrupted;
+        *work = Work::Done;
         if let (Some(_), Some(process)) = (status.signal(), self.going) {
             // Who attaches sends a SIGSTOP, which is still on its way, or has stopped the process, when the debugger dies: this
             // takes it back, wherever it is.
             let _ = kill(process, Signal::SIGCONT);
         }
-        let is_ours = self.is_interrupted.load(SeqCst) && (status.signal().is_some() || !status.success());
+        let is_ours = is_interrupted && (status.signal().is_some() || !status.success());
         Ok(if is_ours { Ended::Interrupted } else { Ended::With(status.code().unwrap_or(1)) })
     }
+}
+
+fn locked(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
+    work.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The process of a target, if it isn't stopped.
@@ -92,7 +119,7 @@ fn going(target: &Target) -> Option<Pid> {
 fn interrupt(debugger: Pid, kind: Kind) {
     match kind {
         // The kernel lets the process go, in which GDB has no breakpoints while it stands still. With GDB goes a child by which
-        // it tries out what it can do. It has not been waited for, or we would have ended: the number is its own.
+        // it tries out what it can do.
         Kind::Gdb => _ = killpg(debugger, Signal::SIGKILL),
         // LLDB has one there, of which the process would die some day. Its script ends when it sees that we have.
         Kind::Lldb => {
