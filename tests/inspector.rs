@@ -163,6 +163,18 @@ fn core_finds_its_program_or_is_told_it() {
         let list = answer(&told);
         assert!(list.contains(" reader ") && list.contains("tests/programs/seen.rs:"), "{debugger}: {list}");
     }
+    for (program, sentence) in [("no-such-file", "can't be opened: "), (core, "that is no program")] {
+        let said = complaint(&["list", "--program", program, core]);
+        assert!(said.starts_with(&format!("coro: `--program {program}`: that ")), "{said}");
+        assert!(said.contains(sentence), "{said}");
+    }
+    // Its last page is no part of a list.
+    let file = fs::File::options().write(true).open(core).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 4096).unwrap();
+    let Answer { is_success, out, err } =
+        answer_of(&mut coro(&["list", "--program", moved.to_str().unwrap(), core]));
+    assert!(is_success && out.contains(" reader "), "{out}{err}");
+    assert!(err.starts_with(&format!("coro: {core} is cut short, 4096 bytes of it are missing (")), "{err}");
 }
 
 #[test]

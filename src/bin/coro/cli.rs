@@ -91,7 +91,7 @@ fn program() -> Arg {
         .long("program")
         .value_name("FILE")
         .value_parser(PathBufValueParser::new())
-        .help("The program of which the target is a core, where that isn't found")
+        .help("The program of which the target, a core, is, where that isn't found")
 }
 
 fn target(help: &'static str) -> Arg {

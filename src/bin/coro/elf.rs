@@ -1,7 +1,8 @@
 //! What ELF files say: whether a program or a library has a coroutine runtime, and of which program a core is.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,9 @@ use object::{Endianness, ReadCache, ReadRef};
 
 /// The owner of the note by which debuggers find the runtime: debug-docs/abi.md.
 const OWNER: &[u8] = b"CoRo";
+
+/// Bytes of a program header in a 64-bit file.
+const PROGRAM_HEADER: u64 = 56;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,15 +26,33 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// What the file at a path is.
-pub(crate) fn kind(path: &Path) -> Kind {
-    let Ok(file) = File::open(path) else { return Kind::Other };
-    let cache = ReadCache::new(file);
-    match header(&cache).map(|(header, endian)| header.e_type(endian)) {
+/// What the file at a path is; an error when it can't be opened.
+pub(crate) fn kind(path: &Path) -> io::Result<Kind> {
+    // A pipe would have us wait until somebody writes to it.
+    if !fs::metadata(path)?.is_file() {
+        return Ok(Kind::Other);
+    }
+    let cache = ReadCache::new(File::open(path)?);
+    Ok(match header(&cache).map(|(header, endian)| header.e_type(endian)) {
         Some(elf::ET_CORE) => Kind::Core,
         Some(elf::ET_EXEC | elf::ET_DYN) => Kind::Program,
         _ => Kind::Other,
-    }
+    })
+}
+
+/// How many bytes a core is short of what its headers promise: 0 if it is whole.
+pub(crate) fn missing(core: &Path) -> io::Result<u64> {
+    let file = File::open(core)?;
+    let there = file.metadata()?.len();
+    let cache = ReadCache::new(file);
+    let promised = header(&cache).map_or(0, |(header, endian)| {
+        let table = u64::from(header.e_phnum(endian)) * PROGRAM_HEADER;
+        let segments = header.program_headers(endian, &cache).unwrap_or_default();
+        let ends =
+            segments.iter().map(|segment| segment.p_offset(endian).saturating_add(segment.p_filesz(endian)));
+        ends.fold(header.e_phoff(endian).saturating_add(table), u64::max)
+    });
+    Ok(promised.saturating_sub(there))
 }
 
 /// Whether a program or a library has a coroutine runtime in it.
@@ -108,10 +130,11 @@ mod tests {
 
     #[test]
     fn kinds_of_files_are_told_apart() {
-        assert_eq!(kind(&std::env::current_exe().unwrap()), Kind::Program);
-        assert_eq!(kind(Path::new(file!())), Kind::Other);
-        assert_eq!(kind(Path::new("/no/such/file")), Kind::Other);
-        assert_eq!(kind(Path::new("/")), Kind::Other);
+        let kind = |path: &str| kind(Path::new(path)).map_err(|error| error.kind());
+        assert_eq!(kind("/proc/self/exe"), Ok(Kind::Program));
+        assert_eq!(kind(file!()), Ok(Kind::Other));
+        assert_eq!(kind("/no/such/file"), Err(io::ErrorKind::NotFound));
+        assert_eq!((kind("/"), kind("/dev/zero")), (Ok(Kind::Other), Ok(Kind::Other)));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What is to be looked at: a process or a core, by a number, a path or a name.
 
-use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use crate::elf::{self, Kind};
 use crate::problem::Problem;
@@ -23,11 +23,25 @@ impl Target {
     /// By what a user has named: a process's number, a file, or the name of a process. `program`: of which a core is, if
     /// it was said.
     pub(crate) fn find(name: &str, program: Option<&Path>) -> Result<Target, Problem> {
+        let target = Target::named(name, program)?;
+        if program.is_some() && !matches!(target, Target::Core { .. }) {
+            return Err(Problem(format!(
+                "`--program` says of which program a core is, and `{name}` is no core"
+            )));
+        }
+        Ok(target)
+    }
+
+    fn named(name: &str, program: Option<&Path>) -> Result<Target, Problem> {
         let path = Path::new(name);
         if let Ok(pid) = name.parse() {
             return process(pid);
         }
-        if !path.exists() {
+        let kind = elf::kind(path);
+        let is_missing = |error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        };
+        if kind.as_ref().is_err_and(is_missing) {
             let is_it =
                 |process: &Process| process.name == name || process.program.file_name() == path.file_name();
             return match processes::look()?.found.into_iter().filter(is_it).collect::<Vec<_>>().as_slice() {
@@ -39,8 +53,8 @@ impl Target {
                 several => Err(several_of(&format!("are named `{name}`"), several)),
             };
         }
-        match elf::kind(path) {
-            Kind::Core => Ok(core(path, program)),
+        match kind.map_err(|error| Problem(format!("`{name}` can't be opened: {error}")))? {
+            Kind::Core => core(path, program),
             Kind::Program => Ok(Target::Program(path.to_owned())),
             Kind::Other => {
                 Err(Problem(format!("`{name}` is no core, and no program for x86-64 Linux that can be read")))
@@ -96,7 +110,25 @@ fn process(pid: u32) -> Result<Target, Problem> {
     }
 }
 
-fn core(path: &Path, program: Option<&Path>) -> Target {
+fn core(path: &Path, program: Option<&Path>) -> Result<Target, Problem> {
+    let name = path.display();
+    if let Some(program) = program {
+        let program_name = program.display();
+        match elf::kind(program) {
+            Ok(Kind::Program) => {}
+            Ok(_) => return Err(Problem(format!("`--program {program_name}`: that is no program"))),
+            Err(error) => {
+                return Err(Problem(format!("`--program {program_name}`: that can't be opened: {error}")));
+            }
+        }
+    }
+    match elf::missing(path) {
+        Ok(0) | Err(_) => {}
+        Ok(missing) => eprintln!(
+            "coro: {name} is cut short, {missing} bytes of it are missing (was the disk full, or `ulimit -c` small?): \
+             whatever was in them is missing in the answer, which may be wrong"
+        ),
+    }
     let told = || elf::program_of_core(path);
     let program = program.map(Path::to_owned).or_else(|| {
         let told = told()?;
@@ -106,12 +138,12 @@ fn core(path: &Path, program: Option<&Path>) -> Target {
         eprintln!(
             "coro: {} is a core of {}, which isn't there: names and lines will be missing; `--program FILE` says where \
              it is",
-            path.display(),
+            name,
             told.display()
         );
         None
     });
-    Target::Core { core: path.to_owned(), program }
+    Ok(Target::Core { core: path.to_owned(), program })
 }
 
 #[cfg(test)]
@@ -135,6 +167,10 @@ mod tests {
         let own = std::env::current_exe().unwrap();
         assert_eq!(Target::find(own.to_str().unwrap(), None), Ok(Target::Program(own.clone())));
         assert!(refusal(file!()).ends_with("is no core, and no program for x86-64 Linux that can be read"));
+        assert_eq!(
+            Target::find("/proc/self/exe", Some(Path::new("/bin/sh"))).unwrap_err().0,
+            "`--program` says of which program a core is, and `/proc/self/exe` is no core"
+        );
         assert!(refusal("no-such-name").starts_with("there is no file `no-such-name`, and no process"));
         let refused = Target::Program("/bin/sh".into()).running().unwrap_err().0;
         assert!(
