@@ -206,6 +206,27 @@ fn processes_are_found_by_name_and_by_program() {
 }
 
 #[test]
+fn program_that_was_deleted_or_replaced_is_found_by_its_process() {
+    let own = OwnName::of(Profile::Debug);
+    let debuggee = own.start();
+    let pid = debuggee.pid();
+    fs::remove_file(&own.path).unwrap();
+    let place = "tests/programs/seen.rs:";
+    for debugger in ["gdb", "lldb"] {
+        let list = answer(&["list", "--debugger", debugger, &pid, "-name", "reader"]);
+        assert!(list.contains(" reader ") && list.contains(place), "{debugger}: {list}");
+    }
+    fs::write(&own.path, "another").unwrap();
+    let list = answer(&["list", &pid, "-name", "reader"]);
+    assert!(list.contains(" reader ") && list.contains(place), "{list}");
+    let said = complaint(&["list", "--debugger", "lldb", &pid]);
+    let other =
+        format!("coro: process {pid} doesn't execute the `{}` which is there now, ", own.path.display());
+    assert!(said.starts_with(&other), "{said}");
+    let _still_asleep = debuggee.asleep();
+}
+
+#[test]
 fn what_cannot_be_answered_is_a_sentence() {
     let mut debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
     let pid = debuggee.pid();

@@ -5,17 +5,18 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
-use std::thread;
+use std::{fs, thread};
 
-use nix::unistd::dup;
+use nix::unistd::{dup, geteuid};
 
 use crate::debugger::{Debugger, Kind};
 use crate::print;
 use crate::problem::Problem;
 use crate::running::{Ended, Running};
-use crate::target::Target;
+use crate::target::{self, Target};
 
 /// What a user wants to know.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ pub(crate) fn ask(question: &Question) -> Result<ExitCode, Problem> {
     match ended {
         Ended::With(0) => print(&answer).map(|()| ExitCode::SUCCESS),
         Ended::With(COMPLAINED) => Ok(ExitCode::FAILURE),
-        Ended::With(_) => Err(unanswered(&debugger, &String::from_utf8_lossy(&said))),
+        Ended::With(_) => Err(unanswered(&debugger, &target, &String::from_utf8_lossy(&said))),
         Ended::Interrupted => Err(Problem("interrupted".into())),
     }
 }
@@ -103,20 +104,44 @@ fn line(name: &str, words: &[OsString]) -> String {
 }
 
 /// Why a debugger has not come to the command.
-fn unanswered(debugger: &Debugger, said: &str) -> Problem {
+fn unanswered(debugger: &Debugger, target: &Target, said: &str) -> Problem {
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = lines[lines.len().saturating_sub(LINES)..].join("\n  ");
-    let advice = if said.contains("not permitted") {
-        "\nA debugger may look at this user's processes only, or at none that isn't its child: try it as root (sudo); or \
-         `sysctl kernel.yama.ptrace_scope=0` allows it, where that is what forbids it"
-    } else {
-        ""
-    };
+    let advice = advice(target, said).map_or(String::new(), |advice| format!("\n{advice}"));
     Problem(format!("{} gave no answer. It says:\n  {last}{advice}", debugger.path.display()))
+}
+
+/// What may help when a debugger could not attach. LLDB doesn't always say why it could not.
+fn advice(target: &Target, said: &str) -> Option<String> {
+    let Target::Process(pid) = target else { return None };
+    // It may have ended meanwhile, or another debugger was faster.
+    if let Err(Problem(why)) = target::process(*pid) {
+        return Some(why);
+    }
+    if said.contains("already traced") {
+        return Some("Another debugger was faster; it has let the process go by now: ask again".into());
+    }
+    let is_root = geteuid().is_root();
+    let owner = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
+    if !is_root && owner != geteuid().as_raw() {
+        return Some(format!(
+            "The process is user {owner}'s, and you are user {}: ask as that user, or as root (sudo)",
+            geteuid()
+        ));
+    }
+    let advice = if is_root {
+        "Root may not look at it either: in a container that takes a capability (`docker run --cap-add SYS_PTRACE`)"
+    } else {
+        "A debugger may look at its own children only, it seems: ask as root (sudo), or allow it \
+         (`sysctl kernel.yama.ptrace_scope=0`)"
+    };
+    ["not permitted", "attach failed"].iter().any(|words| said.contains(words)).then(|| advice.into())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process;
+
     use super::*;
 
     #[test]
@@ -134,12 +159,18 @@ mod tests {
     fn what_the_debugger_says_is_told_with_advice() {
         let debugger = Debugger { kind: Kind::Gdb, path: "/usr/bin/gdb".into() };
         let said = "\n[New LWP 4]\nptrace: Operation not permitted.\n";
-        let Problem(text) = unanswered(&debugger, said);
+        let own = Target::Process(process::id());
+        let Problem(text) = unanswered(&debugger, &own, said);
         assert!(
             text.starts_with("/usr/bin/gdb gave no answer. It says:\n  [New LWP 4]\n  ptrace: "),
             "{text}"
         );
-        assert!(text.contains("ptrace_scope"), "{text}");
-        assert!(!unanswered(&debugger, "odd").0.contains("ptrace_scope"));
+        let is_advice = |text: &str| text.contains("ptrace_scope") || text.contains("SYS_PTRACE");
+        assert!(is_advice(&text), "{text}");
+        assert!(!is_advice(&unanswered(&debugger, &own, "odd").0));
+        let Problem(text) = unanswered(&debugger, &own, "process 1 is already traced by process 2\n");
+        assert!(text.ends_with(": ask again"), "{text}");
+        let Problem(text) = unanswered(&debugger, &Target::Process(4_194_305), said);
+        assert!(text.contains("\nthere is no process 4194305; "), "{text}");
     }
 }

@@ -1,6 +1,7 @@
 //! The debugger that is installed, and how it is started on a target with the scripts loaded.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -76,7 +77,7 @@ impl Debugger {
         let mut command = Command::new(&self.path);
         match self.kind {
             Kind::Gdb => gdb_on(&mut command, &scripts, target, arguments, last),
-            Kind::Lldb => lldb_on(&mut command, &scripts, target, arguments, last),
+            Kind::Lldb => lldb_on(&mut command, &scripts, target, arguments, last)?,
         }
         Ok(command)
     }
@@ -97,8 +98,15 @@ fn gdb_on(
     // Before `-ex`, wherever it stands.
     command.arg("-ix").arg(scripts.join("gdb/coro.py"));
     match target {
-        // With the program named GDB reads its symbols before it attaches, and the process stands still half as long.
-        Target::Process(pid) => command.args(executed_by(*pid)).args(["-p", &pid.to_string()]),
+        // With the program named GDB reads its symbols before it attaches, and the process stands still half as long. By itself
+        // it would not find one that has been deleted.
+        Target::Process(pid) => {
+            let program = executed_by(*pid).map(|executed| match executed {
+                Executed::Named(path) => path,
+                Executed::Only { link, .. } => link,
+            });
+            command.args(program).args(["-p", &pid.to_string()])
+        }
         Target::Core { core, program } => command.args(program).arg("-c").arg(core),
         Target::Program(program) => command.arg("--args").arg(program).args(arguments),
     };
@@ -110,7 +118,7 @@ fn lldb_on(
     target: &Target,
     arguments: &[OsString],
     last: Option<&str>,
-) {
+) -> Result<(), Problem> {
     if last.is_some() {
         command.args(["--no-lldbinit", "-X", "-Q", "-b"]);
     }
@@ -120,17 +128,50 @@ fn lldb_on(
         .arg(format!("command script import \"{}\"", script.replace('\\', "\\\\").replace('"', "\\\"")));
     command.args(last.into_iter().flat_map(|last| ["-o", last]));
     match target {
-        Target::Process(pid) => command.args(["-p", &pid.to_string()]),
+        Target::Process(pid) => {
+            if let Some(Executed::Only { link, other }) = executed_by(*pid) {
+                // LLDB would take that for the program, whatever it has been told before.
+                if let Some(other) = other {
+                    return Err(Problem(format!(
+                        "process {pid} doesn't execute the `{}` which is there now, but one that was there before, or is in \
+                         its container: LLDB would take the wrong one, GDB (`--debugger gdb`, `coro gdb {pid}`) does not",
+                        other.display()
+                    )));
+                }
+                command.arg("-O").arg(format!("target create {}", link.display()));
+            }
+            command.args(["-p", &pid.to_string()])
+        }
         Target::Core { core, program } => command.arg("-c").arg(core).args(program),
         Target::Program(program) => command.arg("--").arg(program).args(arguments),
     };
+    Ok(())
 }
 
-/// The file that a process executes, if it is where the process found it.
-fn executed_by(pid: u32) -> Option<PathBuf> {
-    let link = format!("/proc/{pid}/exe");
+/// Where the file is that a process executes.
+#[derive(Debug)]
+enum Executed {
+    /// Where the process found it.
+    Named(PathBuf),
+    /// To be had by the process's own link alone: it has been deleted, or replaced, or is in a container. `other`: the file
+    /// that has its name here.
+    Only { link: PathBuf, other: Option<PathBuf> },
+}
+
+/// The file that a process executes; `None`: we may not look.
+fn executed_by(pid: u32) -> Option<Executed> {
+    let link = PathBuf::from(format!("/proc/{pid}/exe"));
     let file = |path: &Path| fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-    fs::read_link(&link).ok().filter(|path| file(path).is_some() && file(path) == file(Path::new(&link)))
+    let path = fs::read_link(&link).ok()?;
+    let executed = file(&link)?;
+    if file(&path) == Some(executed) {
+        return Some(Executed::Named(path));
+    }
+    // What the kernel appends to the name of a file that is gone.
+    let name = path.as_os_str().as_bytes();
+    let name = Path::new(OsStr::from_bytes(name.strip_suffix(b" (deleted)").unwrap_or(name)));
+    let other = name.is_file().then(|| name.to_owned());
+    Some(Executed::Only { link, other })
 }
 
 /// Becomes the debugger; returns only if that fails.

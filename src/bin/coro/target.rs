@@ -85,7 +85,7 @@ fn several_of(what: &str, processes: &[Process]) -> Problem {
 }
 
 /// A process that a debugger can attach to, as far as that can be told.
-fn process(pid: u32) -> Result<Target, Problem> {
+pub(crate) fn process(pid: u32) -> Result<Target, Problem> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(|_| {
         Problem(format!("there is no process {pid}; `coro ps` lists those that have coroutines"))
     })?;
