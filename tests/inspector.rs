@@ -409,6 +409,17 @@ fn scripts_are_this_users_alone() {
         "{}",
         refused.err
     );
+    // Nor may another put one in its place. A folder like /tmp, where each has their own, will do.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    for (above, advice) in [(cache.join("coro"), "remove it"), (cache.clone(), "set XDG_CACHE_HOME to")] {
+        fs::set_permissions(&above, fs::Permissions::from_mode(0o777)).unwrap();
+        let refused = scripts();
+        let said = format!("coro: the folder {} isn't of user ", above.display());
+        assert!(!refused.is_success && refused.err.starts_with(&said), "{}", refused.err);
+        assert!(refused.err.contains(advice), "{}", refused.err);
+        fs::set_permissions(&above, fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(scripts().is_success);
+    }
     fs::remove_dir_all(&cache).unwrap();
 
     fs::write(&cache, "a file").unwrap();

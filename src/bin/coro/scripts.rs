@@ -1,13 +1,13 @@
 //! The debuggers' scripts, which the program carries, and where it puts them: so it is one file, which can be copied to where
 //! the program runs that is to be looked at.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::{env, io, process};
 
-use nix::unistd::{User, geteuid};
+use nix::unistd::{User, getegid, geteuid};
 
 use crate::problem::Problem;
 
@@ -126,9 +126,9 @@ pub(crate) fn text(path: &str) -> &'static str {
 /// The folder that has them, of this user's own: `gdb/coro.py` and `lldb/coro.py` are to be loaded. They are written where
 /// they aren't there yet, or have been changed.
 pub(crate) fn unpacked() -> Result<PathBuf, Problem> {
-    let folder =
-        cache()?.join("coro").join(format!("scripts-{}-{:016x}", env!("CARGO_PKG_VERSION"), fingerprint()));
-    make_own(&folder)?;
+    let cache = cache()?;
+    let folder = cache.join(format!("coro/scripts-{}-{:016x}", env!("CARGO_PKG_VERSION"), fingerprint()));
+    make_own(&cache, &folder)?;
     for (path, text) in ALL {
         let path = folder.join(path);
         if fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
@@ -141,10 +141,13 @@ pub(crate) fn unpacked() -> Result<PathBuf, Problem> {
     Ok(folder)
 }
 
-/// Where a user's programs keep what they can make again.
+/// Where a user's programs keep what they can make again. HOME may be somebody else's, as `sudo` and `su` can leave it: then
+/// it isn't taken.
 fn cache() -> Result<PathBuf, Problem> {
     let of = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || of("HOME").or_else(|| Some(User::from_uid(geteuid()).ok()??.dir));
+    let is_own =
+        |path: &PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.uid() == geteuid().as_raw());
+    let home = || of("HOME").filter(is_own).or_else(|| Some(User::from_uid(geteuid()).ok()??.dir));
     of("XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache"))).ok_or_else(|| {
         Problem(format!(
             "there is no folder for the debugger's scripts: user {} has no home; set XDG_CACHE_HOME",
@@ -160,8 +163,9 @@ fn fingerprint() -> u64 {
     hasher.finish()
 }
 
-/// Makes a folder that is nobody else's: a debugger will execute what is in it.
-fn make_own(folder: &Path) -> Result<(), Problem> {
+/// Makes a folder that is nobody else's: a debugger will execute what is in it. Nor may anybody put another in its place: so
+/// the folders from `cache` on are looked at, too.
+fn make_own(cache: &Path, folder: &Path) -> Result<(), Problem> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| {
         let advice = "set XDG_CACHE_HOME to a folder that can be written to";
@@ -170,17 +174,33 @@ fn make_own(folder: &Path) -> Result<(), Problem> {
             folder.display()
         ))
     })?;
-    let is_own = fs::symlink_metadata(folder).is_ok_and(|metadata| {
-        metadata.is_dir() && metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0
-    });
-    if is_own {
-        return Ok(());
-    }
+    // The user may have made `cache` a link, to wherever they like.
+    let is_safe = |path: &&Path| {
+        let metadata = if *path == cache { fs::metadata(path) } else { fs::symlink_metadata(path) };
+        metadata.is_ok_and(|metadata| nobody_else_changes(&metadata, *path == folder))
+    };
+    let unsafe_one =
+        folder.ancestors().take_while(|path| path.starts_with(cache)).find(|path| !is_safe(path));
+    let Some(path) = unsafe_one else { return Ok(()) };
+    let advice = if path == cache { "set XDG_CACHE_HOME to a folder of your own" } else { "remove it" };
     Err(Problem(format!(
-        "the folder {} isn't of user {} alone, so that the debugger's scripts in it may be somebody else's: remove it",
-        folder.display(),
+        "the folder {} isn't of user {} alone, so that the debugger's scripts in it may be somebody else's: {advice}",
+        path.display(),
         geteuid()
     )))
+}
+
+/// Whether another user than root can neither change what is in a folder nor, where it isn't `ours` alone, rename what is
+/// this user's there.
+fn nobody_else_changes(folder: &Metadata, is_ours: bool) -> bool {
+    let (user, group) = (geteuid().as_raw(), getegid().as_raw());
+    if is_ours {
+        return folder.is_dir() && folder.uid() == user && folder.mode() & 0o022 == 0;
+    }
+    // With a umask of 002, which takes a group for each user, all is writable for that group.
+    let others = if folder.gid() == group { 0o002 } else { 0o022 };
+    let is_sticky = folder.mode() & 0o1000 != 0;
+    folder.is_dir() && [0, user].contains(&folder.uid()) && (folder.mode() & others == 0 || is_sticky)
 }
 
 /// Writes a file as a whole: another `coro` may be reading it.
