@@ -54,6 +54,15 @@ fn complaint(words: &[&str]) -> String {
     err
 }
 
+/// Copies a program, with another build id.
+fn rebuilt(program: &Path, to: &Path) {
+    let mut bytes = fs::read(program).unwrap();
+    // Owner and type of the note: the id stands behind them.
+    let note = bytes.windows(8).position(|window| window == b"\x03\0\0\0GNU\0").expect("it has a build id");
+    bytes[note + 8] ^= 0xff;
+    fs::write(to, bytes).unwrap();
+}
+
 /// Who looks at a process; 0: nobody.
 #[track_caller]
 fn tracer(pid: &str) -> String {
@@ -158,6 +167,19 @@ fn core_finds_its_program_or_is_told_it() {
     assert!(is_success && out.contains(" reader ") && !out.contains("seen.rs"), "{out}{err}");
     let gone = format!("coro: {core} is a core of {}, which isn't there: ", own.path.display());
     assert!(err.starts_with(&gone) && err.contains("`--program FILE`"), "{err}");
+    // Another build in its place, which LLDB believes.
+    rebuilt(&moved, &own.path);
+    for debugger in ["gdb", "lldb"] {
+        let Answer { is_success, out, err } =
+            answer_of(&mut coro(&["bt", "--debugger", debugger, core, "reader"]));
+        let sentence = format!("coro: {core} is a core of another build of {} than ", own.path.display());
+        assert!(is_success && err.starts_with(&sentence), "{debugger}: {out}{err}");
+        assert!(debugger == "lldb" || !out.contains("seen.rs"), "{debugger}: {out}");
+        let told = own.path.to_str().unwrap();
+        let Answer { err, .. } =
+            answer_of(&mut coro(&["list", "--debugger", debugger, "--program", told, core]));
+        assert!(err.starts_with(&format!("coro: {told} is another program than the one of which ")), "{err}");
+    }
     for debugger in ["gdb", "lldb"] {
         let told = ["list", "--debugger", debugger, "--program", moved.to_str().unwrap(), core];
         let list = answer(&told);

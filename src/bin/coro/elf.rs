@@ -16,6 +16,8 @@ const OWNER: &[u8] = b"CoRo";
 /// Bytes of a program header in a 64-bit file.
 const PROGRAM_HEADER: u64 = 56;
 
+const PAGE: u64 = 4096;
+
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -63,8 +65,16 @@ pub(crate) fn has_runtime(file: File) -> bool {
     found
 }
 
+/// A program as a core has it.
+#[derive(Debug)]
+pub(crate) struct Dumped {
+    pub(crate) path: PathBuf,
+    /// What tells one build from another, if linkers were asked for it.
+    pub(crate) build_id: Option<Vec<u8>>,
+}
+
 /// The program of which a core is: the file that was mapped where its program headers were.
-pub(crate) fn program_of_core(path: &Path) -> Option<PathBuf> {
+pub(crate) fn program_of_core(path: &Path) -> Option<Dumped> {
     let cache = ReadCache::new(File::open(path).ok()?);
     let (mut headers, mut files) = (None, Vec::new());
     each_note(&cache, |_, kind, data| match kind {
@@ -73,8 +83,34 @@ pub(crate) fn program_of_core(path: &Path) -> Option<PathBuf> {
         _ => {}
     })?;
     let headers = headers?;
-    let found = files.into_iter().find(|file| (file.start..file.end).contains(&headers));
-    found.map(|file| PathBuf::from(OsStr::from_bytes(&file.path)))
+    let found = files.into_iter().find(|file| (file.start..file.end).contains(&headers))?;
+    let build_id = first_page(&cache, found.start).and_then(build_id_in);
+    Some(Dumped { path: PathBuf::from(OsStr::from_bytes(&found.path)), build_id })
+}
+
+/// The build id of a program.
+pub(crate) fn build_id(program: &Path) -> Option<Vec<u8>> {
+    build_id_in(&ReadCache::new(File::open(program).ok()?))
+}
+
+fn build_id_in<'a, R: ReadRef<'a>>(data: R) -> Option<Vec<u8>> {
+    let mut found = None;
+    each_note(data, |owner, kind, id| {
+        if owner == b"GNU" && kind == elf::NT_GNU_BUILD_ID {
+            found = Some(id.to_owned());
+        }
+    })?;
+    found
+}
+
+/// The page of a core's memory at an address, as the kernel writes it of every ELF file that is mapped.
+fn first_page<'a, R: ReadRef<'a>>(core: R, address: u64) -> Option<&'a [u8]> {
+    let (header, endian) = header(core)?;
+    header.program_headers(endian, core).ok()?.iter().find_map(|segment| {
+        let inside = address.checked_sub(segment.p_vaddr(endian))?;
+        let left = segment.p_filesz(endian).checked_sub(inside)?;
+        core.read_bytes_at(segment.p_offset(endian).checked_add(inside)?, left.min(PAGE)).ok()
+    })
 }
 
 fn header<'a, R: ReadRef<'a>>(data: R) -> Option<(&'a FileHeader64<Endianness>, Endianness)> {

@@ -129,11 +129,32 @@ fn core(path: &Path, program: Option<&Path>) -> Result<Target, Problem> {
              whatever was in them is missing in the answer, which may be wrong"
         ),
     }
-    let told = || elf::program_of_core(path);
+    let dumped = elf::program_of_core(path);
+    let is_other_build = |program: &Path| {
+        let own = dumped.as_ref().and_then(|dumped| dumped.build_id.clone());
+        let there = elf::build_id(program);
+        own.is_some() && there.is_some() && own != there
+    };
+    if let Some(program) = program.filter(|program| is_other_build(program)) {
+        eprintln!(
+            "coro: {} is another program than the one of which {name} is, or another build of it: functions, lines and \
+             variables are wrong or missing",
+            program.display()
+        );
+    }
     let program = program.map(Path::to_owned).or_else(|| {
-        let told = told()?;
+        let told = &dumped.as_ref()?.path;
+        if told.exists() && is_other_build(told) {
+            // Left out it is for GDB; LLDB takes it by its name, whatever build it is.
+            eprintln!(
+                "coro: {name} is a core of another build of {} than the one that is there now: functions, lines and \
+                 variables are wrong or missing; `--program FILE` says where that build is",
+                told.display()
+            );
+            return None;
+        }
         if told.exists() {
-            return Some(told);
+            return Some(told.clone());
         }
         eprintln!(
             "coro: {} is a core of {}, which isn't there: names and lines will be missing; `--program FILE` says where \
