@@ -31,14 +31,6 @@ def is_asked():
     return COMMAND in os.environ
 
 
-def columns():
-    """How wide the terminal is that the text goes to; 0: it goes to none."""
-    try:
-        return os.get_terminal_size(int(os.environ[OUT])).columns
-    except OSError:
-        return 0
-
-
 def is_abandoned():
     """Whether nobody waits for the text any more."""
     if not is_asked():

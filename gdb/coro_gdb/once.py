@@ -11,7 +11,8 @@ def run():
     """Gives the command, and ends GDB."""
     status = once.NOBODY
     if gdb.selected_inferior().pid != 0:
-        gdb.execute(f"set width {once.columns()}")
+        # Lines are whole, as `ps` has them in a pipe: the text goes to one.
+        gdb.execute("set width 0")
         # Of a core GDB warns when it first reads a thread's registers, which is no part of an answer.
         gdb.execute("thread apply all -q -s print $pc", to_string=True)
         status = once.answer(_text_of)

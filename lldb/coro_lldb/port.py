@@ -254,8 +254,6 @@ class LldbPort(port.Port):
             sys.stderr.write(f"coro: {text} (Ctrl-C ends it)\n")
 
     def width(self):
-        if once.is_asked():
-            return once.columns()
         return self.process.GetTarget().GetDebugger().GetTerminalWidth() if sys.stdout.isatty() else 0
 
 
