@@ -60,7 +60,9 @@ impl Running {
             .map_err(|error| Problem(format!("{name} does not start: {error}")))?;
         // Not before: the debugger would inherit it. Threads do, and so these signals are the one's that waits for them.
         let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
-        signals.thread_block().map_err(|error| Problem(format!("can't wait for signals: {error}")))?;
+        // Ctrl-Z, too, has to wait: the debugger would be left with an answer that nobody takes.
+        let blocked = held() | signals;
+        blocked.thread_block().map_err(|error| Problem(format!("can't wait for signals: {error}")))?;
         let work = Arc::new(Mutex::new(Work::Going));
         let running = Running { child, name, going, work: work.clone() };
         let (pid, kind) = (running.pid(), debugger.kind);
@@ -93,6 +95,7 @@ impl Running {
             .map_err(|error| Problem(format!("{} can't be waited for: {error}", self.name)))?;
         let is_interrupted = *work == Work::Interrupted;
         *work = Work::Done;
+        let _ = held().thread_unblock();
         if let (Some(_), Some(process)) = (status.signal(), self.going) {
             // Who attaches sends a SIGSTOP, which is still on its way, or has stopped the process, when the debugger dies: this
             // takes it back, wherever it is.
@@ -101,6 +104,11 @@ impl Running {
         let is_ours = is_interrupted && (status.signal().is_some() || !status.success());
         Ok(if is_ours { Ended::Interrupted } else { Ended::With(status.code().unwrap_or(1)) })
     }
+}
+
+/// The signal that waits until the debugger has ended.
+fn held() -> SigSet {
+    SigSet::from(Signal::SIGTSTP)
 }
 
 fn locked(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
