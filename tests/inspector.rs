@@ -325,6 +325,27 @@ fn interrupted_it_lets_the_process_go_as_it_was() {
 }
 
 #[test]
+fn process_that_ends_under_a_look_is_said_to_have_ended() {
+    for debugger in ["gdb", "lldb"] {
+        let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
+        let pid = debuggee.pid();
+        let mut command = coro(&["list", "--debugger", debugger, &pid]);
+        let asked = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while tracer(&pid) == "0" {
+            thread::yield_now();
+        }
+        kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
+        let ended = asked.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        // Unless there was an answer before.
+        assert!(
+            ended.status.success() || said.contains(&format!("process {pid} has ended")),
+            "{debugger}: {said}"
+        );
+    }
+}
+
+#[test]
 fn debugger_that_is_missing_is_named() {
     let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
     let pid = debuggee.pid();

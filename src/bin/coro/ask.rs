@@ -70,10 +70,21 @@ pub(crate) fn ask(question: &Question) -> Result<ExitCode, Problem> {
     let _ = io::stderr().write_all(&complaint);
     match ended {
         Ended::With(0) => print(&answer).map(|()| ExitCode::SUCCESS),
-        Ended::With(COMPLAINED) => Ok(ExitCode::FAILURE),
+        Ended::With(COMPLAINED) => match ended_meanwhile(&target) {
+            Some(why) => Err(why),
+            None => Ok(ExitCode::FAILURE),
+        },
         Ended::With(_) => Err(unanswered(&debugger, &target, &String::from_utf8_lossy(&said))),
         Ended::Interrupted => Err(Problem("interrupted".into())),
     }
+}
+
+/// Why the command had to complain, where a process has ended under it; what is killed does so at any instant.
+fn ended_meanwhile(target: &Target) -> Option<Problem> {
+    let Target::Process(pid) = target else { return None };
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    (status.is_empty() || status.contains("\nState:\tZ"))
+        .then(|| Problem(format!("process {pid} has ended while it was looked at")))
 }
 
 fn pipe() -> Result<(PipeReader, PipeWriter), Problem> {
