@@ -104,11 +104,19 @@ impl Drop for OwnName {
 
 /// Without times, which differ from one look to the next.
 fn timeless(text: &str) -> Vec<String> {
-    let is_time =
-        |word: &&str| word.parse::<f64>().is_ok() || ["ns", "us", "ms", "s", "min", "h"].contains(word);
+    let is_time = |word: &&str| {
+        let word = word.trim_end_matches([':', ',']);
+        word.parse::<f64>().is_ok() || ["ns", "us", "ms", "s", "min", "h"].contains(&word)
+    };
     let line =
         |line: &str| line.split_whitespace().filter(|word| !is_time(word)).collect::<Vec<&str>>().join(" ");
     text.lines().map(line).collect()
+}
+
+#[test]
+fn times_are_left_out_with_what_stands_behind_them() {
+    assert_eq!(timeless("parked for 1 min 3.5 s: read"), timeless("parked  for 999.1 ms: read"));
+    assert_ne!(timeless("parked for 1 s: read"), timeless("parked for 1 s: write"));
 }
 
 #[test]
