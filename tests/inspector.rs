@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
@@ -69,6 +69,23 @@ fn rebuilt(program: &Path, to: &Path) {
 fn tracer(pid: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
     status.lines().find_map(|line| line.strip_prefix("TracerPid:\t")).expect("it is told").to_owned()
+}
+
+/// A command while its debugger looks at a process. Where that was over before it was seen, it is asked again. The answer
+/// goes to a file, so that nobody has to read it.
+#[track_caller]
+fn amid(words: &[&str], pid: &str, to: &Path) -> Child {
+    loop {
+        let to = fs::File::create(to).expect("the folder is ours");
+        let mut asked = coro(words).stdout(to).stderr(Stdio::piped()).spawn().expect("it starts");
+        while tracer(pid) == "0" && asked.try_wait().expect("it is ours to wait for").is_none() {
+            thread::yield_now();
+        }
+        if tracer(pid) != "0" {
+            return asked;
+        }
+        asked.wait().expect("it is ours to wait for");
+    }
 }
 
 /// A program of a name that no other process has.
@@ -309,18 +326,20 @@ fn process_that_a_debugger_has_says_so() {
 
 #[test]
 fn interrupted_it_lets_the_process_go_as_it_was() {
+    let folder = scratch("interrupted");
     for (debugger, sentence) in [("gdb", "coro: interrupted\n"), ("lldb", "coro: interrupted; LLDB lets ")] {
         let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
         let pid = debuggee.pid();
-        let mut command = coro(&["list", "--debugger", debugger, &pid]);
-        let asked = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        while tracer(&pid) == "0" {
-            thread::yield_now();
-        }
-        kill(Pid::from_raw(asked.id().cast_signed()), Signal::SIGINT).unwrap();
-        let ended = asked.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert!(!ended.status.success() && said.starts_with(sentence), "{debugger}: {said}");
+        let said = loop {
+            let asked = amid(&["list", "--debugger", debugger, &pid], &pid, &folder.join("answer"));
+            kill(Pid::from_raw(asked.id().cast_signed()), Signal::SIGINT).unwrap();
+            let ended = asked.wait_with_output().unwrap();
+            // Else the answer was there before.
+            if !ended.status.success() {
+                break String::from_utf8_lossy(&ended.stderr).into_owned();
+            }
+        };
+        assert!(said.starts_with(sentence), "{debugger}: {said}");
         while tracer(&pid) != "0" {
             thread::yield_now();
         }
@@ -330,18 +349,16 @@ fn interrupted_it_lets_the_process_go_as_it_was() {
         let is_there = function.whole().contains("_dl_debug_state>:\t0x");
         assert!(is_there && !function.whole().contains("\t0xcc\n"), "{debugger}: {function}");
     }
+    fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
 fn process_that_ends_under_a_look_is_said_to_have_ended() {
+    let folder = scratch("ended");
     for debugger in ["gdb", "lldb"] {
         let debuggee = Debuggee::seen(Profile::Debug, "parked").asleep();
         let pid = debuggee.pid();
-        let mut command = coro(&["list", "--debugger", debugger, &pid]);
-        let asked = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        while tracer(&pid) == "0" {
-            thread::yield_now();
-        }
+        let asked = amid(&["list", "--debugger", debugger, &pid], &pid, &folder.join("answer"));
         kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
         let ended = asked.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&ended.stderr);
@@ -351,6 +368,7 @@ fn process_that_ends_under_a_look_is_said_to_have_ended() {
             "{debugger}: {said}"
         );
     }
+    fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
@@ -431,24 +449,25 @@ fn who_reads_slowly_does_not_keep_the_process_stopped() {
 fn stopped_by_its_user_it_does_not_keep_the_process_stopped() {
     let started = Started::of("./main park 400 &", env!("CARGO_BIN_EXE_main"));
     let pid = started.pid();
-    let mut command = coro(&["dump", "--debugger", "gdb", &pid, "--json", "-"]);
-    let asked = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while tracer(&pid) == "0" {
-        thread::yield_now();
-    }
+    let folder = scratch("stopped");
+    let to = folder.join("answer");
+    let mut asked = amid(&["dump", "--debugger", "gdb", &pid, "--json", "-"], &pid, &to);
     let own = Pid::from_raw(asked.id().cast_signed());
     kill(own, Signal::SIGTSTP).unwrap();
     while tracer(&pid) != "0" {
         thread::yield_now();
     }
-    // The kernel has not stopped it where no shell is there to have it go on, and then it has ended, or waits for us.
-    let reader = thread::spawn(|| asked.wait_with_output().unwrap());
-    while !reader.is_finished() {
+    // The kernel has not stopped it where no shell is there to have it go on, and then it ends by itself.
+    let status = loop {
+        if let Some(status) = asked.try_wait().unwrap() {
+            break status;
+        }
         let _ = kill(own, Signal::SIGCONT);
         thread::yield_now();
-    }
-    let read = reader.join().unwrap();
-    assert!(read.status.success() && read.stdout.ends_with(b"\n]}\n"), "{}", read.stdout.len());
+    };
+    let json = fs::read_to_string(to).unwrap();
+    assert!(status.success() && json.ends_with("\n]}\n"), "{}", json.len());
+    fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
