@@ -62,8 +62,8 @@ impl<T> JoinSet<T> {
     /// An end of this wait by a cancel or a [`timeout`](crate::timeout) takes nothing.
     ///
     /// # Errors
-    /// As [`JoinHandle::join`]; that it had to wait in a destructor during a panic is an error, too: one of the coroutines is
-    /// let go then, so that a loop over all of them ends. It is cancelled with the others when the set is dropped.
+    /// As [`JoinHandle::join`]; that it had to wait in a destructor during a panic, or in a child by `fork`, is one, too: a coroutine
+    /// is let go then, so that a loop over all of them ends. It is cancelled with the others when the set is dropped.
     pub fn join_next(&mut self) -> Option<std::result::Result<T, JoinError>> {
         self.join_next_until(None)
     }
